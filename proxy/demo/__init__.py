@@ -1,0 +1,1 @@
+"""What a person without an API key can try: a fake API and a demonstration."""

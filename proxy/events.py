@@ -1,0 +1,122 @@
+"""What happened, as values: frozen facts and the protocol of those who listen.
+
+Pure. The core and the drivers state facts; logs and metrics are listeners that may be absent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Action = Literal["passthrough", "rewritten", "recovered", "unrecovered", "observed", "unread"]
+Fidelity = Literal["exact", "lossless", "lossy"]
+Route = Literal["responses", "input_tokens", "compact", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done to one request: the content of the `x-unpinned-*` response fields."""
+
+    action: Action = "passthrough"
+    fidelity: Fidelity = "exact"
+    removed: Mapping[str, int] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One thing taken out: `what` is a name of `x-unpinned-removed`, `id` the id it had (for DEBUG only)."""
+
+    what: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A request of a rewritten route was read: its number of items and what was taken out of it."""
+
+    items: int
+    found: int
+    removals: tuple[Removal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Upstream refused with `status`, and another attempt follows; `remedy` is what the attempt sends."""
+
+    status: int
+    refusal: str
+    remedy: Literal["same", "portable", "repaired", "fresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """An attempt after a refusal was answered."""
+
+    remedy: Literal["same", "portable", "repaired", "fresh"]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecovered:
+    """Upstream refused for one of our reasons and the refusal was relayed, `attempts` requests having been sent."""
+
+    refusal: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossyAnswer:
+    """The model saw less than the client sent. `credential` is a digest that only limits how often this is said."""
+
+    credential: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartedFresh:
+    """`strip` took a `previous_response_id` or reference out and the model started without that history."""
+
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailed:
+    """The hop to upstream failed; `cause` is the code of the fault the client was given (or would have been)."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One request is over. `status` is 0 where the client left before it was answered, `seconds` the whole time."""
+
+    method: str
+    route: Route
+    path: str
+    status: int
+    seconds: float
+    complete: bool
+    report: Report
+
+
+Event = Read | Refused | Recovered | Unrecovered | LossyAnswer | StartedFresh | UpstreamFailed | Answered
+
+
+class Observer(Protocol):
+    """Somebody who is told what happened."""
+
+    def notice(self, request_id: str, event: Event) -> None:
+        """Take note of `event`, which happened to the request `request_id` (`req-…`). Must not raise or wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Several observers as one."""
+
+    listeners: tuple[Observer, ...] = ()
+
+    def notice(self, request_id: str, event: Event) -> None:
+        """Tell every listener, in order."""
+        for listener in self.listeners:
+            listener.notice(request_id, event)

@@ -1,0 +1,1 @@
+"""ASGI middleware: drivers that perform what the core decides."""
