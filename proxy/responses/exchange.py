@@ -1,0 +1,238 @@
+"""One request, its attempts and its outcome.
+
+Everything that decides whether to try again lives here and in `remedies`; nothing performs I/O. A driver sends what
+`Forward` holds, hands every refusal that the exchange `judges` to `receive`, and calls `settle` for what it relays.
+"""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final, Literal
+
+from proxy.events import (
+    Action,
+    Event,
+    Fidelity,
+    LossyAnswer,
+    Read,
+    Recovered,
+    Refused,
+    Removal,
+    Report,
+    Route,
+    StartedFresh,
+    Unrecovered,
+)
+from proxy.responses.document import Document, read
+from proxy.responses.errors import NEVER_OURS, Refusal, classify
+from proxy.responses.lenient import MalformedError
+from proxy.responses.lessons import Lessons, Scope, digest
+from proxy.responses.remedies import Remedy, Situation, ids_of, learn, remedies
+from proxy.responses.rewriting import Form, Rewrite, rewrite
+
+PAUSE: Final = 0.3
+"""Seconds before the same bytes are sent again: a parent just made shows up in that time (semantic-kernel#13128)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide what may be done to a request."""
+
+    mode: Literal["strip", "recover", "observe"] = "strip"
+    profile: Literal["openai", "azure"] = "openai"
+    keep_last: int = 3
+    max_recoveries: int = 3
+    drop_conversation: bool = False
+    tell_ids: bool = False
+    """Events name the ids concerned (for logs at DEBUG)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send `body` upstream, `delay` seconds from now."""
+
+    body: bytes
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Give the client the first refusal, byte for byte."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    form: Form
+    rewrite: Rewrite
+    remedy: Remedy = "same"
+    refusal: Refusal | None = None
+
+
+class Exchange:
+    """A request of one of the rewritten routes. `events` are the facts so far; the driver takes them away."""
+
+    def __init__(
+        self, body: bytes, policy: Policy | None = None, *, route: Route = "responses", scope: Scope | None = None
+    ) -> None:
+        self.policy = policy or Policy()
+        self.events: list[Event] = []
+        self._body = body
+        self._route = route
+        self._scope = scope or Scope(Lessons())
+        self._attempts: list[_Attempt] = []
+        self._sent: set[bytes] = set()
+        self._relayed = False
+        self._readable = True
+        self._document = self._read()
+
+    def _read(self) -> Document | None:
+        try:
+            return read(self._body)
+        except MalformedError:
+            self._readable = False
+            return None
+
+    def start(self) -> Forward:
+        """The first attempt."""
+        if self._document is None:
+            return Forward(self._body)
+        first = self._first(self._document)
+        self._attempts.append(first)
+        self._tell_read(self._document, first.rewrite)
+        return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
+
+    def _first(self, document: Document) -> _Attempt:
+        came = Form(
+            profile=self.policy.profile,
+            drop_conversation=self.policy.drop_conversation,
+            refused=self._scope.fields("refused"),
+            demanded=self._scope.fields("demanded"),
+            blobs=self._refused_blobs(document),
+        )
+        if self.policy.mode != "recover" or self._will_be_refused(document):
+            form = replace(came, portable=True)
+            portable = rewrite(document, form)
+            if self._may_start_with(portable):
+                return _Attempt(form, portable)
+        return _Attempt(came, rewrite(document, came))
+
+    def _may_start_with(self, portable: Rewrite) -> bool:
+        if not portable.took_references:
+            return portable.answerable
+        return portable.answerable if self._route == "responses" else portable.stands_alone
+
+    def _refused_blobs(self, document: Document) -> frozenset[bytes]:
+        known = self._scope.blobs()
+        if not known:
+            return frozenset()
+        blobs = {item.raw("encrypted_content") for array in document.arrays for item in array.items}
+        return frozenset(blob for blob in blobs if blob is not None and digest(blob) in known)
+
+    def _will_be_refused(self, document: Document) -> bool:
+        known = self._scope.ids()
+        return bool(known) and not known.isdisjoint(ids_of(document))
+
+    def judges(self, status: int) -> bool:
+        """Whether an answer with `status` is to be held and handed to `receive`, its body decoded."""
+        if self._document is None or self.policy.mode == "observe" or not 400 <= status < 500:
+            return False
+        return status not in NEVER_OURS if len(self._attempts) == 1 else status != 429
+
+    def receive(self, status: int, body: bytes) -> Forward | Relay:
+        """What follows a refusal: another attempt, or the first refusal for the client."""
+        attempt = self._attempts[-1]
+        attempt.refusal = refusal = classify(status, body)
+        following = self._next(refusal) if refusal is not None else None
+        if refusal is None or following is None:
+            self._relayed = True
+            return Relay()
+        self._attempts.append(following)
+        self.events.append(Refused(status, refusal.kind, following.remedy))
+        return Forward(following.rewrite.body, PAUSE if following.remedy == "same" else 0.0)
+
+    def _next(self, refusal: Refusal) -> _Attempt | None:
+        last = self._attempts[-1]
+        if self._document is None or len(self._attempts) > self.policy.max_recoveries:
+            return None
+        self._sent.add(_fingerprint(last.rewrite.body))
+        situation = Situation(self._document, last.form, last.rewrite, self.policy.keep_last, self._side_route)
+        for remedy, form in remedies(refusal, situation):
+            if remedy == "same":
+                if self._may_repeat(refusal):
+                    return _Attempt(form, last.rewrite, remedy)
+                continue
+            changed = rewrite(self._document, form)
+            if self._may_send(changed) and _fingerprint(changed.body) not in self._sent:
+                return _Attempt(form, changed, remedy)
+        return None
+
+    @property
+    def _side_route(self) -> bool:
+        return self._route != "responses"
+
+    def _may_repeat(self, refusal: Refusal) -> bool:
+        """Whether the same bytes may do: once, and not for an id of which it is known that they will not."""
+        if len(self._attempts) > 1:
+            return False
+        if refusal.kind == "locked":
+            return True
+        return self.policy.profile == "azure" and self._scope.ids().isdisjoint(refusal.ids)
+
+    def _may_send(self, changed: Rewrite) -> bool:
+        return changed.answerable and (changed.has_history or not self._side_route)
+
+    def settle(self, status: int) -> Report:
+        """The report for the answer with `status` that the client gets (the first refusal's after `Relay`)."""
+        if self._document is None:
+            return Report(action="passthrough" if self._readable else "unread")
+        attempts = len(self._attempts)
+        if status >= 400:
+            return self._settle_refused(attempts)
+        last = self._attempts[-1]
+        if attempts > 1:
+            self.events.append(Recovered(last.remedy, attempts))
+            for attempt in self._attempts[:-1]:
+                learn(self._scope, self._document, attempt.refusal, attempt.rewrite, last.form)
+        if self.policy.mode != "observe":
+            self._tell_losses(last.rewrite)
+        return _report(self._action(last, attempts), last.rewrite, attempts)
+
+    def _settle_refused(self, attempts: int) -> Report:
+        first = self._attempts[0]
+        refusal = first.refusal
+        if refusal is not None:
+            self.events.append(Unrecovered(refusal.kind, attempts))
+        action: Action = "unrecovered" if refusal is not None else self._action(first, 1)
+        shown = first if self._relayed else self._attempts[-1]
+        return _report(action, shown.rewrite, attempts)
+
+    def _action(self, attempt: _Attempt, attempts: int) -> Action:
+        if self.policy.mode == "observe":
+            return "observed"
+        if attempts > 1:
+            return "recovered"
+        return "passthrough" if attempt.rewrite.body is self._body else "rewritten"
+
+    def _tell_read(self, document: Document, first: Rewrite) -> None:
+        items = sum(len(array.items) for array in document.arrays)
+        found = (document.raw("previous_response_id") is not None) + sum(
+            "id" in item.fields for array in document.arrays for item in array.items
+        )
+        ids = first.ids if self.policy.tell_ids else ()
+        self.events.append(Read(items, found, tuple(Removal(what, id_) for what, id_ in ids)))
+
+    def _tell_losses(self, sent: Rewrite) -> None:
+        if not sent.lossy:
+            return
+        self.events.append(LossyAnswer(self._scope.credential, tuple(sorted(sent.lossy))))
+        if self.policy.mode == "strip" and not sent.lossy.isdisjoint({"previous_response_id", "item_reference"}):
+            self.events.append(StartedFresh(self._scope.credential))
+
+
+def _report(action: Action, sent: Rewrite, attempts: int) -> Report:
+    changed = bool(sent.removed or sent.repaired)
+    fidelity: Fidelity = "lossy" if sent.lossy else "lossless" if changed else "exact"
+    return Report(action, fidelity, sent.removed, sent.repaired, attempts)
+
+
+def _fingerprint(body: bytes) -> bytes:
+    return sha256(body).digest()

@@ -1,0 +1,153 @@
+"""The slower reader: spans of JSON that a fast parser refuses, found without ever decoding a value.
+
+Takes what upstream may well take: lone surrogates, NaN, any depth, keys written twice or with escapes.
+It never recurses, and reads each byte once.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+_SPACE = re.compile(rb"[ \t\n\r]*")
+# What stands where a value is expected: a scalar as a whole, or the bracket that opens a container.
+_VALUE = re.compile(
+    rb'[ \t\n\r]*(?:("[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][-+0-9.eE]*|true|false|null|NaN|-?Infinity)|([\[{]))', re.DOTALL
+)
+_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:', re.DOTALL)
+_AFTER = re.compile(rb"[ \t\n\r]*([,\]}])")
+
+_CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}
+
+
+class MalformedError(ValueError):
+    """The bytes are no JSON, not even in the lenient reading."""
+
+
+class Member(NamedTuple):
+    """A member of an object: its name and the offsets of its first byte, its value and the byte after it."""
+
+    name: str
+    start: int
+    value: int
+    end: int
+
+
+class Span(NamedTuple):
+    """The offsets of a value: its first byte and the byte after it."""
+
+    start: int
+    end: int
+
+
+def skip_space(body: bytes, position: int) -> int:
+    """The offset of the first byte from `position` on that is no JSON white space."""
+    match = _SPACE.match(body, position)
+    return match.end() if match else position
+
+
+def value_end(body: bytes, position: int) -> int:
+    """The offset after the value that begins at `position` (white space in front allowed). Raises MalformedError."""
+    closings: list[int] = []
+    while True:
+        match = _VALUE.match(body, position)
+        if match is None:
+            raise MalformedError
+        position = match.end()
+        if match[2]:
+            opening = body[position - 1]
+            position, opened = _opened(body, position, opening)
+            if opened:
+                closings.append(_CLOSING[opening])
+                continue
+        position = _after_values(body, position, closings)
+        if not closings:
+            return position
+
+
+def _opened(body: bytes, position: int, opening: int) -> tuple[int, bool]:
+    """Behind an opening bracket: the offset of its first value, or behind its closing one if there is none."""
+    inside = skip_space(body, position)
+    if body[inside : inside + 1] == bytes((_CLOSING[opening],)):
+        return inside + 1, False
+    return _behind_key(body, inside, _CLOSING[opening]), True
+
+
+def _after_values(body: bytes, position: int, closings: list[int]) -> int:
+    """Behind a value: close what closes, and return the offset of the next value (or the end, nothing being open)."""
+    while closings:
+        match = _AFTER.match(body, position)
+        if match is None:
+            raise MalformedError
+        position = match.end()
+        mark = body[position - 1]
+        if mark == 0x2C:
+            return _behind_key(body, position, closings[-1])
+        if mark != closings.pop():
+            raise MalformedError
+    return position
+
+
+def _behind_key(body: bytes, position: int, closing: int) -> int:
+    if closing == 0x5D:
+        return position
+    match = _KEY.match(body, position)
+    if match is None:
+        raise MalformedError
+    return match.end()
+
+
+def members(body: bytes, start: int) -> list[Member]:
+    """The members of the object that begins at `start`, in order, duplicates included. Raises MalformedError."""
+    found: list[Member] = []
+    position = skip_space(body, start + 1)
+    while body[position : position + 1] != b"}":
+        if found:
+            position = skip_space(body, position + 1)  # behind the comma, which value_end's caller has seen
+        key = _KEY.match(body, position)
+        if key is None:
+            raise MalformedError
+        value = skip_space(body, key.end())
+        end = value_end(body, value)
+        found.append(Member(_text(key[1]), key.start(1), value, end))
+        position = _separator(body, end, b",}")
+    return found
+
+
+def elements(body: bytes, start: int) -> list[Span]:
+    """The elements of the array that begins at `start`, in order. Raises MalformedError."""
+    found: list[Span] = []
+    position = skip_space(body, start + 1)
+    while body[position : position + 1] != b"]":
+        if found:
+            position = skip_space(body, position + 1)
+        end = value_end(body, position)
+        found.append(Span(position, end))
+        position = _separator(body, end, b",]")
+    return found
+
+
+def _separator(body: bytes, position: int, allowed: bytes) -> int:
+    position = skip_space(body, position)
+    if body[position : position + 1] not in (allowed[:1], allowed[1:]):
+        raise MalformedError
+    return position
+
+
+def _text(literal: bytes) -> str:
+    decoded = literal.decode("utf-8", "surrogateescape")
+    if "\\" not in decoded:
+        return decoded[1:-1]
+    try:
+        return str(json.loads(decoded, strict=False))
+    except ValueError as error:
+        raise MalformedError from error
+
+
+def text(literal: bytes) -> str | None:
+    """The text of a JSON string literal; None where the literal is something else or holds a bad escape."""
+    if literal[:1] != b'"':
+        return None
+    try:
+        return _text(literal)
+    except MalformedError:
+        return None

@@ -1,0 +1,231 @@
+"""A body in another form: which rules are applied, in which order, and what that did to the request.
+
+Every attempt is made from the body that came: a pure function of it and of a `Form`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.responses import pairing, portable, trimming
+from proxy.responses.document import Document, Edit, splice
+from proxy.responses.draft import Draft, Entry
+from proxy.responses.items import REQUEST_ENVELOPE, Kind
+
+_BEGINNINGS: Final = ("user", "system", "developer")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is done to a body. The default is nothing: the very bytes that came."""
+
+    profile: str = "openai"
+    portable: bool = False
+    """References, ids and stray fields go (with `drop_conversation`, so does the conversation)."""
+    drop_conversation: bool = False
+    repaired: bool = False
+    """Pairs are made whole and ids go from every turn, while references stay."""
+    unpaired: frozenset[str] = frozenset()
+    """Call ids and item ids that upstream named when it refused a pair."""
+    without: frozenset[str] = frozenset()
+    """Ids of items that upstream does not find: they go with their groups."""
+    blobs: frozenset[bytes] = frozenset()
+    """Literals of `encrypted_content` that go."""
+    no_blobs: bool = False
+    """All of them go, compactions as well."""
+    containers: frozenset[str] = frozenset()
+    """Containers that have expired: their code interpreter calls become notes."""
+    refused: frozenset[tuple[str, str]] = frozenset()
+    """(label of the kind, field) that go."""
+    demanded: frozenset[tuple[str, str]] = frozenset()
+    """(label of the kind, field) that stay whatever the other rules say."""
+    no_envelope: bool = False
+    """Fields that a request never has go from the top level."""
+    keep_last: int = 0
+    """Essential items that a trim keeps; 0: no trim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A body in a form, and what that did."""
+
+    body: bytes
+    removed: Mapping[str, int] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    lossy: frozenset[str] = frozenset()
+    ids: tuple[tuple[str, str], ...] = ()
+    """(what, id) of what was taken out."""
+    took_references: bool = False
+    """A previous response, a reference, a bare reasoning or a conversation was taken out."""
+    answerable: bool = True
+    """It may be sent: its end is a question the client asked, and no output lost its call by what was taken out."""
+    stands_alone: bool = True
+    """Nothing was lost but labels."""
+    has_history: bool = True
+    """What was taken out held no items that the input does not: all that is lost is reasoning."""
+    entries: tuple[Entry, ...] = ()
+    """What is sent of the input, in order: `input[i]` of a refusal is `entries[i]`."""
+
+
+def rewrite(document: Document, form: Form) -> Rewrite:
+    """`document` in `form`."""
+    return _Rewriting(document, form).result()
+
+
+class _Rewriting:
+    """The rules of one form, applied to one document in their order."""
+
+    def __init__(self, document: Document, form: Form) -> None:
+        self.document = document
+        self.form = form
+        self.removed: Counter[str] = Counter()
+        self.lossy: set[str] = set()
+        self.ids: list[tuple[str, str]] = []
+        self.edits: list[Edit] = []
+        self.portable = form.portable and (form.drop_conversation or document.raw("conversation") is None)
+        self.had_previous = document.text("previous_response_id") is not None
+        self.dropped_references = False
+        self.lost_references = False
+        self.lost_reasoning = False
+        self.orphaned = False
+
+    def result(self) -> Rewrite:
+        self._top_level()
+        drafts = [Draft(array) for array in self.document.arrays]
+        for draft in drafts:
+            self._input(draft)
+            self.edits += draft.edits(self.document.body)
+        last = drafts[-1] if drafts else None
+        alone = self._stands_alone(last)
+        if "previous_response_id" in self.removed and not alone:
+            self.lossy.add("previous_response_id")
+        return Rewrite(
+            body=splice(self.document.body, self.edits),
+            removed=sum((draft.removed for draft in drafts), self.removed),
+            repaired=sum((draft.repaired for draft in drafts), Counter[str]()),
+            lossy=frozenset(self.lossy.union(*(draft.lossy for draft in drafts))),
+            ids=tuple(self.ids + [pair for draft in drafts for pair in draft.ids]),
+            took_references=self.took_references,
+            answerable=self._answerable(last),
+            stands_alone=alone and not self.lost_reasoning,
+            has_history=alone,
+            entries=tuple(last.sent()) if last else (),
+        )
+
+    @property
+    def took_references(self) -> bool:
+        """Whether something was taken out that upstream might have resolved."""
+        taken = ("previous_response_id", "conversation")
+        return self.dropped_references or self.lost_reasoning or any(self.removed[what] for what in taken)
+
+    @property
+    def changes_input(self) -> bool:
+        """Whether the form takes items away, so that others may have lost what they need."""
+        form = self.form
+        return self.portable or form.repaired or form.no_blobs or bool(form.blobs or form.without or form.containers)
+
+    def _top_level(self) -> None:
+        names: set[str] = set()
+        if self.portable:
+            names |= self._state_parameters()
+        if self.portable or self.form.no_envelope:
+            envelope = [member.name for member in self.document.members if member.name in REQUEST_ENVELOPE]
+            names.update(envelope)
+            if envelope:
+                self.removed["envelope_field"] += len(envelope)
+        if names:
+            self.edits += self.document.cut(names)
+
+    def _state_parameters(self) -> set[str]:
+        names = set()
+        if self.had_previous:
+            names.add("previous_response_id")
+            self.removed["previous_response_id"] += 1
+            self.ids.append(("previous_response_id", self.document.text("previous_response_id") or ""))
+        if self.document.raw("conversation") is not None:
+            names.add("conversation")
+            self.removed["conversation"] += 1
+            self.lossy.add("conversation")
+        return names
+
+    def _input(self, draft: Draft) -> None:
+        form = self.form
+        if self.portable:
+            dropped, lost = portable.drop_references(draft)
+            self.dropped_references |= dropped
+            self.lost_references |= lost
+            self.lost_reasoning |= portable.reduce_reasoning(draft)
+            portable.replace_images(draft)
+        if form.blobs or form.no_blobs:
+            portable.drop_blobs(draft, None if form.no_blobs else form.blobs)
+        if form.without:
+            trimming.drop_groups(draft, form.without)
+        if form.containers:
+            portable.note_expired_code(draft, form.containers)
+        portable.note_unreasoned_computer_calls(draft)
+        if self.portable or form.repaired:
+            self._pairs(draft)
+        if self.changes_input:
+            pairing.drop_unfollowed_reasoning(draft)
+        self._labels(draft)
+        if form.keep_last:
+            trimming.trim(draft, form.keep_last)
+
+    def _labels(self, draft: Draft) -> None:
+        form = self.form
+        strip_all = form.repaired or form.no_blobs or bool(form.blobs) or any(name == "id" for _, name in form.refused)
+        if form.refused:
+            portable.remove_refused(draft, form.refused)
+        if self.portable or strip_all:
+            portable.remove_ids(draft, profile=form.profile, all_turns=strip_all, demanded=form.demanded)
+        if self.portable:
+            portable.remove_fields(draft, profile=form.profile, demanded=form.demanded)
+        if self.portable or ("reasoning", "summary") in form.demanded:
+            portable.give_summaries(draft)
+
+    def _pairs(self, draft: Draft) -> None:
+        if self.form.repaired:
+            pairing.drop_duplicates(draft)
+            pairing.note_unreasoned(draft, self.form.unpaired)
+        pairs = pairing.Pairs(draft.sent())
+        if self._may_hold_calls(draft):
+            self.orphaned |= self.portable and bool(pairs.orphans)
+            named = [entry for entry in pairs.orphans if self.form.unpaired.intersection(pairing.keys(entry))]
+            pairing.repair_orphan_outputs(draft, named)
+        else:
+            pairing.repair_orphan_outputs(draft, pairs.orphans)
+        pairing.repair_unanswered_calls(draft, pairs.unanswered())
+
+    def _may_hold_calls(self, draft: Draft) -> bool:
+        """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
+        if self.had_previous or self.lost_references or self.document.raw("conversation") is not None:
+            return True
+        return any(entry.sent and entry.came.kind.id == "reference" for entry in draft.entries)
+
+    def _answerable(self, draft: Draft | None) -> bool:
+        if self.orphaned:
+            return False
+        if draft is None:
+            return not self.took_references or bool(self.document.text("input"))
+        came = (entry for entry in reversed(draft.entries) if entry.fate != "added")
+        end = next((entry for entry in came if not _is_setting(entry.came.kind)), None)
+        if end is None:
+            return not self.took_references
+        return end.fate == "kept" and (end.came.kind.essential or not self.took_references)
+
+    def _stands_alone(self, draft: Draft | None) -> bool:
+        if not self._answerable(draft) or self.lost_references or self.removed["conversation"]:
+            return False
+        if draft is None:
+            return not self.had_previous
+        sent = draft.sent()
+        begins = next((entry for entry in sent if entry.item.kind.role or not _is_setting(entry.item.kind)), None)
+        if begins is None or begins.item.kind.role not in _BEGINNINGS:
+            return not self.took_references
+        return not self.had_previous or any(entry.item.kind.made_by == "model" for entry in sent)
+
+
+def _is_setting(kind: Kind) -> bool:
+    """Whether an item says how to answer rather than what: it may stand behind the question."""
+    return kind.lasting and not kind.essential and kind.made_by == "client"
