@@ -1,0 +1,107 @@
+"""Content codings (RFC 9110, 8.4.1): a body decoded under a cap, all at once.
+
+Pure. Raises where the body is broken or grows too large; never returns half of one.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+
+class CorruptError(ValueError):
+    """The body is not what its Content-Encoding says, or breaks off."""
+
+
+class TooLargeError(ValueError):
+    """The decoded body is larger than the cap."""
+
+
+def coding_of(fields: list[tuple[bytes, bytes]]) -> str:
+    """The content coding that header fields name, `""` for none; more than one gives a name that no decoder has."""
+    named = [value.strip().lower() for name, value in fields if name.lower() == b"content-encoding"]
+    coding = b",".join(named).decode("latin-1")
+    return "" if coding == "identity" else coding
+
+
+def is_known(coding: str) -> bool:
+    """Whether `decode` understands `coding`."""
+    return not coding or coding in _DECODERS
+
+
+def decode(coding: str, body: bytes, limit: int) -> bytes:
+    """`body` decoded, at most `limit` bytes of it. Raises CorruptError or TooLargeError."""
+    if not coding:
+        return body
+    decoded = _DECODERS[coding](body, limit)
+    if len(decoded) > limit:
+        raise TooLargeError
+    return decoded
+
+
+class _Decoder(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: memoryview, /) -> bytes: ...
+
+
+def _in_steps(new_decoder: Callable[[], _Decoder]) -> Callable[[bytes, int], bytes]:
+    """Decode one or several frames (RFC 1952, 2.2; RFC 8878, 3) in small steps, so that a bomb is noticed early."""
+
+    def decode_all(body: bytes, limit: int) -> bytes:
+        pieces: list[bytes] = []
+        view = memoryview(body)
+        decoder = new_decoder()
+        size = position = 0
+        while position < len(body) and size <= limit:
+            if decoder.eof:
+                decoder = new_decoder()
+            try:
+                pieces.append(decoder.decompress(view[position : position + _STEP]))
+            except (zlib.error, zstandard.ZstdError) as error:
+                raise CorruptError from error
+            size += len(pieces[-1])
+            position = min(position + _STEP, len(body)) - len(decoder.unused_data)
+        if size <= limit and not decoder.eof:
+            raise CorruptError
+        return b"".join(pieces)
+
+    return decode_all
+
+
+def _deflate(body: bytes, limit: int) -> bytes:
+    try:
+        return _in_steps(zlib.decompressobj)(body, limit)
+    except CorruptError:  # "some non-conformant implementations … without the zlib wrapper" (RFC 9110, 8.4.1.2)
+        return _in_steps(lambda: zlib.decompressobj(-zlib.MAX_WBITS))(body, limit)
+
+
+def _brotli(body: bytes, limit: int) -> bytes:
+    decoder = brotli.Decompressor()
+    try:
+        pieces = [decoder.process(body, output_buffer_limit=limit + 1)]
+        while not decoder.is_finished() and sum(map(len, pieces)) <= limit:
+            if decoder.can_accept_more_data():
+                raise CorruptError
+            pieces.append(decoder.process(b"", output_buffer_limit=limit + 1))
+    except brotli.error as error:
+        raise CorruptError from error
+    return b"".join(pieces)
+
+
+# A step of zstd grows by at most 128 KiB for four bytes, one of deflate a thousandfold.
+_STEP: Final = 1024
+# "decoders … to be able to decode at least 8 MiB" (RFC 9659, 3)
+_ZSTD_WINDOW: Final = 8 * 1024 * 1024
+
+_DECODERS: Final[dict[str, Callable[[bytes, int], bytes]]] = {
+    "gzip": _in_steps(lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
+    "x-gzip": _in_steps(lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _in_steps(lambda: zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()),
+}

@@ -1,0 +1,331 @@
+"""Drives an `Exchange` around any ASGI app that answers for upstream.
+
+Performs what the core decides and holds no opinions: reads a request's body, hands bodies to the app, holds refusals
+while they are judged, and lets everything else through as it comes.
+"""
+
+import time
+from collections.abc import Callable, MutableMapping
+from hashlib import sha256
+from typing import Any, Final
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy import codings
+from proxy.events import Observer, Observers, Report, Route
+from proxy.faults import Fault
+from proxy.responses.exchange import Exchange, Forward, Policy, Relay
+from proxy.responses.lessons import Lessons
+from proxy.responses.lessons import Scope as LessonScope
+
+_ROUTES: Final[dict[bytes, Route]] = {
+    b"/responses": "responses",
+    b"/responses/input_tokens": "input_tokens",
+    b"/responses/compact": "compact",
+}
+_CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
+# What tells the length, the coding or the digest of a body that is sent in another form.
+_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+HELD: Final = 1024 * 1024
+"""Bytes of a refusal that are held, and decoded, to be judged."""
+
+State = MutableMapping[str, Any]
+
+
+def route_of(method: str, path: bytes) -> Route:
+    """The route by the end of the raw path, whatever is in front: `/v1`, `/openai/v1`, `/openai/deployments/…`."""
+    if method == "POST":
+        for end, route in _ROUTES.items():
+            if path.endswith(end):
+                return route
+    return "other"
+
+
+class _Gone(Exception):  # noqa: N818 -- no error: the client has left, and there is nobody to answer
+    """The client left before its request was whole."""
+
+
+class PortableMiddleware:
+    """Makes requests of the Responses API portable and recovers refused ones; passes on everything else."""
+
+    def __init__(  # noqa: PLR0913 -- options, each with a default and a name
+        self,
+        app: ASGIApp,
+        policy: Policy | None = None,
+        *,
+        observer: Observer | None = None,
+        upstream: str = "",
+        max_body: int = 64 * 1024 * 1024,
+        upload_idle_timeout: float = 60.0,
+        report: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.app = app
+        self.policy = policy or Policy()
+        self.observer = observer or Observers()
+        self.upstream = upstream
+        self.max_body = max_body
+        self.upload_idle_timeout = upload_idle_timeout
+        self.report = report
+        self.lessons = Lessons()
+        self.clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request through the app behind."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        route = route_of(scope["method"], scope.get("raw_path") or scope["path"].encode())
+        call = _Call(self, scope, receive, send, route)
+        if route == "other":
+            return await call.pass_on(Report())
+        try:
+            await call.perform()
+        except Fault as fault:
+            for message in fault.messages():
+                await send(dict(message))
+        except _Gone:
+            return None
+
+
+class _Call:
+    """One request of one client."""
+
+    def __init__(self, options: PortableMiddleware, scope: Scope, receive: Receive, send: Send, route: Route) -> None:
+        self.options = options
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.route = route
+        self.state: State = scope.setdefault("state", {})
+
+    async def pass_on(self, report: Report, receive: Receive | None = None) -> None:
+        """Let the app answer; `receive` begins with what has been taken of the body already."""
+
+        async def relay(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = self.reported(message, report)
+            await self.send(message)
+
+        await self.options.app(self.scope, receive or self.receive, relay)
+
+    def reported(self, start: Message, report: Report) -> Message:
+        """`start` with the report's fields."""
+        self.state["report"] = report
+        if not self.options.report:
+            return start
+        return {**start, "headers": [*start.get("headers", ()), *report_fields(report)]}
+
+    async def perform(self) -> None:
+        """Read the body, and send it in the forms the exchange says until one is answered."""
+        coding = codings.coding_of(self.scope["headers"])
+        if not codings.is_known(coding) or self._announces_too_much():
+            await self.pass_on(Report(action="unread"))
+            return
+        body, whole = await self._body()
+        plain = self._decoded(coding, body) if whole else None
+        if plain is None:
+            await self.pass_on(Report(action="unread"), _replayed(body, self.receive, whole=whole))
+            return
+        exchange = Exchange(plain, self.options.policy, route=self.route, scope=self._lesson_scope())
+        await _Attempts(self, exchange, body, plain).run()
+
+    def _announces_too_much(self) -> bool:
+        for name, value in self.scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self.options.max_body:
+                return self._too_large()
+        return False
+
+    def _too_large(self) -> bool:
+        if self.options.policy.mode == "strip":
+            raise Fault(
+                413,
+                "request_too_large",
+                f"The request body is larger than the {self.options.max_body} bytes that UNPINNED_MAX_BODY allows.",
+                kind="invalid_request_error",
+            )
+        return True
+
+    async def _body(self) -> tuple[bytes, bool]:
+        """What the client sends, and whether that is all of it (more than the limit is not read on)."""
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._message()
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self.options.max_body:
+                self._too_large()
+                return b"".join(chunks), False
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks), True
+
+    async def _message(self) -> Message:
+        with anyio.move_on_after(self.options.upload_idle_timeout):
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            return message
+        raise Fault(
+            408,
+            "upload_timeout",
+            f"No more of the request body came for {self.options.upload_idle_timeout:g} seconds.",
+            kind="invalid_request_error",
+        )
+
+    def _decoded(self, coding: str, body: bytes) -> bytes | None:
+        try:
+            return codings.decode(coding, body, self.options.max_body)
+        except codings.TooLargeError:
+            self._too_large()
+            return None
+        except codings.CorruptError:
+            raise Fault(
+                400,
+                "invalid_content_encoding",
+                f"The request body is not the {coding} data its Content-Encoding says it is.",
+                kind="invalid_request_error",
+            ) from None
+
+    def _lesson_scope(self) -> LessonScope:
+        named = b"\n".join(value for name, value in self.scope["headers"] if name in _CREDENTIAL)
+        digest = sha256(named).hexdigest()[:32]
+        return LessonScope(self.options.lessons, digest, self.options.upstream, self.options.clock())
+
+    def tell(self, exchange: Exchange) -> None:
+        """Tell the observer what happened since the last time."""
+        for event in exchange.events:
+            self.options.observer.notice(self.state.get("request_id", ""), event)
+        exchange.events.clear()
+
+
+class _Attempts:
+    """The attempts of one exchange, and what is held of their refusals."""
+
+    def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes) -> None:
+        self.call = call
+        self.exchange = exchange
+        self.body = body
+        self.plain = plain
+        self.first: list[Message] = []
+        self.held: list[Message] = []
+        self.size = 0
+        self.count = 0
+        self.committed = False
+
+    async def run(self) -> None:
+        step: Forward | Relay = self.exchange.start()
+        while isinstance(step, Forward):
+            self.call.tell(self.exchange)
+            if step.delay and await self._left(step.delay):
+                return
+            await self._attempt(step.body)
+            if self.committed:
+                return
+            self.first = self.first or self.held
+            step = self.exchange.receive(self.held[0]["status"], self._refusal())
+        await self._commit(self.first)
+
+    async def _left(self, seconds: float) -> bool:
+        """Wait; whether the client left meanwhile."""
+        with anyio.move_on_after(seconds):
+            while (await self.call.receive())["type"] != "http.disconnect":
+                pass
+            return True
+        return False
+
+    async def _attempt(self, body: bytes) -> None:
+        self.count += 1
+        self.held = []
+        self.size = 0
+        changed = body is not self.plain
+        payload = body if changed else self.body
+        scope = {**self.call.scope, "headers": self._fields(len(payload), changed=changed)}
+        try:
+            await self.call.options.app(scope, _replayed(payload, self.call.receive, whole=True), self._take)
+        except _Enough:
+            return
+        except Exception:
+            if self.held and not self.committed:  # what broke off is given to the client as far as it came
+                await self._commit(self.held)
+            raise
+
+    def _fields(self, length: int, *, changed: bool) -> list[tuple[bytes, bytes]]:
+        """The request's fields for a body of `length` bytes, the length in its old place."""
+        fields: list[tuple[bytes, bytes]] = []
+        framing = (b"content-length", b"%d" % length)
+        for name, value in self.call.scope["headers"]:
+            if name in _FRAMING:
+                if framing not in fields:
+                    fields.append(framing)
+            elif not (changed and name in _OF_THE_BODY) and not (self.count > 1 and name == b"idempotency-key"):
+                fields.append((name, value))
+        return fields
+
+    async def _take(self, message: Message) -> None:
+        """Take a message of the app's: hold it if it belongs to a refusal, relay it otherwise."""
+        if self.committed:
+            await self.call.send(message)
+        elif message["type"] != "http.response.start":
+            await self._hold(message)
+        elif self.exchange.judges(message["status"]):
+            self.held = [message]
+        else:
+            await self._commit([message])
+
+    async def _hold(self, message: Message) -> None:
+        self.held.append(message)
+        self.size += len(message.get("body", b""))
+        if self.size > HELD:
+            if self.first:
+                raise _Enough
+            await self._commit(self.held)
+
+    async def _commit(self, messages: list[Message]) -> None:
+        """Give the client the beginning of its answer; what follows goes straight to it."""
+        self.committed = True
+        report = self.exchange.settle(messages[0]["status"])
+        self.call.tell(self.exchange)
+        await self.call.send(self.call.reported(messages[0], report))
+        for message in messages[1:]:
+            await self.call.send(message)
+
+    def _refusal(self) -> bytes:
+        """The body of the refusal that is held, decoded as far as it can be."""
+        body = b"".join(message.get("body", b"") for message in self.held[1:])
+        coding = codings.coding_of([(name.lower(), value) for name, value in self.held[0].get("headers", ())])
+        if not codings.is_known(coding):
+            return b""
+        try:
+            return codings.decode(coding, body, HELD)
+        except (codings.CorruptError, codings.TooLargeError):
+            return b""
+
+
+class _Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer is wanted
+    """A later refusal is too long to be held; the first one will be relayed."""
+
+
+def _replayed(body: bytes, receive: Receive, *, whole: bool) -> Receive:
+    """A `receive` that begins with `body`, as the whole of the request's body or its first part."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": not whole}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def report_fields(report: Report) -> list[tuple[bytes, bytes]]:
+    """The response fields that tell the client what was done."""
+    fields = [
+        (b"x-unpinned-action", report.action.encode()),
+        (b"x-unpinned-fidelity", report.fidelity.encode()),
+        (b"x-unpinned-attempts", b"%d" % report.attempts),
+    ]
+    for name, counts in ((b"x-unpinned-removed", report.removed), (b"x-unpinned-repaired", report.repaired)):
+        told = ", ".join(f"{what}={count}" for what, count in counts.items() if count)
+        if told:
+            fields.append((name, told.encode()))
+    return fields
