@@ -4,6 +4,7 @@ What is not edited is never decoded and encoded again; a body without edits is t
 msgspec reads the ordinary body; what it refuses is read by `lenient`, with the same result.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -157,6 +158,28 @@ def _fields(body: bytes, span: Span) -> Fields:
     return {member.name: body[member.value : member.end] for member in lenient.members(body, span.start)}
 
 
+# An object up to and with its `id`, as long as only plain strings and bare words stand in front of it.
+_UP_TO_ID: Final = re.compile(
+    rb'\{[ \t\n\r]*(?:"(?!id")[^"\\]*"[ \t\n\r]*:[ \t\n\r]*(?:"[^"\\]*"|[^][{}",\s]+)[ \t\n\r]*,[ \t\n\r]*)*'
+    rb'("id"[ \t\n\r]*:[ \t\n\r]*"[^"\\]*"[ \t\n\r]*,[ \t\n\r]*)'
+)
+
+
+def cut_id(body: bytes, span: Span) -> Edit | None:
+    """The edit that takes the one `id` out of the object at `span`; None where it takes a closer look.
+
+    The short way for nine items in ten: an id among the first members, none behind it, no key written with escapes.
+    """
+    match = _UP_TO_ID.match(body, span.start, span.end)
+    if (
+        match is None
+        or body.find(b'"id"', match.end(), span.end) >= 0
+        or body.find(b"\\u006", span.start, span.end) >= 0
+    ):
+        return None
+    return Edit(match.start(1), match.end(1))
+
+
 def members_of(body: bytes, start: int, fields: Fields) -> list[Member]:
     """Where the members of the object at `start` stand, duplicates included; `fields` are those already read."""
     return _walk(body, start, fields) or lenient.members(body, start)
@@ -192,10 +215,13 @@ def _spans(body: bytes, start: int, raws: Iterable[Raw]) -> list[Span]:
     spans: list[Span] = []
     position = start
     for raw in raws:
-        begin = lenient.skip_space(body, position + 1)  # behind the bracket or the comma
-        end = begin + len(bytes(raw))
-        spans.append(Span(begin, end))
-        position = lenient.skip_space(body, end)
+        begin = position + 1  # behind the bracket or the comma
+        if body[begin] in b" \t\n\r":
+            begin = lenient.skip_space(body, begin)
+        position = begin + len(memoryview(raw))
+        spans.append(Span(begin, position))
+        if body[position] in b" \t\n\r":
+            position = lenient.skip_space(body, position)
     return spans
 
 

@@ -6,10 +6,12 @@ Passes mark entries and count what they did; `Draft.edits` turns the marks into 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from proxy.responses.document import Array, Edit, Item, cut_members, cut_spans, members_of, objects
+from proxy.responses.document import Array, Edit, Item, cut_id, cut_members, cut_spans, members_of, objects
 from proxy.responses.lenient import Member, Span
+
+_ONLY_ID: Final = {"id"}
 
 Fate = Literal["kept", "dropped", "replaced", "added"]
 
@@ -149,6 +151,10 @@ def _edits(entry: Entry, span: Span, body: bytes) -> Iterable[Edit]:
         return [Edit(span.start, span.end, entry.json or b"")]
     if entry.fate == "dropped" or not (entry.cut or entry.put or entry.cut_parts):
         return []
+    if entry.cut == _ONLY_ID and not entry.put and not entry.cut_parts:
+        short = cut_id(body, span)
+        if short is not None:
+            return [short]
     members = members_of(body, span.start, entry.came.fields)
     edits = cut_members(members, entry.cut)
     if entry.put:
