@@ -1,23 +1,30 @@
 """Faults of the gateway itself, in the shape of OpenAI's errors.
 
-Pure values: who raises one does not know who answers with it.
+Pure values: who raises one does not know who answers with it. The table at the end names every one that the hop has.
 """
 
 from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import orjson
 
 Fields = list[tuple[bytes, bytes]]
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - the word that operators and clients read
     """A fault the client is told of: `{"error": {"message", "type", "param": null, "code"}}` with `status`.
 
     `message` never holds a value the client sent but what it cannot do harm with, and never a key or a body.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, kind: str = "upstream_error", fields: Iterable[tuple[bytes, bytes]] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "upstream_error",
+        fields: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -37,3 +44,52 @@ class Fault(Exception):
         fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *self.fields]
         start = {"type": "http.response.start", "status": self.status, "headers": fields}
         return start, {"type": "http.response.body", "body": body}
+
+
+class Row(NamedTuple):
+    """What is said of one fault."""
+
+    status: int
+    message: str
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    kind: str = "upstream_error"
+
+
+# OpenAI's SDKs obey this field: asked again, nobody is asked twice, because upstream has seen nothing of the request.
+NOTHING_SENT: Final = (b"x-should-retry", b"true")
+LAST: Final = (b"connection", b"close")
+CLIENT: Final = "invalid_request_error"
+
+HOP: Final[dict[str, Row]] = {
+    "upstream_unreachable": Row(502, "No connection to upstream could be made; nothing was sent.", (NOTHING_SENT,)),
+    "upstream_tls_failed": Row(502, "The TLS handshake with upstream failed; nothing was sent.", (NOTHING_SENT,)),
+    "upstream_connect_timeout": Row(
+        504, "No connection to upstream was made in time; nothing was sent.", (NOTHING_SENT,)
+    ),
+    "upstream_pool_timeout": Row(
+        503, "All connections to upstream are in use; nothing was sent.", (NOTHING_SENT, (b"retry-after", b"1"))
+    ),
+    "upstream_disconnected": Row(502, "Upstream closed the connection before it answered."),
+    "upstream_invalid_answer": Row(502, "Upstream's answer is not valid HTTP."),
+    "upstream_first_byte_timeout": Row(504, "Upstream did not begin to answer in time."),
+    "upstream_upload_timeout": Row(504, "Upstream did not take the request's body in time."),
+    "upstream_cut": Row(502, "Upstream broke off its answer."),
+    "upstream_idle_timeout": Row(504, "Upstream fell silent within its answer."),
+    "client_upload_timeout": Row(408, "The request's body did not come in time.", (LAST,), CLIENT),
+    "incomplete_body": Row(400, "The request's body is not as long as its Content-Length says.", (LAST,), CLIENT),
+    "invalid_path": Row(400, "The path must not have '..' segments.", (), CLIENT),
+    "invalid_fields": Row(400, "The request's header fields cannot be sent on.", (), CLIENT),
+    "websocket_unsupported": Row(
+        426,
+        "WebSockets are not supported here; use HTTP.",
+        # RFC 9110, 15.5.22: "The server MUST send an Upgrade header field in a 426 response".
+        ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade, close")),
+        CLIENT,
+    ),
+}
+
+
+def hop_fault(code: str) -> Fault:
+    """The fault of the hop called `code`."""
+    row = HOP[code]
+    return Fault(row.status, code, row.message, kind=row.kind, fields=row.fields)

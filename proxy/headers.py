@@ -1,0 +1,130 @@
+"""Header fields as raw byte pairs: which of them travel on, how a message is framed, what one field says.
+
+Pure, and the same functions for both directions. Names are lower case, as ASGI demands. A list of pairs never becomes a
+dict: order and repetition are content (two Set-Cookie fields stay two).
+"""
+
+from collections.abc import Iterable, Iterator
+
+Fields = list[tuple[bytes, bytes]]
+
+# RFC 9110, 7.6.1: "intermediaries SHOULD remove or replace fields that are known to require removal before forwarding".
+HOP_BY_HOP = frozenset({
+    b"connection",
+    b"http2-settings",  # RFC 7540, 3.2.1: belongs to an h2c upgrade, which is never accepted
+    b"keep-alive",
+    b"proxy-authenticate",  # RFC 9110, 11.7: between a client and the next proxy
+    b"proxy-authentication-info",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",  # trailers are not relayed, so none are announced
+    b"transfer-encoding",
+    b"upgrade",
+})  # fmt: skip
+
+# RFC 9110, 7.6.1: "A sender MUST NOT send a connection option corresponding to a field that is intended for all
+# recipients of the content." Who names one of these would have us lose it, and what it guards, on the way.
+END_TO_END = frozenset({
+    b"accept",
+    b"accept-encoding",
+    b"api-key",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"cookie",
+    b"date",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"idempotency-key",
+    b"location",
+    b"openai-beta",
+    b"openai-organization",
+    b"openai-project",
+    b"retry-after",
+    b"set-cookie",
+    b"user-agent",
+    b"via",
+    b"www-authenticate",
+    b"x-api-key",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
+    b"x-request-id",
+    b"x-should-retry",
+})  # fmt: skip
+
+
+def values(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """The value of each field called `name`, in order."""
+    return [value for key, value in fields if key == name]
+
+
+def value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The value of the first field called `name`."""
+    return next((value for key, value in fields if key == name), None)
+
+
+def tokens(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> Iterator[bytes]:
+    """The members of the comma separated list that all fields called `name` make together, in lower case."""
+    for line in values(fields, name):
+        for token in line.split(b","):
+            yield token.strip(b" \t").lower()
+
+
+def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """The fields that travel on: all but those of this connection."""
+    fields = list(fields)
+    named = frozenset(tokens(fields, b"connection"))
+    gone = HOP_BY_HOP if not named else HOP_BY_HOP | (named - END_TO_END)
+    return [(name, content) for name, content in fields if name not in gone]
+
+
+def is_chunked(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the message came with a transfer coding, so that its length is not known beforehand."""
+    return value(fields, b"transfer-encoding") is not None
+
+
+def content_length(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """The length that Content-Length announces, None where there is no such field or it is no number."""
+    digits = value(fields, b"content-length")
+    return int(digits) if digits is not None and digits.isdigit() else None
+
+
+def upgrades_to(fields: Iterable[tuple[bytes, bytes]], protocol: bytes) -> bool:
+    """Whether the client asks to go on with `protocol` on this connection (RFC 9110, 7.8)."""
+    fields = list(fields)
+    return b"upgrade" in tokens(fields, b"connection") and protocol in tokens(fields, b"upgrade")
+
+
+def request_fields(fields: Iterable[tuple[bytes, bytes]], authority: bytes) -> Fields:
+    """A client's fields as they go upstream: end to end, with that hop's Host and framing and nothing else added."""
+    fields = list(fields)
+    chunked = is_chunked(fields)
+    # RFC 9112, 6.1: "A sender MUST NOT send a Content-Length header field in any message that contains
+    # a Transfer-Encoding header field."
+    dropped = (b"host", b"content-length") if chunked else (b"host",)
+    kept = [(name, content) for name, content in end_to_end(fields) if name not in dropped]
+    framing = [(b"transfer-encoding", b"chunked")] if chunked else []
+    return [(b"host", authority), *kept, *framing]
+
+
+def response_fields(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Upstream's fields as the client gets them: end to end, and event streams not held back by a proxy before us."""
+    relayed = end_to_end(fields)
+    if is_event_stream(relayed) and value(relayed, b"x-accel-buffering") is None:
+        relayed.append((b"x-accel-buffering", b"no"))
+    if status in (204, 304):
+        # RFC 9110, 8.6: a 304 may say how long the 200 would have been; uvicorn would wait for a body of that length.
+        return [(name, content) for name, content in relayed if name != b"content-length"]
+    return relayed
+
+
+def is_event_stream(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the message is a stream of server-sent events."""
+    media_type = value(fields, b"content-type") or b""
+    return media_type.partition(b";")[0].strip().lower() == b"text/event-stream"

@@ -1,0 +1,137 @@
+"""The reverse proxy as an ASGI app: any method and any path, bodies streamed both ways, nothing held back.
+
+It knows HTTP and nothing of what it carries. Before the first byte of an answer what goes wrong is a fault the client
+reads; after it there are two endings: complete, or visibly cut. A cut is made by returning before the last chunk was
+sent, which uvicorn takes as the order to close the connection.
+"""
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+from anyio import CancelScope
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy import headers
+from proxy.events import Observer, UpstreamFailed
+from proxy.faults import Fault, hop_fault
+from proxy.upstream.base_url import BaseUrl, climbs
+from proxy.upstream.seam import Answer, Client, Request
+from proxy.upstream.upload import ClientGone, Upload
+
+
+class ReverseProxy:
+    """Sends every request to `upstream` through `client`, and relays the answer as it comes.
+
+    `upload_idle_timeout`: how long a client may be silent while it sends a body, in seconds.
+    """
+
+    def __init__(
+        self, client: Client, upstream: BaseUrl, observer: Observer, *, upload_idle_timeout: float = 60.0
+    ) -> None:
+        self.client = client
+        self.upstream = upstream
+        self.observer = observer
+        self.upload_idle_timeout = upload_idle_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, refuse one WebSocket, or live and close the connections with the server."""
+        match scope["type"]:
+            case "http":
+                await _Hop(self, scope, send).perform(receive)
+            case "websocket":
+                await refuse_websocket(scope, receive, send)
+            case _:
+                await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.client.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Hop:
+    """One request on its way to upstream, and its answer on the way back."""
+
+    def __init__(self, proxy: ReverseProxy, scope: Scope, send: Send) -> None:
+        self.proxy = proxy
+        self.scope = scope
+        self.send = send
+        self.committed = False
+
+    async def perform(self, receive: Receive) -> None:
+        """Send, relay, and whatever happens let go of both sides."""
+        with CancelScope() as exchange:
+            upload = Upload(receive, exchange, self.proxy.upload_idle_timeout)
+            try:
+                await self._relay(await self.proxy.client.send(await self._request(upload)), upload)
+            except ClientGone:
+                return
+            except Fault as fault:
+                upload.disarm()
+                await self._fail(fault)
+            finally:
+                upload.disarm()
+
+    async def _request(self, upload: Upload) -> Request:
+        scope = self.scope
+        fields: headers.Fields = scope["headers"]
+        if headers.upgrades_to(fields, b"websocket"):
+            raise hop_fault("websocket_unsupported")
+        raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
+        if self.proxy.upstream.path and climbs(raw_path):
+            raise hop_fault("invalid_path")
+        target = self.proxy.upstream.target(raw_path, scope["query_string"])
+        body = await self._body(upload)
+        return Request(scope["method"].encode("ascii"), target, self._fields(), body)
+
+    async def _body(self, upload: Upload) -> bytes | AsyncIterator[bytes]:
+        fields: headers.Fields = self.scope["headers"]
+        if headers.value(fields, b"expect") is not None:
+            return upload.chunks()  # not read, and so not asked for, before it is needed
+        body = await upload.body()
+        if isinstance(body, bytes) and (headers.content_length(fields) or 0) > len(body):
+            # llhttp takes a request with an Upgrade for one without a body; what is left of it would be half a request.
+            raise hop_fault("incomplete_body")
+        return body
+
+    def _fields(self) -> headers.Fields:
+        return headers.request_fields(self.scope["headers"], self.proxy.upstream.authority)
+
+    async def _relay(self, answer: Answer, upload: Upload) -> None:
+        try:
+            if not 200 <= answer.status < 600:
+                raise hop_fault("upstream_invalid_answer")
+            await self._commit(answer)
+            more = True
+            while more:
+                chunk, more = await answer.read()
+                if not more:
+                    upload.disarm()
+                await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
+        finally:
+            with CancelScope(shield=True):
+                await answer.close()
+
+    async def _commit(self, answer: Answer) -> None:
+        fields = headers.response_fields(answer.status, answer.fields)
+        start: Message = {"type": "http.response.start", "status": answer.status, "headers": fields}
+        self.committed = True
+        await self.send(start)
+
+    async def _fail(self, fault: Fault) -> None:
+        self.proxy.observer.notice(self.scope.get("state", {}).get("request_id", "-"), UpstreamFailed(fault.code))
+        if not self.committed:
+            for message in fault.messages():
+                await self.send(message)
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a WebSocket handshake with 426, on which clients turn to HTTP."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    for message in hop_fault("websocket_unsupported").messages():
+        await send({**message, "type": f"websocket.{message['type']}"})

@@ -1,0 +1,60 @@
+"""Where upstream is: a base URL, and the request targets below it.
+
+Pure. Origin and Host come from the settings alone, whatever a client's request line and Host say.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+VERSION = b"/v1"  # what clients of OpenAI's API have in front of every path, as a rule
+
+
+class BaseUrl(NamedTuple):
+    """An upstream: its origin and the path under which its API lies (no slash at its end, b"" for none)."""
+
+    scheme: str
+    host: str
+    port: int
+    path: bytes
+
+    @property
+    def authority(self) -> bytes:
+        """What the Host field says: the host, and the port where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{host}{port}".encode("ascii")
+
+    def target(self, raw_path: bytes, query: bytes) -> bytes:
+        """The request target for what a client asked for, bytes as they came below the base path."""
+        path = raw_path if not self.path or raw_path == b"*" else self.path + below_version(raw_path)
+        return path + b"?" + query if query else path
+
+
+def base_url(url: str) -> BaseUrl:
+    """The upstream that `url` names; raises ValueError with a sentence where it names none."""
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL with a host")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("must have neither a query nor a fragment nor credentials")
+    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
+    path = parts.path.rstrip("/").encode("ascii")
+    return BaseUrl(parts.scheme, host, parts.port or DEFAULT_PORTS[parts.scheme], path)
+
+
+def below_version(raw_path: bytes) -> bytes:
+    """A client's path without the /v1 that its own base URL may or may not have had."""
+    if raw_path == VERSION or raw_path.startswith(VERSION + b"/"):
+        return raw_path[len(VERSION) :]
+    return raw_path
+
+
+SEPARATOR = re.compile(rb"/|\\|%2f|%5c", re.IGNORECASE)
+DOT = re.compile(rb"%2e", re.IGNORECASE)
+
+
+def climbs(raw_path: bytes) -> bool:
+    """Whether a path has a `..` segment, plain or encoded, with which a server may leave the base path."""
+    return b".." in DOT.sub(b".", raw_path) and b".." in SEPARATOR.split(DOT.sub(b".", raw_path))

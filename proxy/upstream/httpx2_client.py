@@ -1,0 +1,130 @@
+"""A client of upstream on httpx2's transport, for outbound proxies.
+
+On the transport and never on its Client, which adds fields, follows redirects, keeps cookies and decodes bodies.
+What it cannot do: relay an answer that comes before the request's body is sent, unless upstream closes as well.
+"""
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+import anyio
+import httpx2
+
+from proxy.faults import hop_fault
+from proxy.upstream.base_url import BaseUrl
+from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Request
+
+if TYPE_CHECKING:
+    from proxy.headers import Fields
+
+CODES: tuple[tuple[type[httpx2.TransportError], str], ...] = (
+    (httpx2.PoolTimeout, "upstream_pool_timeout"),
+    (httpx2.ConnectTimeout, "upstream_connect_timeout"),
+    (httpx2.ConnectError, "upstream_unreachable"),
+    (httpx2.ProxyError, "upstream_unreachable"),
+    (httpx2.WriteTimeout, "upstream_upload_timeout"),
+    (httpx2.LocalProtocolError, "invalid_fields"),
+)
+
+
+class Httpx2Client:
+    """A client of `upstream`; `proxy` is the URL of an outbound proxy, `tls` what certificates are checked against."""
+
+    def __init__(
+        self,
+        upstream: BaseUrl,
+        deadlines: Deadlines = DEADLINES,
+        limits: Limits = LIMITS,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        self._url = httpx2.URL(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path="/")
+        self._deadlines = deadlines
+        self._transport = httpx2.AsyncHTTPTransport(
+            verify=tls or True,
+            trust_env=False,
+            limits=httpx2.Limits(
+                max_connections=limits.connections,
+                max_keepalive_connections=limits.connections,
+                keepalive_expiry=limits.keepalive_expiry,
+            ),
+            proxy=proxy,
+        )
+
+    async def send(self, request: Request) -> Answer:
+        """Send `request` once; see `seam.Client`."""
+        deadlines = self._deadlines
+        timeout = {"connect": deadlines.connect, "pool": deadlines.connect, "write": deadlines.idle, "read": None}
+        with anyio.CancelScope() as head:
+            outgoing = httpx2.Request(
+                request.method.decode("ascii"),
+                self._url,
+                headers=request.fields,
+                stream=_Body(request.body, head, deadlines.first_byte),
+                extensions={"timeout": timeout, "target": request.target},
+            )
+            with _translated("upstream_disconnected"):
+                response = await self._transport.handle_async_request(outgoing)
+        if head.cancelled_caught:
+            raise hop_fault("upstream_first_byte_timeout")
+        return _Httpx2Answer(response, deadlines.idle)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A request's body; `first_byte` seconds after it is sent, `head` is cancelled."""
+
+    def __init__(self, body: bytes | AsyncIterator[bytes], head: anyio.CancelScope, first_byte: float) -> None:
+        self._body = body
+        self._head = head
+        self._first_byte = first_byte
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        try:
+            if not isinstance(self._body, bytes):
+                async for chunk in self._body:
+                    yield chunk
+            elif self._body:
+                yield self._body
+        finally:
+            self._head.deadline = anyio.current_time() + self._first_byte
+
+
+class _Httpx2Answer:
+    """An answer of httpx2, its body as it came on the wire."""
+
+    def __init__(self, response: httpx2.Response, idle: float) -> None:
+        self.status = response.status_code
+        self.fields: Fields = [(name.lower(), value) for name, value in response.headers.raw]
+        self._stream = cast("httpx2.AsyncByteStream", response.stream)
+        self._chunks = cast("AsyncGenerator[bytes]", self._stream.__aiter__())
+        self._idle = idle
+
+    async def read(self) -> tuple[bytes, bool]:
+        """The next chunk; see `seam.Answer`."""
+        with anyio.CancelScope(deadline=anyio.current_time() + self._idle), _translated("upstream_cut"):
+            try:
+                return await anext(self._chunks), True
+            except StopAsyncIteration:
+                return b"", False
+        raise hop_fault("upstream_idle_timeout")
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._chunks.aclose()
+        await self._stream.aclose()
+
+
+@contextmanager
+def _translated(otherwise: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx2.TransportError as error:
+        code = next((code for kind, code in CODES if isinstance(error, kind)), otherwise)
+        raise hop_fault(code) from None

@@ -1,0 +1,65 @@
+"""The client's side of one exchange: the body it sends, and whether it is still there.
+
+ASGI has one `receive` for both, so one object owns it: first it yields the body, then it watches for the client to
+leave. A client that leaves ends the exchange at once, whatever is being waited for, by cancelling its scope.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from anyio import CancelScope
+from starlette.types import Receive
+
+from proxy.faults import hop_fault
+
+
+class ClientGone(Exception):  # noqa: N818 - nobody's error: it says what happened
+    """The client left before its request was whole."""
+
+
+class Upload:
+    """What one client sends; `exchange` is the scope it is answered in, `idle` how many seconds it may be silent."""
+
+    def __init__(self, receive: Receive, exchange: CancelScope, idle: float) -> None:
+        self._receive = receive
+        self._exchange = exchange
+        self._idle = idle
+        self._watch: asyncio.Task[None] | None = None
+
+    async def body(self) -> bytes | AsyncIterator[bytes]:
+        """The whole body where it is here already, else its chunks."""
+        chunk, more = await self._next()
+        return self.chunks(chunk) if more else chunk
+
+    async def chunks(self, chunk: bytes = b"") -> AsyncIterator[bytes]:
+        """The chunks of the body, after `chunk`, each read from the client when it is asked for."""
+        more = True
+        while more:
+            if chunk:
+                yield chunk
+            chunk, more = await self._next()
+        if chunk:
+            yield chunk
+
+    def disarm(self) -> None:
+        """Watch no longer; a server reports a disconnect after the normal end as well."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _next(self) -> tuple[bytes, bool]:
+        try:
+            async with asyncio.timeout(self._idle):
+                message = await self._receive()
+        except TimeoutError:
+            raise hop_fault("client_upload_timeout") from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        more = message.get("more_body", False)
+        if not more:
+            self._watch = asyncio.create_task(self._watch_client())
+        return message.get("body", b""), more
+
+    async def _watch_client(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass  # nothing else may come after the last chunk, and nothing else is of interest
+        self._exchange.cancel()

@@ -1,0 +1,56 @@
+"""Any ASGI app under a real server: uvicorn with httptools and uvloop in a thread, as in production but for its port.
+
+`with serving(app) as port:` returns when connections are accepted, and on leaving when the last task has ended.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+PATIENCE = 20.0
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it has started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@contextmanager
+def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
+    """Serve `app` on an ephemeral port of 127.0.0.1, which is the value; `options` go to `uvicorn.Config`."""
+    chosen: dict[str, Any] = {
+        "http": "httptools",
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "auto",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": False,
+        "timeout_graceful_shutdown": 3,
+        "backlog": 2048,
+    }
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = _Server(uvicorn.Config(app, **{**chosen, **options}))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            assert server.ready.wait(PATIENCE), "the server did not start"
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "the server did not stop"
