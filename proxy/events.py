@@ -22,6 +22,19 @@ class Report:
     repaired: Mapping[str, int] = field(default_factory=dict)
     attempts: int = 1
 
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The response fields that tell the client."""
+        told = [
+            (b"x-unpinned-action", self.action.encode()),
+            (b"x-unpinned-fidelity", self.fidelity.encode()),
+            (b"x-unpinned-attempts", b"%d" % self.attempts),
+        ]
+        for name, counts in ((b"x-unpinned-removed", self.removed), (b"x-unpinned-repaired", self.repaired)):
+            counted = ", ".join(f"{what}={count}" for what, count in counts.items() if count)
+            if counted:
+                told.append((name, counted.encode()))
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:

@@ -6,6 +6,7 @@ while they are judged, and lets everything else through as it comes.
 
 import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy import codings
 from proxy.events import Observer, Observers, Report, Route
 from proxy.faults import Fault
+from proxy.middleware.intake import ClientGone, Intake
 from proxy.responses.exchange import Exchange, Forward, Policy, Relay
 from proxy.responses.lessons import Lessons
 from proxy.responses.lessons import Scope as LessonScope
@@ -28,6 +30,10 @@ _CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organizat
 # What tells the length, the coding or the digest of a body that is sent in another form.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+# Whoever read the body has met the expectation (RFC 9110, 10.1.1).
+_MET: Final = frozenset({b"expect"})
+# It stands for one request: with another body it would be refused, or answered with what was answered before.
+_FIRST_ONLY: Final = frozenset({b"idempotency-key"})
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
 
@@ -41,10 +47,6 @@ def route_of(method: str, path: bytes) -> Route:
             if path.endswith(end):
                 return route
     return "other"
-
-
-class _Gone(Exception):  # noqa: N818 -- no error: the client has left, and there is nobody to answer
-    """The client left before its request was whole."""
 
 
 class PortableMiddleware:
@@ -85,7 +87,7 @@ class PortableMiddleware:
         except Fault as fault:
             for message in fault.messages():
                 await send(dict(message))
-        except _Gone:
+        except ClientGone:
             return None
 
 
@@ -115,78 +117,24 @@ class _Call:
         self.state["report"] = report
         if not self.options.report:
             return start
-        return {**start, "headers": [*start.get("headers", ()), *report_fields(report)]}
+        return {**start, "headers": [*start.get("headers", ()), *report.fields()]}
 
     async def perform(self) -> None:
         """Read the body, and send it in the forms the exchange says until one is answered."""
-        coding = codings.coding_of(self.scope["headers"])
-        if not codings.is_known(coding) or self._announces_too_much():
-            await self.pass_on(Report(action="unread"))
-            return
-        body, whole = await self._body()
-        plain = self._decoded(coding, body) if whole else None
-        if plain is None:
-            await self.pass_on(Report(action="unread"), _replayed(body, self.receive, whole=whole))
-            return
-        exchange = Exchange(plain, self.options.policy, route=self.route, scope=self._lesson_scope())
-        await _Attempts(self, exchange, body, plain).run()
-
-    def _announces_too_much(self) -> bool:
-        for name, value in self.scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self.options.max_body:
-                return self._too_large()
-        return False
-
-    def _too_large(self) -> bool:
-        if self.options.policy.mode == "strip":
-            raise Fault(
-                413,
-                "request_too_large",
-                f"The request body is larger than the {self.options.max_body} bytes that UNPINNED_MAX_BODY allows.",
-                kind="invalid_request_error",
-            )
-        return True
-
-    async def _body(self) -> tuple[bytes, bool]:
-        """What the client sends, and whether that is all of it (more than the limit is not read on)."""
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._message()
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self.options.max_body:
-                self._too_large()
-                return b"".join(chunks), False
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks), True
-
-    async def _message(self) -> Message:
-        with anyio.move_on_after(self.options.upload_idle_timeout):
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            return message
-        raise Fault(
-            408,
-            "upload_timeout",
-            f"No more of the request body came for {self.options.upload_idle_timeout:g} seconds.",
-            kind="invalid_request_error",
+        options = self.options
+        intake = Intake(
+            self.scope["headers"],
+            self.receive,
+            limit=options.max_body,
+            idle=options.upload_idle_timeout,
+            strict=options.policy.mode == "strip",
         )
-
-    def _decoded(self, coding: str, body: bytes) -> bytes | None:
-        try:
-            return codings.decode(coding, body, self.options.max_body)
-        except codings.TooLargeError:
-            self._too_large()
-            return None
-        except codings.CorruptError:
-            raise Fault(
-                400,
-                "invalid_content_encoding",
-                f"The request body is not the {coding} data its Content-Encoding says it is.",
-                kind="invalid_request_error",
-            ) from None
+        plain = await intake.take()
+        if plain is None:
+            await self.pass_on(Report(action="unread"), intake.replay)
+            return
+        exchange = Exchange(plain, options.policy, route=self.route, scope=self._lesson_scope())
+        await _Attempts(self, exchange, intake.body, plain).run()
 
     def _lesson_scope(self) -> LessonScope:
         named = b"\n".join(value for name, value in self.scope["headers"] if name in _CREDENTIAL)
@@ -221,7 +169,10 @@ class _Attempts:
             if step.delay and await self._left(step.delay):
                 return
             await self._attempt(step.body)
-            if self.committed:
+            if self.committed or not self.held:
+                return
+            if self.size <= HELD and self.held[-1].get("more_body", True):
+                await self._commit(self.held)  # broken off: the client is given what came of it, and no more
                 return
             self.first = self.first or self.held
             step = self.exchange.receive(self.held[0]["status"], self._refusal())
@@ -242,25 +193,19 @@ class _Attempts:
         changed = body is not self.plain
         payload = body if changed else self.body
         scope = {**self.call.scope, "headers": self._fields(len(payload), changed=changed)}
-        try:
-            await self.call.options.app(scope, _replayed(payload, self.call.receive, whole=True), self._take)
-        except _Enough:
-            return
-        except Exception:
-            if self.held and not self.committed:  # what broke off is given to the client as far as it came
-                await self._commit(self.held)
-            raise
+        with suppress(_Enough):
+            await self.call.options.app(scope, _whole(payload, self.call.receive), self._take)
 
     def _fields(self, length: int, *, changed: bool) -> list[tuple[bytes, bytes]]:
         """The request's fields for a body of `length` bytes, the length in its old place."""
+        gone = _MET | (_OF_THE_BODY if changed else frozenset()) | (_FIRST_ONLY if self.count > 1 else frozenset())
         fields: list[tuple[bytes, bytes]] = []
         framing = (b"content-length", b"%d" % length)
         for name, value in self.call.scope["headers"]:
-            if name in _FRAMING:
-                if framing not in fields:
-                    fields.append(framing)
-            elif not (changed and name in _OF_THE_BODY) and not (self.count > 1 and name == b"idempotency-key"):
+            if name not in _FRAMING and name not in gone:
                 fields.append((name, value))
+            elif name in _FRAMING and framing not in fields:
+                fields.append(framing)
         return fields
 
     async def _take(self, message: Message) -> None:
@@ -307,25 +252,11 @@ class _Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer
     """A later refusal is too long to be held; the first one will be relayed."""
 
 
-def _replayed(body: bytes, receive: Receive, *, whole: bool) -> Receive:
-    """A `receive` that begins with `body`, as the whole of the request's body or its first part."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": not whole}]
+def _whole(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives `body` as a whole, and then what there is to be said of the client."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replay() -> Message:
+    async def whole() -> Message:
         return messages.pop() if messages else await receive()
 
-    return replay
-
-
-def report_fields(report: Report) -> list[tuple[bytes, bytes]]:
-    """The response fields that tell the client what was done."""
-    fields = [
-        (b"x-unpinned-action", report.action.encode()),
-        (b"x-unpinned-fidelity", report.fidelity.encode()),
-        (b"x-unpinned-attempts", b"%d" % report.attempts),
-    ]
-    for name, counts in ((b"x-unpinned-removed", report.removed), (b"x-unpinned-repaired", report.repaired)):
-        told = ", ".join(f"{what}={count}" for what, count in counts.items() if count)
-        if told:
-            fields.append((name, told.encode()))
-    return fields
+    return whole

@@ -1,0 +1,88 @@
+"""The body of a client's request: taken in as a whole, within limits, and decoded.
+
+Reads no more than it may, waits no longer than it may, and knows nothing of what the body means.
+"""
+
+from typing import Final
+
+import anyio
+from starlette.types import Message, Receive
+
+from proxy import codings, headers
+from proxy.faults import Fault, hop_fault
+
+_BY_THE_CLIENT: Final = "invalid_request_error"
+
+
+class ClientGone(Exception):  # noqa: N818 -- no error: the client has left, and there is nobody to answer
+    """The client left before its request was whole."""
+
+
+class Intake:
+    """Takes in one body of at most `limit` bytes, as sent and decoded, from a client silent for at most `idle` seconds.
+
+    With `strict`, a larger body is refused (413); without, it is taken in so far and left unread. After `take`,
+    `body` is what came and `more` says whether there is more of it.
+    """
+
+    def __init__(self, fields: headers.Fields, receive: Receive, *, limit: int, idle: float, strict: bool) -> None:
+        self.body = b""
+        self.more = True
+        self._fields = fields
+        self._receive = receive
+        self._limit = limit
+        self._idle = idle
+        self._strict = strict
+        self._coding = codings.coding_of(fields)
+
+    async def take(self) -> bytes | None:
+        """The decoded body, `body` itself if it has no coding; None if it cannot be read.
+
+        Raises Fault where the client is to be told, and ClientGone.
+        """
+        if not codings.is_known(self._coding) or self._is_too_large(headers.content_length(self._fields) or 0):
+            return None
+        await self._collect()
+        if self._is_too_large(len(self.body)):
+            return None
+        try:
+            return codings.decode(self._coding, self.body, self._limit)
+        except codings.TooLargeError:
+            self._is_too_large(self._limit + 1)
+            return None
+        except codings.CorruptError:
+            message = f"The request body is not the {self._coding} data its Content-Encoding says it is."
+            raise Fault(400, "invalid_content_encoding", message, kind=_BY_THE_CLIENT) from None
+
+    def _is_too_large(self, size: int) -> bool:
+        if size <= self._limit:
+            return False
+        if self._strict:
+            message = f"The request body is larger than the {self._limit} bytes that UNPINNED_MAX_BODY allows."
+            raise Fault(413, "request_too_large", message, kind=_BY_THE_CLIENT)
+        return True
+
+    async def _collect(self) -> None:
+        chunks: list[bytes] = []
+        size = 0
+        while self.more and size <= self._limit:
+            message = await self._message()
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            self.more = message.get("more_body", False)
+        self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _message(self) -> Message:
+        with anyio.move_on_after(self._idle):
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            return message
+        raise hop_fault("client_upload_timeout")
+
+    async def replay(self) -> Message:
+        """A `receive` that begins with what was taken in, and goes on with what the client sends."""
+        if self.body:
+            taken, self.body = self.body, b""
+            return {"type": "http.request", "body": taken, "more_body": self.more}
+        return await self._receive()
