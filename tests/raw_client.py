@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from tests.scripts import send_until_stalled
+
 PATIENCE = 20.0
 Fields = list[tuple[bytes, bytes]]
 
@@ -47,7 +49,7 @@ class RawClient:
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +60,10 @@ class RawClient:
     def send(self, data: bytes) -> None:
         """Send `data` as it is."""
         self._socket.sendall(data)
+
+    def send_until_stalled(self, data: bytes) -> int:
+        """Send `data` until the other side has taken nothing for a while; the number of bytes it took."""
+        return send_until_stalled(self._socket, data)
 
     def close(self) -> None:
         """Leave."""
@@ -72,15 +78,13 @@ class RawClient:
         """All bytes up to and with `mark`; raises ConnectionError when the connection ends before."""
         while mark not in self._buffer:
             self._more()
-        taken, _, self._buffer = self._buffer.partition(mark)
-        return taken + mark
+        return self._take(self._buffer.index(mark) + len(mark))
 
     def exactly(self, size: int) -> bytes:
         """The next `size` bytes; raises ConnectionError when the connection ends before."""
         while len(self._buffer) < size:
             self._more()
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
+        return self._take(size)
 
     def rest(self) -> bytes:
         """All bytes until the other side closes."""
@@ -88,8 +92,7 @@ class RawClient:
             while True:
                 self._more()
         except ConnectionError:
-            taken, self._buffer = self._buffer, b""
-            return taken
+            return self._take(len(self._buffer))
 
     def head(self) -> RawAnswer:
         """The next answer's head; its body can be read with `until` and `rest` while it comes."""
@@ -126,6 +129,11 @@ class RawClient:
             answer.wire = answer.body = self.exactly(int(lengths[0]))
         else:
             answer.wire = answer.body = self.rest()
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
 
     def _more(self) -> None:
         piece = self._socket.recv(65536)

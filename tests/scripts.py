@@ -2,17 +2,20 @@
 
     bytes           go out as they are, in one piece
     Gate            the script waits there until the test opens it; `gate.wait_reached()` until it has come there
-    READ_BODY       the request's body is read now; without it, before all other steps
+    READ_BODY       reads the request's body now (without it: first of all)
     END / RESET     the connection is closed (FIN / RST); without either it stays open for the next request
     UNTIL_CLOSED    waits until the other side has closed; then `received[n].closed` is set
+    Flood           sends many zeros; `flood.wait_stalled()` tells how many the other side took before it took no more
+    any callable    is called with the connection
 
-Makers: `json_answer`, `refusal`, `event_stream`, `answer` (any status, fields, body), `cut_after`, and `script` for exact
-steps; `head`, `chunk` and `event` make bytes for it. Nothing here sleeps.
+Makers: `json_answer`, `refusal`, `event_stream`, `answer` (any status, fields, body), `cut_after`, and `script` for
+exact steps; `head`, `chunk` and `event` make bytes for it. Nothing here sleeps.
 """
 
 import json
+import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -41,6 +44,40 @@ class Gate:
         assert self._opened.wait(PATIENCE), "the gate was never opened"
 
 
+class Flood:
+    """So many zeros that the other side stops taking them while nobody reads them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.sent = 0
+        self._stalled = threading.Event()
+
+    def wait_stalled(self) -> int:
+        """Wait until nothing more is taken, and return how many bytes went out."""
+        assert self._stalled.wait(PATIENCE), "the other side took everything"
+        return self.sent
+
+    def __call__(self, connection: socket.socket) -> None:
+        """Send all, and note when that comes to a halt."""
+        self.sent = send_until_stalled(connection, bytes(self.size))
+        self._stalled.set()
+        connection.sendall(bytes(self.size - self.sent))
+
+
+def send_until_stalled(connection: socket.socket, data: bytes) -> int:
+    """Send `data` until the other side has taken nothing for a while; the number of bytes it took."""
+    rest = memoryview(data)
+    connection.settimeout(0.3)
+    try:
+        while rest:
+            rest = rest[connection.send(rest[:65536]) :]
+    except TimeoutError:
+        pass
+    finally:
+        connection.settimeout(PATIENCE)
+    return len(data) - len(rest)
+
+
 class Act(Enum):
     """Steps that are no bytes."""
 
@@ -51,7 +88,7 @@ class Act(Enum):
 
 
 READ_BODY, END, RESET, UNTIL_CLOSED = Act
-Step = bytes | Gate | Act
+Step = bytes | Gate | Act | Callable[[socket.socket], None]
 Script = list[Step]
 
 
@@ -100,7 +137,7 @@ def event_stream(events: Sequence[Any], fields: Iterable[tuple[bytes, bytes]] = 
     start = head(
         200, [(b"Content-Type", b"text/event-stream; charset=utf-8"), *fields, (b"Transfer-Encoding", b"chunked")]
     )
-    steps = [step if isinstance(step, Gate | Act) else chunk(event(step)) for step in events]
+    steps = [step if isinstance(step, Gate | Act) or callable(step) else chunk(event(step)) for step in events]
     return script(start, *steps, chunk(b""))
 
 

@@ -3,6 +3,7 @@
 `with serving(app) as port:` returns when connections are accepted, and on leaving when the last task has ended.
 """
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,15 +17,27 @@ PATIENCE = 20.0
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it has started."""
+    """A server that says when it has started, and stops when told so and not at its next tick."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._stopped: asyncio.Event
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Begin to shut down, from another thread."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
 
 
 @contextmanager
@@ -51,6 +64,6 @@ def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
             assert server.ready.wait(PATIENCE), "the server did not start"
             yield listener.getsockname()[1]
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join(PATIENCE)
             assert not thread.is_alive(), "the server did not stop"

@@ -24,21 +24,49 @@ from tests.scripts import PATIENCE, Act, Fields, Gate, Script, Step, answer
 
 @dataclass
 class Received:
-    """One request as it came: `head` and `wire` are its raw bytes, `body` is what they mean."""
+    """One request as it came, and as far as it has come: `head` are its raw bytes, `whole` says that all have come."""
 
     head: bytes
     method: bytes
     target: bytes
     fields: Fields
     connection: int
-    wire: bytes = b""
-    body: bytes = b""
-    whole: threading.Event = field(default_factory=threading.Event)
+    _wire: bytearray = field(default_factory=bytearray)
+    _body: bytearray = field(default_factory=bytearray)
+    whole: bool = False
     closed: threading.Event = field(default_factory=threading.Event)
+    news: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def wire(self) -> bytes:
+        """The body as it came, with its framing."""
+        return bytes(self._wire)
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        return bytes(self._body)
 
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
+
+    def grow(self, wire: bytes, body: bytes = b"", *, whole: bool = False) -> None:
+        """Note what has come, in the server's thread."""
+        with self.news:
+            self._wire += wire
+            self._body += body
+            self.whole = whole
+            self.news.notify_all()
+
+    def wait_body(self, ending: bytes) -> None:
+        """Wait until the body that has come so far ends in `ending`."""
+        with self.news:
+            assert self.news.wait_for(lambda: self._body.endswith(ending), PATIENCE), "these bytes never came"
+
+    def wait_closed(self) -> None:
+        """Wait until the other side has closed the connection."""
+        assert self.closed.wait(PATIENCE), "the connection was never closed"
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of the fields called `name` (lower case), in order."""
@@ -50,7 +78,7 @@ class _Source:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def more(self) -> None:
         piece = self.connection.recv(65536)
@@ -61,13 +89,18 @@ class _Source:
     def until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
             self.more()
-        taken, _, self.buffer = self.buffer.partition(mark)
-        return taken + mark
+        return self.at_most(self.buffer.index(mark) + len(mark))
 
     def exactly(self, size: int) -> bytes:
         while len(self.buffer) < size:
             self.more()
-        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return self.at_most(size)
+
+    def at_most(self, size: int) -> bytes:
+        if not self.buffer:
+            self.more()
+        taken = bytes(self.buffer[:size])
+        del self.buffer[:size]
         return taken
 
 
@@ -80,19 +113,18 @@ def _request(source: _Source, connection: int) -> Received:
 
 
 def _read_body(source: _Source, request: Received) -> None:
-    if request.values(b"transfer-encoding"):
-        size = -1
-        while size:
-            line = source.until(b"\r\n")
-            request.wire += line
-            size = int(line, 16)
-            piece = source.exactly(size + 2)
-            request.wire += piece
-            request.body += piece[:-2]
-    else:
-        for length in request.values(b"content-length"):
-            request.wire = request.body = source.exactly(int(length))
-    request.whole.set()
+    size = -1
+    while request.values(b"transfer-encoding") and size:
+        line = source.until(b"\r\n")
+        size = int(line, 16)
+        piece = source.exactly(size + 2)
+        request.grow(line + piece, piece[:-2])
+    left = sum(map(int, request.values(b"content-length")))
+    while left:
+        piece = source.at_most(left)
+        left -= len(piece)
+        request.grow(piece, piece)
+    request.grow(b"", whole=True)
 
 
 class ScriptedUpstream:
@@ -209,6 +241,8 @@ def _performed(step: Step, source: _Source, request: Received) -> bool:
             return False
         case Act.END:
             return False
+        case _:
+            step(connection)
     return True
 
 

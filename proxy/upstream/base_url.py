@@ -57,4 +57,4 @@ DOT = re.compile(rb"%2e", re.IGNORECASE)
 
 def climbs(raw_path: bytes) -> bool:
     """Whether a path has a `..` segment, plain or encoded, with which a server may leave the base path."""
-    return b".." in DOT.sub(b".", raw_path) and b".." in SEPARATOR.split(DOT.sub(b".", raw_path))
+    return b".." in SEPARATOR.split(DOT.sub(b".", raw_path))

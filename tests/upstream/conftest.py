@@ -1,0 +1,81 @@
+"""The reverse proxy under a real server, before a scripted upstream, once with each client of upstream."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.events import Event, UpstreamFailed
+from proxy.upstream.app import ReverseProxy
+from proxy.upstream.base_url import base_url
+from proxy.upstream.httpx2_client import Httpx2Client
+from proxy.upstream.seam import Client
+from tests.raw_client import RawAnswer, RawClient, exchange
+from tests.serving import serving
+from tests.upstream_server import ScriptedUpstream
+
+MakeClient = Callable[..., Client]
+
+
+@dataclass
+class Proxied:
+    """A running proxy: its port, and what its observer was told."""
+
+    port: int = 0
+    events: list[tuple[str, Event]] = field(default_factory=list)
+
+    def notice(self, request_id: str, event: Event) -> None:
+        """Keep what happened."""
+        self.events.append((request_id, event))
+
+    @property
+    def causes(self) -> list[str]:
+        """The causes of upstream's failures, in order."""
+        return [event.cause for _, event in self.events if isinstance(event, UpstreamFailed)]
+
+    def exchange(self, raw: bytes) -> RawAnswer:
+        """One request on a connection of its own, and its answer."""
+        return exchange(self.port, raw)
+
+    def connect(self) -> RawClient:
+        """A connection of one's own."""
+        return RawClient(self.port)
+
+
+Start = Callable[..., Proxied]
+
+
+@pytest.fixture(params=[Httpx2Client])
+def make_client(request: pytest.FixtureRequest) -> MakeClient:
+    """Each client of upstream in turn."""
+    made: MakeClient = request.param
+    return made
+
+
+@pytest.fixture
+def start(upstream: ScriptedUpstream, make_client: MakeClient) -> Iterator[Start]:
+    """Start a proxy before the scripted upstream (or before `url`), its API below `path`."""
+    with ExitStack() as running:
+
+        def started(path: str = "", url: str = "", upload_idle_timeout: float = 60.0, **options: Any) -> Proxied:
+            proxied = Proxied()
+            origin = base_url((url or upstream.url) + path)
+            app = ReverseProxy(make_client(origin, **options), origin, proxied, upload_idle_timeout=upload_idle_timeout)
+
+            async def identified(scope: Scope, receive: Receive, send: Send) -> None:
+                scope["state"] = {"request_id": "req-000000000001"}
+                await app(scope, receive, send)
+
+            proxied.port = running.enter_context(serving(identified))
+            return proxied
+
+        yield started
+
+
+@pytest.fixture
+def proxied(start: Start) -> Proxied:
+    """A proxy with every setting at its default."""
+    return start()
