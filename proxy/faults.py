@@ -33,16 +33,21 @@ class Fault(Exception):  # noqa: N818 - the word that operators and clients read
         self.kind = kind
         self.fields: Fields = list(fields)
 
+    @property
+    def is_upstreams(self) -> bool:
+        """Whether upstream or the way to it is at fault, and not the client."""
+        return self.kind == "upstream_error"
+
     def body(self) -> bytes:
         """The JSON body of the answer."""
         error = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
         return orjson.dumps({"error": error})
 
     def messages(self) -> tuple[dict[str, object], dict[str, object]]:
-        """The two ASGI messages that answer with this fault."""
+        """The two ASGI messages that answer with this fault; the first one says so, for those it passes on its way."""
         body = self.body()
         fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *self.fields]
-        start = {"type": "http.response.start", "status": self.status, "headers": fields}
+        start = {"type": "http.response.start", "status": self.status, "headers": fields, "fault": self.code}
         return start, {"type": "http.response.body", "body": body}
 
 

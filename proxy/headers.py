@@ -4,6 +4,7 @@ Pure, and the same functions for both directions. Names are lower case, as ASGI 
 dict: order and repetition are content (two Set-Cookie fields stay two).
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 Fields = list[tuple[bytes, bytes]]
@@ -58,6 +59,8 @@ END_TO_END = frozenset({
     b"x-should-retry",
 })  # fmt: skip
 
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
 
 def values(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """The value of each field called `name`, in order."""
@@ -87,6 +90,13 @@ def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
 def is_chunked(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the message came with a transfer coding, so that its length is not known beforehand."""
     return value(fields, b"transfer-encoding") is not None
+
+
+def is_sound(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a message can be relayed: one framing (RFC 9112, 6.3), no control character in values (RFC 9110, 5.5)."""
+    fields = list(fields)
+    ambiguous = is_chunked(fields) and value(fields, b"content-length") is not None
+    return not ambiguous and not any(CONTROL.search(content) for _, content in fields)
 
 
 def content_length(fields: Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -7,6 +7,7 @@
 `client.until(b"...")` reads as far as a mark, `client.rest()` to the connection's end. Every wait ends after PATIENCE.
 """
 
+import select
 import socket
 import struct
 from collections.abc import Iterable
@@ -73,6 +74,10 @@ class RawClient:
         """Leave without a word (RST)."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
+
+    def readable_within(self, seconds: float) -> bool:
+        """Whether anything comes, or the connection ends, within so many seconds."""
+        return bool(self._buffer or select.select([self._socket], [], [], seconds)[0])
 
     def until(self, mark: bytes) -> bytes:
         """All bytes up to and with `mark`; raises ConnectionError when the connection ends before."""

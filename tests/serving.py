@@ -50,6 +50,7 @@ def serving(app: ASGIApp, **options: Any) -> Iterator[int]:
         "lifespan": "auto",
         "log_config": None,
         "access_log": False,
+        "proxy_headers": False,
         "server_header": False,
         "date_header": False,
         "timeout_graceful_shutdown": 3,

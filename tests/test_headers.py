@@ -79,6 +79,21 @@ def test_a_length_is_a_number_or_none(fields: Fields, length: int | None) -> Non
 
 
 @pytest.mark.parametrize(
+    ("fields", "sound"),
+    [
+        ([(b"content-length", b"1")], True),
+        ([(b"transfer-encoding", b"chunked"), (b"a", b"\t\xe4 b")], True),
+        ([(b"transfer-encoding", b"chunked"), (b"content-length", b"1")], False),
+        ([(b"a", b"b\rc")], False),
+        ([(b"a", b"\x7f")], False),
+    ],
+)
+def test_two_framings_and_control_characters_are_unsound(fields: Fields, sound: bool) -> None:
+    """A message that ends in two places, or whose fields could be read as others, is not relayed."""
+    assert headers.is_sound(fields) is sound
+
+
+@pytest.mark.parametrize(
     ("fields", "upgrades"),
     [
         ([(b"connection", b"keep-alive, Upgrade"), (b"upgrade", b"WebSocket")], True),

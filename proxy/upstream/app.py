@@ -121,7 +121,8 @@ class _Hop:
         await self.send(start)
 
     async def _fail(self, fault: Fault) -> None:
-        self.proxy.observer.notice(self.scope.get("state", {}).get("request_id", "-"), UpstreamFailed(fault.code))
+        if fault.is_upstreams:
+            self.proxy.observer.notice(self.scope.get("state", {}).get("request_id", "-"), UpstreamFailed(fault.code))
         if not self.committed:
             for message in fault.messages():
                 await self.send(message)

@@ -4,15 +4,16 @@ On the transport and never on its Client, which adds fields, follows redirects, 
 What it cannot do: relay an answer that comes before the request's body is sent, unless upstream closes as well.
 """
 
+import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 import anyio
 import httpx2
 
 from proxy.faults import hop_fault
+from proxy.headers import is_sound
 from proxy.upstream.base_url import BaseUrl
 from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Request
 
@@ -41,6 +42,9 @@ class Httpx2Client:
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
+        # At DEBUG these two write down every answer's header fields.
+        for name in ("httpcore2", "httpx2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._url = httpx2.URL(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path="/")
         self._deadlines = deadlines
         self._transport = httpx2.AsyncHTTPTransport(
@@ -66,11 +70,16 @@ class Httpx2Client:
                 stream=_Body(request.body, head, deadlines.first_byte),
                 extensions={"timeout": timeout, "target": request.target},
             )
-            with _translated("upstream_disconnected"):
-                response = await self._transport.handle_async_request(outgoing)
+            try:
+                answer = _Httpx2Answer(await self._transport.handle_async_request(outgoing), deadlines.idle)
+            except httpx2.TransportError as error:
+                raise hop_fault(_code(error)) from None
         if head.cancelled_caught:
             raise hop_fault("upstream_first_byte_timeout")
-        return _Httpx2Answer(response, deadlines.idle)
+        if not is_sound(answer.fields):
+            await answer.close()
+            raise hop_fault("upstream_invalid_answer")
+        return answer
 
     async def close(self) -> None:
         """Close all connections."""
@@ -108,11 +117,13 @@ class _Httpx2Answer:
 
     async def read(self) -> tuple[bytes, bool]:
         """The next chunk; see `seam.Answer`."""
-        with anyio.CancelScope(deadline=anyio.current_time() + self._idle), _translated("upstream_cut"):
+        with anyio.CancelScope(deadline=anyio.current_time() + self._idle):
             try:
                 return await anext(self._chunks), True
             except StopAsyncIteration:
                 return b"", False
+            except httpx2.TransportError:
+                raise hop_fault("upstream_cut") from None
         raise hop_fault("upstream_idle_timeout")
 
     async def close(self) -> None:
@@ -121,10 +132,7 @@ class _Httpx2Answer:
         await self._stream.aclose()
 
 
-@contextmanager
-def _translated(otherwise: str) -> Iterator[None]:
-    try:
-        yield
-    except httpx2.TransportError as error:
-        code = next((code for kind, code in CODES if isinstance(error, kind)), otherwise)
-        raise hop_fault(code) from None
+def _code(error: httpx2.TransportError) -> str:
+    if isinstance(error, httpx2.RemoteProtocolError) and not str(error).startswith("Server disconnected"):
+        return "upstream_invalid_answer"  # one class for an upstream that leaves and for one that talks nonsense
+    return next((code for kind, code in CODES if isinstance(error, kind)), "upstream_disconnected")

@@ -12,7 +12,7 @@ from proxy.events import Event, UpstreamFailed
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
 from proxy.upstream.httpx2_client import Httpx2Client
-from proxy.upstream.seam import Client
+from proxy.upstream.seam import Client, Deadlines, Limits
 from tests.raw_client import RawAnswer, RawClient, exchange
 from tests.serving import serving
 from tests.upstream_server import ScriptedUpstream
@@ -57,13 +57,16 @@ def make_client(request: pytest.FixtureRequest) -> MakeClient:
 
 @pytest.fixture
 def start(upstream: ScriptedUpstream, make_client: MakeClient) -> Iterator[Start]:
-    """Start a proxy before the scripted upstream (or before `url`), its API below `path`."""
+    """Start a proxy before the scripted upstream (or `url`), its API below `path`, with these deadlines and limits."""
     with ExitStack() as running:
 
-        def started(path: str = "", url: str = "", upload_idle_timeout: float = 60.0, **options: Any) -> Proxied:
+        def started(path: str = "", url: str = "", upload_idle_timeout: float = 60.0, **settings: Any) -> Proxied:
             proxied = Proxied()
             origin = base_url((url or upstream.url) + path)
-            app = ReverseProxy(make_client(origin, **options), origin, proxied, upload_idle_timeout=upload_idle_timeout)
+            deadlines = Deadlines(**{name: settings[name] for name in settings if name in Deadlines._fields})
+            limits = Limits(**{name: settings[name] for name in settings if name in Limits._fields})
+            client = make_client(origin, deadlines, limits)
+            app = ReverseProxy(client, origin, proxied, upload_idle_timeout=upload_idle_timeout)
 
             async def identified(scope: Scope, receive: Receive, send: Send) -> None:
                 scope["state"] = {"request_id": "req-000000000001"}

@@ -1,0 +1,95 @@
+"""Clients that leave: upstream's connection is closed at once, and half a request never looks like a whole one."""
+
+import pytest
+
+from tests.raw_client import request
+from tests.scripts import UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
+from tests.upstream.conftest import Proxied, Start
+from tests.upstream_server import ScriptedUpstream
+
+
+def test_a_client_that_leaves_before_the_answer_ends_the_request(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """Upstream is not kept thinking for nobody: the connection closes while it still computes."""
+    upstream.will_answer(script(UNTIL_CLOSED))
+    with proxied.connect() as client:
+        client.send(request(b"POST", b"/v1/responses", body=b"{}"))
+        upstream.wait_received().wait_body(b"{}")
+    upstream.received[0].wait_closed()
+    assert proxied.causes == []
+
+
+@pytest.mark.parametrize("abrupt", [False, True])
+def test_a_client_that_leaves_amid_the_answer_ends_it(
+    proxied: Proxied, upstream: ScriptedUpstream, abrupt: bool
+) -> None:
+    """A stream that nobody reads any more is given up, also while upstream is silent."""
+    upstream.will_answer(event_stream([b"data: 1\n\n", UNTIL_CLOSED]))
+    with proxied.connect() as client:
+        client.send(request(b"POST", b"/v1/responses", body=b"{}"))
+        client.until(b"data: 1\n\n")
+        if abrupt:
+            client.reset()
+    upstream.received[0].wait_closed()
+    assert proxied.causes == []
+
+
+def test_a_client_that_leaves_does_not_disturb_the_next(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """The rest of an answer given up never reaches another client."""
+    upstream.will_answer(event_stream([b"data: 1\n\n", UNTIL_CLOSED]), answer(200, b"mine"))
+    with proxied.connect() as client:
+        client.send(request(b"GET", b"/x"))
+        client.until(b"data: 1\n\n")
+    upstream.received[0].wait_closed()
+    assert proxied.exchange(request(b"GET", b"/y")).body == b"mine"
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_half_a_request_is_never_sent_as_a_whole(proxied: Proxied, upstream: ScriptedUpstream, chunked: bool) -> None:
+    """A client that leaves amid its body leaves upstream with a body that visibly lacks its end."""
+    upstream.will_answer(answer())
+    framing = (b"Transfer-Encoding", b"chunked") if chunked else (b"Content-Length", b"10")
+    with proxied.connect() as client:
+        client.send(request(b"POST", b"/x", [framing]) + (chunk(b"half") if chunked else b"half"))
+        upstream.wait_received().wait_body(b"half")
+    upstream.received[0].wait_closed()
+    assert not upstream.received[0].whole
+
+
+def test_a_client_may_close_when_it_has_its_answer(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """An answer read to its end frees its connection to upstream, however the client leaves."""
+    upstream.will_answer(answer(200, b"1"), answer(200, b"2"))
+    with proxied.connect() as client:
+        client.send(request(b"GET", b"/x"))
+        client.answer()
+        client.reset()
+    assert proxied.exchange(request(b"GET", b"/y")).body == b"2"
+    assert upstream.connections == 1
+
+
+def test_a_client_that_sends_on_is_answered_in_order(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """Bytes that follow a request are no sign of leaving: the next request waits for its turn."""
+    gate = Gate()
+    upstream.will_answer(script(head(200, [(b"Content-Length", b"1")]), gate, b"1"), answer(200, b"2"))
+    with proxied.connect() as client:
+        client.send(request(b"POST", b"/x", body=b"a") + request(b"POST", b"/y", body=b"b"))
+        gate.wait_reached()
+        gate.open()
+        assert [client.answer().body, client.answer().body] == [b"1", b"2"]
+
+
+def test_a_client_that_leaves_while_it_waits_for_a_connection_leaves_its_place(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    """Who waits for a free connection and leaves takes none from those who stay."""
+    gate = Gate()
+    upstream.will_answer(script(gate, *answer(200, b"1")[1:]), answer(200, b"2"))
+    proxied = start(connections=1)
+    with proxied.connect() as first, proxied.connect() as second:
+        first.send(request(b"GET", b"/1"))
+        gate.wait_reached()
+        with proxied.connect() as gone:
+            gone.send(request(b"GET", b"/gone"))
+        second.send(request(b"GET", b"/2"))
+        gate.open()
+        assert (first.answer().body, second.answer().body) == (b"1", b"2")
+    assert [received.target for received in upstream.received] == [b"/1", b"/2"]
