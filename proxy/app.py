@@ -1,0 +1,67 @@
+"""The composition root: the only module that knows every other.
+
+A request's walk: request id, access, limit, portable, upstream.
+"""
+
+import ssl
+from typing import Literal
+
+from starlette.types import ASGIApp
+
+from proxy.events import Observer
+from proxy.middleware.access import AccessMiddleware
+from proxy.middleware.limit import LimitMiddleware
+from proxy.middleware.portable import PortableMiddleware
+from proxy.middleware.request_id import RequestIdMiddleware
+from proxy.responses.exchange import Policy
+from proxy.settings import Settings
+from proxy.upstream.app import ReverseProxy
+from proxy.upstream.base_url import base_url
+from proxy.upstream.httpx2_client import Httpx2Client
+from proxy.upstream.seam import Client, Deadlines, Limits
+
+_AZURE = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+
+
+def build(settings: Settings, observer: Observer) -> ASGIApp:
+    """The proxy as an ASGI app; what happens is told to `observer`."""
+    upstream = base_url(settings.upstream)
+    hop = ReverseProxy(client(settings), upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
+    portable = PortableMiddleware(
+        hop,
+        policy(settings),
+        observer=observer,
+        upstream=settings.upstream,
+        max_body=settings.max_body,
+        upload_idle_timeout=settings.upload_idle_timeout,
+        report=settings.report,
+    )
+    limited = LimitMiddleware(portable, settings.max_requests)
+    return RequestIdMiddleware(AccessMiddleware(limited, observer), report=settings.report)
+
+
+def client(settings: Settings) -> Client:
+    """Who sends requests upstream."""
+    deadlines = Deadlines(settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
+    limits = Limits(settings.max_connections, settings.keepalive_expiry)
+    tls = ssl.create_default_context(cafile=settings.ca_file)
+    return Httpx2Client(base_url(settings.upstream), deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
+
+
+def policy(settings: Settings) -> Policy:
+    """What may be done to a request."""
+    return Policy(
+        mode=settings.mode,
+        profile=profile(settings),
+        keep_last=settings.keep_last,
+        max_recoveries=settings.max_recoveries,
+        drop_conversation=settings.drop_conversation,
+        tell_ids=settings.log_level == "debug",
+    )
+
+
+def profile(settings: Settings) -> Literal["openai", "azure"]:
+    """The dialect of upstream: as set, or by its host."""
+    if settings.profile != "auto":
+        return settings.profile
+    return "azure" if base_url(settings.upstream).host.endswith(_AZURE) else "openai"

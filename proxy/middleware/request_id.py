@@ -1,0 +1,28 @@
+"""Every request gets an id, under which the log speaks of it and by which the client can ask."""
+
+import secrets
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class RequestIdMiddleware:
+    """Puts `req-…` into `scope["state"]["request_id"]`, and into the fields of answers, or of faults alone."""
+
+    def __init__(self, app: ASGIApp, *, report: bool = True) -> None:
+        self.app = app
+        self.report = report
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request through the app behind."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request_id = f"req-{secrets.token_hex(6)}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        field = (b"x-unpinned-request-id", request_id.encode())
+
+        async def identified(message: Message) -> None:
+            if message["type"] == "http.response.start" and (self.report or "fault" in message):
+                message = {**message, "headers": [*message.get("headers", ()), field]}
+            await send(message)
+
+        return await self.app(scope, receive, identified)

@@ -1,0 +1,213 @@
+"""The process: uvicorn on the data and the admin listener, deadlines for a client's head, and an orderly end.
+
+SIGTERM and SIGINT: readiness turns 503, nothing new is accepted, running requests finish; a second signal ends at once.
+"""
+
+import asyncio
+import contextlib
+import resource
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy.admin import Readiness, admin
+from proxy.app import build
+from proxy.events import Observer
+from proxy.faults import Fault
+from proxy.observers.logs import LOGGER
+from proxy.settings import Settings, SettingsError
+from proxy.values import Address
+
+_BACKLOG: Final = 2048
+
+
+def run(settings: Settings, observer: Observer) -> None:
+    """Serve until told to end. Raises SettingsError where nobody can listen."""
+    _raise_descriptor_limit()
+    readiness = Readiness()
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listening("--listen", settings.listen))
+        servers = [_Server(_config(build(settings, observer), settings), listener)]
+        if settings.admin_listen is not None:
+            admin_listener = stack.enter_context(_listening("--admin-listen", settings.admin_listen))
+            servers.append(_Server(_config(admin(readiness), settings), admin_listener))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_Process(settings, readiness, servers).run())
+
+
+class _Process:
+    """The servers of this process, from their start to their end."""
+
+    def __init__(self, settings: Settings, readiness: Readiness, servers: list["_Server"]) -> None:
+        self._settings = settings
+        self._readiness = readiness
+        self._servers = servers
+
+    async def run(self) -> None:
+        """Serve until a signal comes, then drain: the admin listener goes on until the data listener has ended."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        data, *admins = [asyncio.create_task(server.serve_socket()) for server in self._servers]
+        for server in self._servers:
+            await server.ready.wait()
+        self._tell()
+        await data
+        for server in self._servers[1:]:
+            server.should_exit = True
+        await asyncio.gather(*admins)
+
+    def _end(self) -> None:
+        data = self._servers[0]
+        if self._readiness.draining:
+            for server in self._servers:
+                server.force_exit = True
+            return
+        self._readiness.draining = True
+        data.should_exit = True
+        LOGGER.info("Ending: running requests may go on for %g seconds", self._settings.drain_timeout)
+
+    def _tell(self) -> None:
+        listeners = [server.name for server in self._servers]
+        told = f"Unpinned listens on {listeners[0]} for {self._settings.upstream} in {self._settings.mode} mode"
+        LOGGER.info("%s", told + (f", health on {listeners[1]}" if len(listeners) > 1 else ""))
+
+
+class _Server(uvicorn.Server):
+    """A server on one socket, whose signals are handled elsewhere."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+        self._listener = listener
+
+    @property
+    def name(self) -> str:
+        """Where it listens."""
+        if self._listener.family == socket.AF_UNIX:
+            return f"unix:{self._listener.getsockname()}"
+        host, port = self._listener.getsockname()[:2]
+        return f"http://{Address(host, port)}"
+
+    async def serve_socket(self) -> None:
+        """Serve until told to end."""
+        await self._serve([self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=type("ClientProtocol", (_ClientProtocol,), {"header_timeout": settings.header_timeout}),
+        ws="none",
+        lifespan="auto",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        backlog=_BACKLOG,
+        **_durations(settings),
+    )
+
+
+def _durations(settings: Settings) -> dict[str, Any]:
+    """Durations as they are: uvicorn asks for whole seconds, and uses them as any number."""
+    return {
+        "timeout_keep_alive": settings.client_keepalive,
+        "timeout_graceful_shutdown": settings.drain_timeout,
+    }
+
+
+class _ClientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with a deadline for a request's head and refusals in OpenAI's shape."""
+
+    header_timeout: float
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._deadline is None and not self.transport.is_closing() and self.cycle.response_complete:
+            self._arm()
+
+    def on_headers_complete(self) -> None:
+        self._disarm()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        self._refuse(Fault(400, "invalid_request", msg, kind="invalid_request_error"))
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(self.header_timeout, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        message = f"The request's head did not come within {self.header_timeout:g} seconds."
+        self._refuse(Fault(408, "header_timeout", message, kind="invalid_request_error"))
+
+    def _refuse(self, fault: Fault) -> None:
+        """Answer and close, unless an answer is under way."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_raw(fault))
+        self.transport.close()
+
+
+def _raw(fault: Fault) -> bytes:
+    start, body = fault.messages()
+    fields: Any = start["headers"]
+    request_id = (b"x-unpinned-request-id", f"req-{secrets.token_hex(6)}".encode())
+    lines = [b"%s: %s\r\n" % field for field in (*fields, request_id, (b"connection", b"close"))]
+    return b"HTTP/1.1 %d \r\n%s\r\n%s" % (fault.status, b"".join(lines), body["body"])
+
+
+@contextlib.contextmanager
+def _listening(flag: str, address: Address) -> Iterator[socket.socket]:
+    """A listening socket at `address`; raises SettingsError with a sentence where it cannot be had."""
+    try:
+        listener = _bound(address)
+    except OSError as error:
+        raise SettingsError(f"{flag} is {address}, where nobody can listen: {error.strerror or error}.") from None
+    with listener:
+        yield listener
+    if address.path:
+        Path(address.path).unlink(missing_ok=True)
+
+
+def _bound(address: Address) -> socket.socket:
+    if address.path:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address.path)
+        return listener
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    return socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # where the hard limit is more than the system allows, it stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

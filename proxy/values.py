@@ -1,0 +1,107 @@
+"""How the text of a setting becomes its value: one `Kind` for each sort of value.
+
+A reader raises ValueError, KeyError or OSError for what cannot be used; nothing here knows which settings there are.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from proxy.upstream.base_url import base_url
+
+
+class Address(NamedTuple):
+    """Where to listen: a host and a port (0: any free one), or the path of a Unix socket."""
+
+    host: str
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Kind(NamedTuple):
+    """How the text of a setting becomes its value; `allowed` completes the sentence «must be …»."""
+
+    read: Callable[[str], Any]
+    allowed: str
+
+
+def _address(text: str) -> Address:
+    if text.startswith("unix:"):
+        if not text.removeprefix("unix:"):
+            raise ValueError
+        return Address("", path=text.removeprefix("unix:"))
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:/\s]*)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError
+    return Address(match[1] or match[2] or "0.0.0.0", int(match[3]))  # noqa: S104 -- `:8080` asks for it
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e9:
+        raise ValueError
+    return seconds
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)(?:([KMG])i?B?|B)?", text, re.IGNORECASE)
+    if match is None or int(match[1]) == 0:
+        raise ValueError
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[(match[2] or "").upper()]
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise ValueError
+        return int(text)
+
+    return count
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False}[text.lower()]
+
+
+def choice(*choices: str) -> Kind:
+    """One of some words, in any case."""
+    return Kind(lambda text: {choice: choice for choice in choices}[text.lower()], " or ".join(choices))
+
+
+def _upstream(text: str) -> str:
+    base_url(text)
+    return text
+
+
+def _proxy(text: str) -> str | None:
+    if text == "none":
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
+        raise ValueError
+    return text
+
+
+def _file(text: str) -> str | None:
+    if text in ("", "system"):
+        return None
+    with open(text, "rb"):  # noqa: PTH123 -- it is only looked whether it can be read
+        return text
+
+
+ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
+ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOST:PORT, [IPV6]:PORT, unix:/PATH or off")
+URL: Final = Kind(_upstream, "an http:// or https:// URL with a host, without credentials, query and fragment")
+PROXY: Final = Kind(_proxy, "the URL of an http, https or socks5 proxy, or none")
+FILE: Final = Kind(_file, "the path of a readable PEM file, or system")
+SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
+SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
+FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
+FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
+SWITCH: Final = Kind(_switch, "on or off")
