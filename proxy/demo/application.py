@@ -46,7 +46,7 @@ class Transcripts:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one question brought about: the answer's text, or the refusal, and what Unpinned reported of each request."""
+    """What one question brought about: the answer's text or the refusal, and Unpinned's report of each request."""
 
     status: int
     text: str

@@ -1,33 +1,48 @@
-"""`unpinned demo`: the problem happens, and is gone. Everything runs on 127.0.0.1; no API key, nothing leaves the machine.
+"""`unpinned demo`: the problem happens, and is gone. No API key, and nothing leaves the machine.
 
 Three application servers, each with an instance of the fake API of its own and an Unpinned beside it.
 """
 
-import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
+import httpx2
 import uvicorn
 from starlette.types import ASGIApp
 
 from proxy.app import build
 from proxy.demo import fake_openai
-from proxy.demo.application import Application, Transcripts, Turn
+from proxy.demo.application import Application, Transcripts
 from proxy.events import Observers
 from proxy.settings import load
 
 PORTS: Final = (3000, 3010, 3020)
 # The third one runs in `recover` mode, so that a refusal and its recovery can be seen.
 MODES: Final = ("strip", "strip", "recover")
-FIRST, SECOND, THIRD = (
+FIRST, SECOND, LAST = (
     "My name is Ada. What is the weather in Paris? Use the tool get_weather.",
     "What is my name?",
     "And what did I ask you first?",
 )
+_NEXT_PORTS: Final = 10
+_INDENT: Final = " " * 12
+
+
+@dataclass
+class Way:
+    """How questions are asked: directly or through Unpinned, as JSON or streamed."""
+
+    way: str
+    stream: bool
+
+    def __str__(self) -> str:
+        way = "Directly" if self.way == "directly" else "Through Unpinned"
+        return f"{way}, {'streamed' if self.stream else 'as JSON'}"
 
 
 @dataclass
@@ -46,71 +61,80 @@ class Account:
         """Note whether something is as it has to be."""
         if not so:
             self.behaved = False
-            self.say(f"    NOT AS IT SHOULD BE: {otherwise}")
+            self.say(f"{_INDENT}NOT AS IT SHOULD BE: {otherwise}")
 
 
-def main(*, leave_running: bool = False) -> int:
+def main(*, leave_running: bool = False, account: Account | None = None) -> int:
     """Run the demonstration; the exit code is 0 if all behaved. With `leave_running` it ends on Ctrl-C."""
-    try:
-        return asyncio.run(_demonstrate(Account(), leave_running=leave_running))
-    except KeyboardInterrupt:
-        return 0
-
-
-async def _demonstrate(account: Account, *, leave_running: bool) -> int:
-    async with AsyncExitStack() as stack:
-        servers = await _servers(account, stack)
-        await _tell(account, servers)
+    account = account or Account()
+    with ExitStack() as stack:
+        servers = _servers(account, stack)
+        _tell(account, servers)
         if leave_running:
-            account.say()
-            account.say("Everything goes on running. Open these pages; Ctrl-C ends it:")
-            for server in servers:
-                account.say(f"  {server.name}  {server.address}")
-            await asyncio.Event().wait()
+            _wait(account, servers)
     return 0 if account.behaved else 1
 
 
-async def _servers(account: Account, stack: AsyncExitStack) -> list[Application]:
+def _wait(account: Account, servers: list[Application]) -> None:
+    account.say(
+        "\nEverything goes on running. Begin a conversation on one page, go on with it on another; Ctrl-C ends it:"
+    )
+    for server in servers:
+        account.say(f"  {server.name}  {server.address}")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        account.say()
+
+
+def _servers(account: Account, stack: ExitStack) -> list[Application]:
     """The application servers, running, each with its own API instance and its own Unpinned."""
     transcripts = Transcripts()
     servers: list[Application] = []
     for number, (port, mode) in enumerate(zip(PORTS, MODES, strict=True), 1):
-        instance = fake_openai.build(instance=f"instance-{number}")
-        direct = await stack.enter_async_context(_serving(instance))
-        through = await stack.enter_async_context(_serving(_unpinned(direct, mode)))
-        application = Application(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1", transcripts)
-        application.address = await stack.enter_async_context(_serving(application.asgi(), port))
-        if not application.address.endswith(f":{port}"):
-            account.say(f"Port {port} is taken: {application.name} listens on {application.address}")
-        servers.append(application)
+        direct = stack.enter_context(_serving(fake_openai.build(instance=f"instance-{number}")))
+        settings = load({"upstream": f"{direct}/v1", "mode": mode}, {})
+        through = stack.enter_context(_serving(build(settings, Observers())))
+        server = Application(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1", transcripts)
+        server.address = stack.enter_context(_serving(server.asgi(), port))
+        if not server.address.endswith(f":{port}"):
+            account.say(f"Port {port} is taken: {server.name} is at {server.address}")
+        servers.append(server)
     for server in servers:
         server.others = [(other.name, other.address) for other in servers]
     return servers
 
 
-def _unpinned(upstream: str, mode: str) -> ASGIApp:
-    return build(load({"upstream": f"{upstream}/v1", "mode": mode}, {}), Observers())
+class _Server(uvicorn.Server):
+    """A server that says when it has started."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.ready.set()
 
 
-@asynccontextmanager
-async def _serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
-    """`app` on 127.0.0.1, on `port` or the next free one; the value is its address."""
-    listener = _listener(port)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
-    task = asyncio.create_task(server._serve([listener]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
+@contextmanager
+def _serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """`app` on 127.0.0.1, in a thread, on `port` or the next free one; the value is its address."""
+    with _listener(port) as listener:
+        server = _Server(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        server.ready.wait()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def _listener(port: int) -> socket.socket:
-    """A socket on `port`, or on the first free one after it."""
-    for candidate in _candidates(port):
+    for candidate in range(port, port + _NEXT_PORTS if port else 0):
         try:
             return socket.create_server(("127.0.0.1", candidate))
         except OSError:
@@ -118,52 +142,53 @@ def _listener(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-def _candidates(port: int) -> Iterator[int]:
-    return iter(range(port, port + 10)) if port else iter(())
-
-
-async def _tell(account: Account, servers: list[Application]) -> None:
+def _tell(account: Account, servers: list[Application]) -> None:
     account.say("A conversation with reasoning and a tool call begins on one server and goes on over the others.")
-    for stream in (False, True):
-        how = "streamed" if stream else "as JSON"
-        await _directly(account, servers, how, stream=stream)
-        await _through(account, servers, how, stream=stream)
-    account.say()
-    account.say("All behaved." if account.behaved else "Something did not behave; see above.")
+    with httpx2.Client(timeout=30, trust_env=False) as client:
+        for stream in (False, True):
+            _Conversation(account, client, Way("directly", stream)).fails(servers)
+            _Conversation(account, client, Way("unpinned", stream)).goes_on(servers)
+    account.say("\nAll behaved." if account.behaved else "\nSomething did not behave; see above.")
 
 
-async def _directly(account: Account, servers: list[Application], how: str, *, stream: bool) -> None:
-    """The conversation without Unpinned: the second server refuses it."""
-    account.say()
-    account.say(f"== Directly, {how}")
-    number = servers[0].transcripts.begin()
-    begun = await _ask(account, servers[0], number, FIRST, "directly", stream=stream)
-    account.expect(so=begun.status == 200 and begun.tools == 1, otherwise="the first server should have answered")
-    refused = await _ask(account, servers[1], number, SECOND, "directly", stream=stream)
-    account.expect(so=refused.status == 404, otherwise="the second server should not have known the conversation")
+class _Conversation:
+    """One conversation, asked one way."""
 
+    def __init__(self, account: Account, client: httpx2.Client, way: Way) -> None:
+        self.account = account
+        self.client = client
+        self.way = way
+        account.say(f"\n== {way}")
 
-async def _through(account: Account, servers: list[Application], how: str, *, stream: bool) -> None:
-    """The same conversation through Unpinned: it goes on, with its context, and with a tool call on every server."""
-    account.say()
-    account.say(f"== Through Unpinned, {how}")
-    number = servers[0].transcripts.begin()
-    for server, question in zip([*servers, servers[0]], [FIRST, SECOND, FIRST, THIRD], strict=True):
-        turn = await _ask(account, server, number, question, "unpinned", stream=stream)
-        account.expect(so=turn.status == 200, otherwise="the conversation should have gone on")
-        account.expect(
-            so="your name is Ada" in turn.text, otherwise="the model should have seen the whole conversation"
-        )
-        account.expect(so=(turn.tools > 0) == (question == FIRST), otherwise="the tool should have been called")
+    def fails(self, servers: list[Application]) -> None:
+        """Without Unpinned the second server does not know the conversation."""
+        number = self._begun(servers[0])
+        begun = self._asked(servers[0], number, FIRST)
+        self.account.expect(so=begun["status"] == 200, otherwise="the first server should have answered")
+        refused = self._asked(servers[1], number, SECOND)
+        self.account.expect(so=refused["status"] == 404, otherwise="the second server should not have known it")
 
+    def goes_on(self, servers: list[Application]) -> None:
+        """Through Unpinned it goes on, with its context, and with tool calls on every server."""
+        number = self._begun(servers[0])
+        for server, question in zip([*servers, servers[0]], [FIRST, SECOND, FIRST, LAST], strict=True):
+            turn = self._asked(server, number, question)
+            self.account.expect(so=turn["status"] == 200, otherwise="the conversation should have gone on")
+            self.account.expect(so="your name is Ada" in turn["text"], otherwise="the model should have seen all of it")
+            self.account.expect(so=(turn["tools"] > 0) == (question == FIRST), otherwise="the tool was not called")
 
-async def _ask(account: Account, server: Application, number: int, question: str, way: str, *, stream: bool) -> Turn:
-    turn = await server.ask(number, question, way, stream=stream)
-    account.say(f"  {server.name}  asks: {question}")
-    if turn.tools:
-        account.say("            (the model called get_weather, and the server answered the call)")
-    account.say(f"            {turn.status}: {turn.text}")
-    for report in turn.reports:
-        if report:
-            account.say("            Unpinned: " + ", ".join(f"{name} {value}" for name, value in report.items()))
-    return turn
+    def _begun(self, server: Application) -> int:
+        return int(self.client.post(f"{server.address}/conversations").json()["number"])
+
+    def _asked(self, server: Application, number: int, question: str) -> dict[str, Any]:
+        """Ask as the chat page does, and tell what came of it."""
+        asked = {"question": question, "way": self.way.way, "stream": self.way.stream}
+        turn: dict[str, Any] = self.client.post(f"{server.address}/conversations/{number}", json=asked).json()
+        self.account.say(f"  {server.name}  asks: {question}")
+        if turn["tools"]:
+            self.account.say(f"{_INDENT}(the model called get_weather, and the server answered the call)")
+        self.account.say(f"{_INDENT}{turn['status']}: {turn['text']}")
+        for report in filter(None, turn["reports"]):
+            told = ", ".join(f"{name} {value}" for name, value in report.items())
+            self.account.say(f"{_INDENT}Unpinned: {told}")
+        return turn
