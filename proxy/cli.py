@@ -61,6 +61,7 @@ def _add_fake(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
+    from proxy.app import build  # noqa: PLC0415
     from proxy.observers import logs  # noqa: PLC0415
     from proxy.server import run  # noqa: PLC0415
     from proxy.settings import SettingsError, load  # noqa: PLC0415
@@ -68,7 +69,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     try:
         settings = load(vars(chosen))
         logs.configure(settings.log_level, settings.log_format)
-        run(settings, logs.LogObserver())
+        run(settings, build(settings, logs.LogObserver()))
     except SettingsError as error:
         return _complain(str(error))
     return 0

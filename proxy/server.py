@@ -19,8 +19,6 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.admin import Readiness, admin
-from proxy.app import build
-from proxy.events import Observer
 from proxy.faults import Fault
 from proxy.observers.logs import LOGGER
 from proxy.settings import Settings, SettingsError
@@ -29,13 +27,13 @@ from proxy.values import Address
 _BACKLOG: Final = 2048
 
 
-def run(settings: Settings, observer: Observer) -> None:
-    """Serve until told to end. Raises SettingsError where nobody can listen."""
+def run(settings: Settings, app: ASGIApp) -> None:
+    """Serve `app`, and the admin app, until told to end. Raises SettingsError where nobody can listen."""
     _raise_descriptor_limit()
     readiness = Readiness()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening("--listen", settings.listen))
-        servers = [_Server(_config(build(settings, observer), settings), listener)]
+        servers = [_Server(_config(app, settings), listener)]
         if settings.admin_listen is not None:
             admin_listener = stack.enter_context(_listening("--admin-listen", settings.admin_listen))
             servers.append(_Server(_config(admin(readiness), settings), admin_listener))

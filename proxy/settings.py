@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from proxy.upstream.base_url import base_url
 from proxy.values import (
     ADDRESS,
     ADMIN,
@@ -25,6 +24,7 @@ from proxy.values import (
     Address,
     Kind,
     choice,
+    leads_to,
 )
 
 PREFIX: Final = "UNPINNED_"
@@ -172,13 +172,15 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None 
     """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     for row in TABLE:
         text, source = flags.get(row.name), row.flag
         if text is None:
             text, source = environment.get(row.variable, row.default), row.variable
         values[row.name] = _read(row.kind, text, source)
+        sources[row.name] = source
     settings = Settings(**values)
-    _check(settings)
+    _check(settings, sources)
     return settings
 
 
@@ -196,34 +198,24 @@ def _read(kind: Kind, text: str, source: str) -> Any:
 
 
 def _shown(text: str) -> str:
-    """A value as it may be printed: on one line, and without the credentials that a URL may have."""
-    return repr(re.sub(r"//[^/@]*@", "//…@", text)[:200])
+    """A value as it may be printed: on one line, without the credentials and the query that a URL may have."""
+    text = re.sub(r"^(\w+://)?.*@", r"\1…@", text, flags=re.DOTALL)
+    return repr(re.sub(r"[?#].+", "?…", text, flags=re.DOTALL)[:200])
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, sources: Mapping[str, str]) -> None:
+    """What no single setting tells."""
     if settings.upstream_proxy is not None and settings.upstream_client != "httpx2":
-        raise SettingsError("--upstream-proxy needs --upstream-client httpx2, which is the one that knows proxies.")
-    for name, address in (("--listen", settings.listen), ("--admin-listen", settings.admin_listen)):
-        if address is not None and _reaches(settings.upstream, address):
+        raise SettingsError(
+            f"{sources['upstream_proxy']} is set, but {sources['upstream_client']} is "
+            f"{settings.upstream_client!r}: only httpx2 knows outbound proxies."
+        )
+    for name, listening in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
+        if listening is not None and leads_to(settings.upstream, listening):
             raise SettingsError(
-                f"--upstream is {_shown(settings.upstream)}, which is where {name} listens: it would call itself."
+                f"{sources['upstream']} is {_shown(settings.upstream)}, but must not be where {sources[name]} "
+                f"({listening}) listens: it would call itself."
             )
-
-
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared, not bound
-
-
-def _reaches(url: str, address: Address) -> bool:
-    """Whether `url` leads to `address`, as far as can be told without asking anybody."""
-    upstream = base_url(url)
-    if address.path or upstream.port != address.port or not address.port:
-        return False
-    same = upstream.host == address.host
-    return same or (_is_loopback(upstream.host) and _is_loopback(address.host))
-
-
-def _is_loopback(host: str) -> bool:
-    return host in _LOOPBACK or host.startswith("127.")
 
 
 def markdown(rows: Iterable[Row] = TABLE) -> str:

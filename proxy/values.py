@@ -4,6 +4,8 @@ A reader raises ValueError, KeyError or OSError for what cannot be used; nothing
 """
 
 import re
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +24,46 @@ class Address(NamedTuple):
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def leads_to(url: str, address: Address) -> bool:
+    """Whether `url` leads to somebody who listens at `address`, as far as this machine knows without asking another."""
+    upstream = base_url(url)
+    if address.path or not address.port or upstream.port != address.port:
+        return False
+    there, here = _numeric(upstream.host), _numeric(address.host)
+    if there is None or here is None:
+        return upstream.host == address.host
+    if _is_loopback(there) and _is_loopback(here):
+        return True
+    return there == here or (here in _ANY and _is_own(there))
+
+
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not bound
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.") or host in _ANY  # who connects to any address reaches this machine
+
+
+def _numeric(host: str) -> str | None:
+    """`host` as an address in its usual form, without asking a name server."""
+    host = {"localhost": "127.0.0.1", socket.gethostname(): "0.0.0.0"}.get(host, host)  # noqa: S104 -- as above
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return None
+    return str(found[0][4][0]).removeprefix("::ffff:")
+
+
+def _is_own(host: str) -> bool:
+    """Whether `host` is an address of this machine: to others nobody can bind."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 class Kind(NamedTuple):
@@ -75,6 +117,8 @@ def choice(*choices: str) -> Kind:
 
 
 def _upstream(text: str) -> str:
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError
     base_url(text)
     return text
 
@@ -91,15 +135,15 @@ def _proxy(text: str) -> str | None:
 def _file(text: str) -> str | None:
     if text in ("", "system"):
         return None
-    with open(text, "rb"):  # noqa: PTH123 -- it is only looked whether it can be read
-        return text
+    ssl.create_default_context(cafile=text)
+    return text
 
 
 ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
 ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOST:PORT, [IPV6]:PORT, unix:/PATH or off")
 URL: Final = Kind(_upstream, "an http:// or https:// URL with a host, without credentials, query and fragment")
 PROXY: Final = Kind(_proxy, "the URL of an http, https or socks5 proxy, or none")
-FILE: Final = Kind(_file, "the path of a readable PEM file, or system")
+FILE: Final = Kind(_file, "the path of a PEM file with certificates, or system")
 SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
 SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
 FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")

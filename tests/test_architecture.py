@@ -1,0 +1,247 @@
+"""The shape of the program: who imports whom, what is pure, how large things are. Read from the sources, not run."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from statistics import quantiles
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Imports go down only, and never sideways between two parts of one layer.
+LAYERS = (
+    ("proxy.__main__",),
+    ("proxy.cli",),
+    ("proxy.demo",),
+    ("proxy.app",),
+    ("proxy.server",),
+    ("proxy.admin", "proxy.settings"),
+    ("proxy.values",),
+    ("proxy.middleware", "proxy.upstream", "proxy.observers"),
+    ("proxy.responses", "proxy.codings"),
+    ("proxy.events", "proxy.faults", "proxy.headers"),
+)
+DOORS = {
+    "proxy.values": {"proxy.upstream.base_url"},
+    "proxy.settings": {"proxy.upstream.base_url", "proxy.values"},
+}  # of a layer below, a part needs only these modules
+
+PURE = ("proxy.responses", "proxy.codings", "proxy.events", "proxy.faults", "proxy.headers", "proxy.upstream.base_url")
+PURE_IMPORTS = frozenset({
+    "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "msgspec", "orjson",
+    "proxy", "re", "typing", "urllib", "zlib", "zstandard",
+})  # fmt: skip
+IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
+NAMES_THAT_SAY_NOTHING = re.compile(r"utils?|helpers?|base|manager|handler|common|misc")
+
+# Where packages come from, and where somebody's machine keeps things, is nobody's business but theirs.
+PRIVATE = re.compile(
+    r"https?://[^\s/]+/(simple|packages)\b|https?://\S+/-/\S+\.tgz|(index|find)-links?\b|/(work|farm)/"
+)
+TEXT = frozenset({"", ".cfg", ".conf", ".css", ".html", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"})
+BUILT = frozenset({"__pycache__", "build", "dist"})
+
+
+class Module(NamedTuple):
+    """One source file of the package."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every module of the package."""
+    found = []
+    for path in sorted((ROOT / "proxy").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found.append(Module(name, path, ast.parse(path.read_text())))
+    return tuple(found)
+
+
+def imported(module: Module) -> set[str]:
+    """The absolute names of the modules that a module imports, wherever in its text."""
+    names = {each.name for each in modules()}
+    found = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(module, node)
+            found |= {full if (full := f"{origin}.{alias.name}") in names else origin for alias in node.names}
+    return found
+
+
+def _origin(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.name.split(".") + (["__init__"] if module.path.name == "__init__.py" else [])
+    return ".".join(filter(None, [*package[: -node.level], node.module]))
+
+
+def is_in(name: str, part: str) -> bool:
+    """Whether a module is `part` or in it."""
+    return name == part or name.startswith(part + ".")
+
+
+def layer_and_part(name: str) -> tuple[int, str]:
+    """Where a module stands, from the top."""
+    return next((layer, part) for layer, parts in enumerate(LAYERS) for part in parts if is_in(name, part))
+
+
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function and method of a module."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The length of a function."""
+    return (node.end_lineno or 0) - node.lineno + 1
+
+
+every_module = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
+
+
+@every_module
+def test_imports_go_down(module: Module) -> None:
+    """A module imports nothing from a layer above its own, and nothing from its neighbours in the same layer."""
+    if module.name == "proxy":
+        assert not imported(module)
+        return
+    layer, part = layer_and_part(module.name)
+    for name in imported(module):
+        if name.startswith("proxy."):
+            below, other = layer_and_part(name)
+            assert other == part or below > layer, f"{module.name} imports {name}"
+
+
+@every_module
+def test_doors(module: Module) -> None:
+    """The settings know of the layers below only how a base URL is read."""
+    allowed = DOORS.get(module.name)
+    if allowed is not None:
+        assert {name for name in imported(module) if name.startswith("proxy.")} <= allowed
+
+
+def test_no_cycles() -> None:
+    """No module imports itself, by whatever way round."""
+    graph = {module.name: imported(module) - {module.name} for module in modules()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@every_module
+def test_purity(module: Module) -> None:
+    """What decides performs no I/O, reads no clock, writes no log and rolls no dice: it imports from a short list."""
+    if not any(is_in(module.name, part) for part in PURE):
+        return
+    foreign = {name.partition(".")[0] for name in imported(module)} - PURE_IMPORTS
+    called = {name for node in ast.walk(module.tree) if (name := _plainly_called(node))}
+    assert not foreign, f"{module.name} imports {foreign}"
+    assert not called & IMPURE_CALLS
+
+
+def _plainly_called(node: ast.AST) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+@every_module
+def test_the_core_has_no_coroutines(module: Module) -> None:
+    """Nothing in `responses/` waits."""
+    if is_in(module.name, "proxy.responses"):
+        assert not [node for node in functions(module) if isinstance(node, ast.AsyncFunctionDef)]
+
+
+@every_module
+def test_the_fake_api_is_independent(module: Module) -> None:
+    """The fake API imports nothing of the proxy, so that it can refuse for reasons the proxy did not think of."""
+    if is_in(module.name, "proxy.demo.fake_openai"):
+        own = {name for name in imported(module) if is_in(name, "proxy")}
+        assert all(is_in(name, "proxy.demo.fake_openai") for name in own)
+
+
+@every_module
+def test_one_reader_of_the_environment(module: Module) -> None:
+    """Only the settings read the environment."""
+    named = {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
+    named |= {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
+    if module.name != "proxy.settings":
+        assert not named & {"environ", "environb", "getenv", "getenvb"}
+
+
+@every_module
+def test_no_base_http_middleware(module: Module) -> None:
+    """Middleware is pure ASGI: Starlette's BaseHTTPMiddleware costs a stream tens of milliseconds."""
+    assert not any(name.startswith("starlette.middleware") for name in imported(module))
+
+
+@every_module
+def test_names(module: Module) -> None:
+    """A module is called for what is in it."""
+    assert not NAMES_THAT_SAY_NOTHING.fullmatch(module.name.rpartition(".")[2])
+
+
+@every_module
+def test_sizes(module: Module) -> None:
+    """A module fits into 300 lines and says what it is for; a function fits into 60."""
+    assert len(module.path.read_text().splitlines()) <= 300
+    assert ast.get_docstring(module.tree)
+    long = {node.name: lines(node) for node in functions(module) if lines(node) > 60}
+    assert not long
+
+
+def test_functions_are_short() -> None:
+    """Half of all functions have at most 8 lines, nine tenths at most 30."""
+    sizes = [lines(node) for module in modules() for node in functions(module)]
+    tenths = quantiles(sizes, n=10, method="inclusive")
+    assert (tenths[4], tenths[8]) <= (8, 30)
+    assert tenths[8] <= 30
+
+
+def sources() -> Iterator[Path]:
+    """Every text file of the repository."""
+    for path in sorted(ROOT.rglob("*")):
+        inside = path.relative_to(ROOT).parts
+        hidden = any(part.startswith(".") and part not in (".ci", ".github") for part in inside)
+        if path.suffix in TEXT and not hidden and not BUILT & set(inside) and path.is_file():
+            yield path
+
+
+def test_nothing_private() -> None:
+    """No file names a package index, a download address or somebody's machine."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources()
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if PRIVATE.search(line)
+    ]
+    assert not found
+
+
+def test_start_up_is_light() -> None:
+    """What `--help` and `--version` need is in the standard library, but for the proxy's own few modules."""
+    known = {module.name: module for module in modules()}
+    seen: set[str] = set()
+    left = {"proxy.cli", "proxy.__main__"}
+    while left:
+        name = left.pop()
+        seen.add(name)
+        outside = {other for other in _at_once(known[name]) if other not in known}
+        assert {other.partition(".")[0] for other in outside} <= sys.stdlib_module_names, name
+        left |= (_at_once(known[name]) & set(known)) - seen
+
+
+def _at_once(module: Module) -> set[str]:
+    """What a module imports when it is imported itself."""
+    at_once: list[ast.stmt] = [node for node in module.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return imported(module._replace(tree=ast.Module(at_once, [])))
