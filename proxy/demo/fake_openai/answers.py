@@ -51,6 +51,8 @@ def response(
         "output": output,
         **{name: given.get(name, value) for name, value in ECHOED.items()},
         **_composed(given),
+        "billing": {"payer": "openai"},
+        "tool_usage": _tool_usage(output),
         "usage": usage(given, history, output),
     }
 
@@ -65,6 +67,14 @@ def _composed(given: Mapping[str, Any]) -> dict[str, Any]:
         "service_tier": {"auto": "default", "fast": "priority"}.get(tier, tier),
         "text": {"format": {"type": "text"}, "verbosity": "medium", **given.get("text", {})},
     }
+
+
+def _tool_usage(output: list[Item]) -> dict[str, Any]:
+    """An envelope field, unknown to requests like all of them."""
+    searches = sum(kind_of(item) == "web_search_call" for item in output)
+    none = {"image_tokens": 0, "text_tokens": 0}
+    images = {"input_tokens": 0, "input_tokens_details": none, "output_tokens": 0, "total_tokens": 0}
+    return {"image_gen": images, "web_search": {"num_requests": searches}}
 
 
 def unfinished(whole: Mapping[str, Any], status: str) -> dict[str, Any]:

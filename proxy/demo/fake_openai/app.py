@@ -3,7 +3,7 @@
 Composition only.
 """
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from . import control, conversations, refusals, routes
 from .http import Work, answered, endpoint
-from .store import Instance, Options
+from .store import Encrypted, ForeignIds, Instance, Options, Profile
 
 # Azure has both /openai/v1/responses and /openai/responses?api-version=….
 PREFIXES = ("/v1", "", "/openai/v1", "/openai", "/openai/deployments/{deployment}")
@@ -40,10 +40,22 @@ TABLE: tuple[tuple[str, str, Work], ...] = (
 )
 
 
-def build(**options: Any) -> ASGIApp:
-    """One instance of the fake API; the options are the fields of `Options`."""
-    keys = options.pop("keys", None)
-    instance = Instance(Options(**options, keys=None if keys is None else frozenset(keys)))
+class Settings(TypedDict, total=False):
+    """The options of an instance, see `Options`."""
+
+    instance: str
+    organization: str | None
+    keys: frozenset[str] | None
+    profile: Profile
+    encrypted: Encrypted
+    zero_data_retention: bool
+    foreign_ids: ForeignIds
+    delay: float
+
+
+def build(**options: Unpack[Settings]) -> ASGIApp:
+    """One instance of the fake API."""
+    instance = Instance(Options(**options))
     api = [
         Route(prefix + path, endpoint(instance, work), methods=[method])
         for prefix in PREFIXES

@@ -24,7 +24,7 @@ def routes(instance: Instance) -> list[Route]:
         """The next `times` requests get `status`, `body` (JSON or text), `content_type`, `headers`."""
         try:
             instance.script.append(_scripted(parsed(await request.body(), request)))
-        except (refusals.Refusal, TypeError, ValueError) as error:
+        except (refusals.Refusal, KeyError, TypeError, ValueError) as error:
             return answered({"error": {"message": f"not a scripted answer: {error}"}}, 400)
         return answered({"scripted": len(instance.script)})
 

@@ -62,10 +62,10 @@ def _context(account: Account, response_id: str) -> list[Item]:
 
 def admitted(account: Account, given: Mapping[str, Any], items: list[Item]) -> list[Item]:
     """The items with references replaced by what they name; refuses what this server cannot know, verify or use."""
-    return [_admit(account, given, item) for item in items]
+    return [_admit(account, given, item, f"input[{index}]") for index, item in enumerate(items)]
 
 
-def _admit(account: Account, given: Mapping[str, Any], item: Item) -> Item:
+def _admit(account: Account, given: Mapping[str, Any], item: Item, place: str) -> Item:
     match kind_of(item):
         case "item_reference":
             return _found(account, given, item["id"])
@@ -74,7 +74,7 @@ def _admit(account: Account, given: Mapping[str, Any], item: Item) -> Item:
         case "compaction":
             _verified(account, item)
         case "image_generation_call":
-            _check_image(account, given, item)
+            _check_image(account, given, item, place)
         case "code_interpreter_call":
             if item["container_id"] in account.expired:
                 raise refusals.container_expired(item["container_id"])
@@ -118,13 +118,13 @@ def _verified(account: Account, item: Item) -> Memory:
     return memory
 
 
-def _check_image(account: Account, given: Mapping[str, Any], item: Item) -> None:
+def _check_image(account: Account, given: Mapping[str, Any], item: Item, place: str) -> None:
     """Images are always looked up, and never found without a store (pydantic-ai, anomalyco/opencode#41123)."""
     identifier = item.get("id", "")
     if not given.get("store", True) or account.options.zero_data_retention:
         raise _not_found(account, given, identifier)
     if not identifier:
-        raise refusals.missing("input.id")
+        raise refusals.missing(f"{place}.id")
     _found(account, given, identifier)
 
 

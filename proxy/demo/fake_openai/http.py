@@ -45,7 +45,7 @@ def listing(items: Sequence[Item], query: Mapping[str, str]) -> dict[str, Any]:
     """A page of items."""
     names = [item["id"] for item in items]
     start = names.index(query["after"]) + 1 if query.get("after") in names else 0
-    limit = int(query["limit"]) if query.get("limit", "").isdecimal() else 20
+    limit = number(query.get("limit"), 20)
     page = list(items[start : start + limit])
     return {
         "object": "list",
@@ -54,6 +54,11 @@ def listing(items: Sequence[Item], query: Mapping[str, str]) -> dict[str, Any]:
         "last_id": page[-1]["id"] if page else None,
         "has_more": start + limit < len(items),
     }
+
+
+def number(text: str | None, otherwise: int) -> int:
+    """A number of a query."""
+    return int(text) if text and text.isdecimal() and len(text) < 10 else otherwise
 
 
 def endpoint(instance: Instance, work: Work) -> Endpoint:

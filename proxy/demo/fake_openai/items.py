@@ -8,7 +8,7 @@ belongs together.
 from typing import Any
 
 from . import refusals
-from .shapes import Check, check_object, named
+from .shapes import Check, check_object, fields, named
 
 Item = dict[str, Any]
 
@@ -33,7 +33,7 @@ KINDS: dict[str, str] = {
     "custom_tool_call": (f"id:id-ctc call_id!:str64 name!:str input!:str namespace:str async:bool? {STATUS} {CALLER}"),
     "custom_tool_call_output": f"id:id-ctc call_id!:str64 output!:output {CALLER}",
     "file_search_call": (
-        "id:id-fs status!:in_progress|searching|completed|incomplete|failed queries!:strings results:arr?"
+        "id:id-fs status!:in_progress|searching|completed|incomplete|failed queries!:words results:arr?"
     ),
     "function_call": (f"id:id-fc call_id!:str64 name!:str arguments!:str namespace:str async:bool? {STATUS} {CALLER}"),
     "function_call_output": (
@@ -68,8 +68,8 @@ KINDS: dict[str, str] = {
 LISTED = tuple(KINDS)
 
 ROLES = ("assistant", "system", "developer", "user")
-MESSAGE = f"type:message id:id-msg role!:any content!:client_content {STATUS}"
-ASSISTANT = f"type:message id:id-msg role!:any content!:model_content {STATUS} phase:commentary|final_answer?"
+MESSAGE = f"type:any? id:id-msg role!:any content!:client_content {STATUS}"
+ASSISTANT = f"type:any? id:id-msg role!:any content!:model_content {STATUS} phase:commentary|final_answer?"
 
 PARTS: dict[str, str] = {
     "input_text": "type!:any text!:str prompt_cache_breakpoint:obj?",
@@ -91,6 +91,12 @@ LISTED_PARTS = tuple(name for name in PARTS if name not in {"reasoning_text", "s
 CLIENT_PARTS = ("input_text", "input_image", "input_file", "scoped_content", "input_audio")
 MODEL_PARTS = ("output_text", "refusal")
 OUTPUT_PARTS = ("input_text", "input_image", "input_file")
+
+
+def prefix(kind: str) -> str:
+    """What the ids of a kind begin with."""
+    known = fields(KINDS[kind]).get("id")
+    return known.rule.removeprefix("id-") or "item" if known else "msg"
 
 
 def kind_of(item: Item) -> str:
@@ -188,7 +194,7 @@ def _check_caller(value: object, place: str) -> None:
 def _check_commands(value: object, place: str) -> None:
     if not isinstance(value, dict):
         raise refusals.wrong_type(place, "an object", named(value))
-    check_object(value, "commands!:strings timeout_ms:int? max_output_length:int?", place, RULES)
+    check_object(value, "commands!:words timeout_ms:int? max_output_length:int?", place, RULES)
 
 
 def check_tools(value: object, place: str) -> None:

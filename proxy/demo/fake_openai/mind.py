@@ -53,8 +53,7 @@ class Seen:
     def _recall(self, item: Item) -> None:
         """A compaction stands for all before it."""
         memory = opened(item["encrypted_content"])
-        if memory is not None:
-            self.__dict__.update(memory.content)
+        self.__dict__.update(memory.content if memory else {})
 
     def remembered(self) -> dict[str, object]:
         """What a compaction keeps."""

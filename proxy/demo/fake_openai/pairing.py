@@ -4,126 +4,126 @@ Judged over everything the model is going to see, by kind and in order.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from . import refusals
 from .items import Item, kind_of
 
-
-class Kind(NamedTuple):
-    """A kind of call: its name in the sentences of the API and the kinds of output that answer it."""
-
-    name: str
-    outputs: tuple[str, ...]
-
-
+# A kind of call as the sentences of the API name it.
 CALLS = {
-    "function_call": Kind("function call", ("function_call_output",)),
-    "custom_tool_call": Kind("custom tool call", ("custom_tool_call_output",)),
-    "computer_call": Kind("computer call", ("computer_call_output",)),
-    "local_shell_call": Kind("local shell call", ("local_shell_call_output", "function_call_output")),
-    "shell_call": Kind("shell call", ("shell_call_output",)),
-    "apply_patch_call": Kind("apply patch call", ("apply_patch_call_output",)),
-    "tool_search_call": Kind("tool search call", ("tool_search_output",)),
-    "multi_agent_call": Kind("multi agent call", ("multi_agent_call_output",)),
+    "function_call": "function call",
+    "custom_tool_call": "custom tool call",
+    "computer_call": "computer call",
+    "local_shell_call": "local shell call",
+    "shell_call": "shell call",
+    "apply_patch_call": "apply patch call",
+    "tool_search_call": "tool search call",
+    "multi_agent_call": "multi agent call",
 }
+# A kind of output and the kinds of call it answers; Codex answers local shells with function outputs.
 OUTPUTS = {
-    "function_call_output": "function call",
-    "custom_tool_call_output": "custom tool call",
-    "computer_call_output": "computer call",
-    "local_shell_call_output": "local shell call",
-    "shell_call_output": "shell call",
-    "apply_patch_call_output": "apply patch call",
-    "tool_search_output": "tool search call",
-    "multi_agent_call_output": "multi agent call",
+    "function_call_output": ("function_call", "local_shell_call"),
+    "custom_tool_call_output": ("custom_tool_call",),
+    "computer_call_output": ("computer_call",),
+    "local_shell_call_output": ("local_shell_call",),
+    "shell_call_output": ("shell_call",),
+    "apply_patch_call_output": ("apply_patch_call",),
+    "tool_search_output": ("tool_search_call",),
+    "multi_agent_call_output": ("multi_agent_call",),
 }
+
+Name = tuple[str, str | None]
+
+
+@dataclass
+class Ledger:
+    """The calls met so far, by kind and name, and those of them that nothing has answered yet, in order."""
+
+    known: set[Name] = field(default_factory=set)
+    unanswered: dict[Name, Item] = field(default_factory=dict)
+
+    def ask(self, item: Item, kind: str, name: str | None) -> None:
+        """A call, to be answered unless the model goes on without."""
+        self.known.add((kind, name))
+        if not item.get("async"):
+            self.unanswered[kind, name] = item
+
+    def answer(self, kind: str, name: str | None) -> bool:
+        """Whether there is a call of this kind and name; it is answered from now on."""
+        found = (kind, name) in self.known
+        self.unanswered.pop((kind, name), None)
+        return found
 
 
 def check_pairs(items: list[Item]) -> None:
-    """Refuse the first output without a call, approval without a request, then the first call that nothing answers."""
-    open_calls: list[Item] = []
-    known: set[str] = set()
+    """Refuse the first output without a call, then the first call without an output."""
+    ledger = Ledger()
     for item in items:
         kind = kind_of(item)
         if kind in CALLS:
-            _check_caller(item, known)
-            open_calls += [] if item.get("async") else [item]
+            _check_caller(item, ledger)
+            ledger.ask(item, kind, item.get("call_id"))
         elif kind in OUTPUTS:
-            open_calls = _answered(item, kind, open_calls, known)
+            _check_output(item, kind, ledger)
         elif kind in OTHERS:
-            OTHERS[kind](item, open_calls, known)
-        known.update(_names(item))
-    if open_calls:
-        raise _unanswered(open_calls[0])
+            OTHERS[kind](item, ledger)
+    for (kind, name), item in ledger.unanswered.items():
+        raise refusals.no_output(CALLS[kind], str(name)) if kind in CALLS else refusals.unapproved(item["id"])
 
 
-def _names(item: Item) -> set[str]:
-    """The names under which later items speak of one."""
-    kind = kind_of(item)
-    return {f"{kind}:{item[key]}" for key in ("call_id", "id") if item.get(key)}
-
-
-def _check_caller(item: Item, known: set[str]) -> None:
+def _check_caller(item: Item, ledger: Ledger) -> None:
     """A call made by a program needs the program."""
     caller = item.get("caller")
-    if isinstance(caller, dict) and caller["type"] == "program" and f"program:{caller.get('caller_id')}" not in known:
+    if (
+        isinstance(caller, dict)
+        and caller["type"] == "program"
+        and ("program", caller.get("caller_id")) not in ledger.known
+    ):
         raise refusals.no_call("program call", str(caller.get("caller_id")))
 
 
-def _answered(output: Item, kind: str, open_calls: list[Item], known: set[str]) -> list[Item]:
-    """The calls still open after an output."""
-    if kind == "function_call_output" and output.get("call_id") is None:
-        return open_calls
-    left = [call for call in open_calls if not _answers(output, kind, call)]
-    if len(left) == len(open_calls) and not _has_call(output, kind, known):
-        raise refusals.no_call(OUTPUTS[kind], _call_id(output))
-    return left
-
-
-def _answers(output: Item, kind: str, call: Item) -> bool:
-    if kind_of(call) not in CALLS or kind not in CALLS[kind_of(call)].outputs:
-        return False
+def _check_output(output: Item, kind: str, ledger: Ledger) -> None:
+    name = output.get("call_id")
     if kind == "local_shell_call_output":
-        # "The unique ID of the local shell tool call generated by the model": which of the two ids is left open.
-        return output["id"] in (call["id"], call["call_id"]) or output.get("call_id") == call["call_id"]
-    return bool(output.get("call_id") == call.get("call_id"))
+        name = _shell_name(output, ledger)
+    elif kind == "function_call_output" and name is None:
+        return  # since August 2026 an output may be without (openai/codex#42088)
+    if not any(ledger.answer(call, name) for call in OUTPUTS[kind]):
+        raise refusals.no_call(CALLS[OUTPUTS[kind][0]], str(name or output.get("id")))
 
 
-def _has_call(output: Item, kind: str, known: set[str]) -> bool:
-    """Whether a call that has been answered already is answered again."""
-    if output.get("call_id") is None:
-        return False
-    return any(kind in CALLS[call].outputs and f"{call}:{output['call_id']}" in known for call in CALLS)
+def _shell_name(output: Item, ledger: Ledger) -> str | None:
+    """The `call_id` of the call that a local shell's output means.
+
+    Its `id` is "the unique ID of the local shell tool call generated by the model": which of the two is left open.
+    """
+    for (kind, name), call in ledger.unanswered.items():
+        if kind == "local_shell_call" and output["id"] == call["id"]:
+            return name
+    return str(output.get("call_id") or output["id"])
 
 
-def _call_id(output: Item) -> str:
-    return str(output.get("call_id") or output.get("id"))
+def _request(item: Item, ledger: Ledger) -> None:
+    ledger.ask(item, "mcp_approval_request", item["id"])
 
 
-def _unanswered(call: Item) -> refusals.Refusal:
-    if kind_of(call) == "mcp_approval_request":
-        return refusals.unapproved(call["id"])
-    return refusals.no_output(CALLS[kind_of(call)].name, str(call.get("call_id")))
+def _response(item: Item, ledger: Ledger) -> None:
+    if not ledger.answer("mcp_approval_request", item["approval_request_id"]):
+        raise refusals.no_approval_request(item["approval_request_id"])
 
 
-def _request(item: Item, open_calls: list[Item], _known: set[str]) -> None:
-    open_calls.append(item)
+def _program(item: Item, ledger: Ledger) -> None:
+    ledger.known.add(("program", item["call_id"]))
 
 
-def _response(item: Item, open_calls: list[Item], known: set[str]) -> None:
-    request_id = item["approval_request_id"]
-    if f"mcp_approval_request:{request_id}" not in known:
-        raise refusals.no_approval_request(request_id)
-    open_calls[:] = [call for call in open_calls if call.get("id") != request_id]
-
-
-def _program_output(item: Item, _open_calls: list[Item], known: set[str]) -> None:
-    if f"program:{item['call_id']}" not in known:
+def _program_output(item: Item, ledger: Ledger) -> None:
+    if not ledger.answer("program", item["call_id"]):
         raise refusals.no_call("program call", item["call_id"])
 
 
-OTHERS: dict[str, Callable[[Item, list[Item], set[str]], None]] = {
+OTHERS: dict[str, Callable[[Item, Ledger], None]] = {
     "mcp_approval_request": _request,
     "mcp_approval_response": _response,
+    "program": _program,
     "program_output": _program_output,
 }

@@ -10,15 +10,13 @@ from typing import Any
 from . import answers, refusals
 from .history import admitted, asked, before, check_continuity, named_conversation
 from .identifiers import item_id, link
-from .items import Item, kind_of
+from .items import Item, kind_of, prefix
 from .pairing import check_pairs
 from .parameters import COMPACT, COUNT, CREATE, checked
 from .store import Account, Conversation, Record
-from .tools import chosen, tools
+from .tools import Tool, chosen, tools
 from .turn import Turn, compact, reasons
 from .turns import taken
-
-PREFIXES = {"message": "msg", "function_call_output": "fco", "reasoning": "rs", "function_call": "fc"}
 
 
 @dataclass
@@ -60,8 +58,12 @@ def _check_capability(given: Mapping[str, Any], context: list[Item]) -> None:
                 raise refusals.unsupported(name)
         _check_log_probabilities(given)
     choice = given.get("tool_choice")
-    named = isinstance(choice, dict) and choice["type"] in ("function", "custom")
-    if named and not any(chosen(tool, choice) for tool in tools(given, context)):
+    if isinstance(choice, dict) and "name" in choice:
+        _check_choice(choice, tools(given, context))
+
+
+def _check_choice(choice: Mapping[str, Any], known: list[Tool]) -> None:
+    if choice["type"] in ("function", "custom") and not any(chosen(tool, choice) for tool in known):
         raise refusals.no_tool(choice["name"])
 
 
@@ -110,7 +112,7 @@ def _typed(item: Item) -> Item:
 
 
 def _new_id(account: Account, item: Item) -> str:
-    return item_id(PREFIXES.get(kind_of(item), "item"), link(account.next_name("item")), 0)
+    return item_id(prefix(kind_of(item)), link(account.next_name("item")), 0)
 
 
 def counted(account: Account, body: Mapping[str, Any]) -> dict[str, Any]:

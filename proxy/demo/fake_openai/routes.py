@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from . import refusals
 from .answers import EPOCH, unfinished
 from .events import Event, events, line
-from .http import Call, answered, listing
+from .http import Call, answered, listing, number
 from .responses import compacted, counted, created, question
 from .store import Conversation, Record
 
@@ -72,7 +72,7 @@ async def retrieve(call: Call) -> Response:
         raise refusals.Refusal("Encrypted content cannot be requested for persisted responses")
     record.waiting = False
     if query.get("stream") == "true":
-        after = int(query["starting_after"]) if query.get("starting_after", "").isdecimal() else -1
+        after = number(query.get("starting_after"), -1)
         rest = (event for event in events(record.response) if event["sequence_number"] > after)
         return _stream(rest, call.instance.options.delay)
     return answered(record.response)

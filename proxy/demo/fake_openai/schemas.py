@@ -7,7 +7,8 @@ Pure and deterministic.
 from collections.abc import Callable
 from typing import Any
 
-DEPTH = 20
+DEPTH = 12
+SHALLOW = 6  # from here on schemas that contain themselves are ended where they allow it
 FORMATS = {
     "date-time": "2026-01-01T00:00:00Z",
     "date": "2026-01-01",
@@ -31,19 +32,19 @@ def _value(schema: object, root: object, words: Words, name: str, depth: int) ->
         return schema["const"]
     if isinstance(schema.get("enum"), list) and schema["enum"]:
         return schema["enum"][0]
-    inner = _inner(schema, root)
+    inner = _inner(schema, root, depth)
     if inner is not None:
         return _value(inner, root, words, name, depth - 1)
     return _typed(schema, root, words, name, depth)
 
 
-def _inner(schema: dict[str, Any], root: object) -> object:
-    """The schema that one refers to, or its first alternative."""
+def _inner(schema: dict[str, Any], root: object, depth: int) -> object:
+    """The schema that one refers to, or its first alternative, or its last when it goes deep."""
     if isinstance(schema.get("$ref"), str):
         return _referred(schema["$ref"], root)
     for word in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(word), list) and schema[word]:
-            return schema[word][0]
+            return schema[word][0 if depth > SHALLOW else -1]
     return None
 
 
@@ -57,13 +58,11 @@ def _referred(reference: str, root: object) -> object:
 
 def _typed(schema: dict[str, Any], root: object, words: Words, name: str, depth: int) -> Any:
     kind = schema.get("type") or ("object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = kind[0] if kind else "null"
-    match kind:
+    match kind[0] if isinstance(kind, list) else kind:
         case "object":
             return _object(schema, root, words, depth)
         case "array":
-            count = _whole(schema.get("minItems"), 1)
+            count = _whole(schema.get("minItems"), int(depth > SHALLOW))
             return [_value(schema.get("items"), root, words, name, depth - 1) for _ in range(min(count, 10))]
         case "string":
             return _text(schema, words(name))

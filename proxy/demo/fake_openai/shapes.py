@@ -72,14 +72,14 @@ def check_value(value: object, rule: str, place: str, rules: Mapping[str, Check]
     """Refuse a value that a rule does not allow."""
     if rule in rules:
         rules[rule](value, place)
-    elif "|" in rule:
-        check_choice(value, rule.split("|"), place)
     elif rule.startswith("id-"):
         check_id(value, rule[3:], place)
     elif rule.startswith("str"):
         check_string(value, int(rule[3:] or 0), place)
-    else:
+    elif rule in TYPES:
         check_type(value, rule, place)
+    else:
+        check_choice(value, rule.split("|"), place)
 
 
 TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
@@ -88,7 +88,7 @@ TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "number": ("a decimal", (int, float)),
     "obj": ("an object", dict),
     "arr": ("an array of objects", list),
-    "strings": ("an array of strings", list),
+    "words": ("an array of strings", list),
     "any": ("anything", object),
 }
 

@@ -15,6 +15,7 @@ from .items import Item
 
 Profile = Literal["openai", "azure"]
 Encrypted = Literal["default", "include-only"]
+ForeignIds = Literal["refused", "accepted"]
 
 _numbers = itertools.count(1)
 
@@ -37,7 +38,7 @@ class Options:
     profile: Profile = "openai"
     encrypted: Encrypted = "default"
     zero_data_retention: bool = False
-    foreign_ids: Literal["refused", "accepted"] = "refused"
+    foreign_ids: ForeignIds = "refused"
     delay: float = 0.0
 
 

@@ -31,8 +31,9 @@ def tools(given: Mapping[str, Any], history: list[Item]) -> list[Tool]:
 def _opened(tool: Tool) -> Iterator[Tool]:
     if tool["type"] != "namespace":
         yield tool
-    else:
-        yield from ({**inner, "namespace": tool["name"]} for inner in tool["tools"] if isinstance(inner, dict))
+    elif isinstance(tool["tools"], list):
+        inside = (inner for inner in tool["tools"] if isinstance(inner, dict) and isinstance(inner.get("type"), str))
+        yield from ({**inner, "namespace": tool["name"]} for inner in inside)
 
 
 def wanted(turn: Turn, text: str) -> list[Tool]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .identifiers import digest, item_id
@@ -29,7 +30,7 @@ class Turn:
     reasoning: int | None = None
     waits: bool = False
 
-    @property
+    @cached_property
     def seen(self) -> Seen:
         """What the model saw."""
         return seen(self.history)
