@@ -111,15 +111,21 @@ def upgrades_to(fields: Iterable[tuple[bytes, bytes]], protocol: bytes) -> bool:
     return b"upgrade" in tokens(fields, b"connection") and protocol in tokens(fields, b"upgrade")
 
 
-def request_fields(fields: Iterable[tuple[bytes, bytes]], authority: bytes) -> Fields:
-    """A client's fields as they go upstream: end to end, with that hop's Host and framing and nothing else added."""
+def request_fields(fields: Iterable[tuple[bytes, bytes]], authority: bytes, size: int | None) -> Fields:
+    """A client's fields as they go upstream: end to end, with that hop's Host and framing and nothing else added.
+
+    `size` is the body's, None where it still comes; it counts only where the client's own connection needs no framing.
+    """
     fields = list(fields)
-    chunked = is_chunked(fields)
+    announced = value(fields, b"content-length") is not None
+    chunked = is_chunked(fields) or (size is None and not announced)
     # RFC 9112, 6.1: "A sender MUST NOT send a Content-Length header field in any message that contains
     # a Transfer-Encoding header field."
     dropped = (b"host", b"content-length") if chunked else (b"host",)
     kept = [(name, content) for name, content in end_to_end(fields) if name not in dropped]
     framing = [(b"transfer-encoding", b"chunked")] if chunked else []
+    if size and not (chunked or announced):
+        framing = [(b"content-length", b"%d" % size)]
     return [(b"host", authority), *kept, *framing]
 
 

@@ -21,7 +21,7 @@ def test_every_fault_of_the_hop_is_an_error_as_openai_writes_it(code: str) -> No
 
 @pytest.mark.parametrize("code", sorted(HOP))
 def test_a_retry_is_invited_only_where_nothing_was_sent(code: str) -> None:
-    """`x-should-retry: true`, which the SDKs obey, comes with no fault after which upstream may have seen the request."""
+    """`x-should-retry: true`, which the SDKs obey, comes with no fault after which upstream may know the request."""
     fault = hop_fault(code)
     assert ((b"x-should-retry", b"true") in fault.fields) is fault.message.endswith("nothing was sent.")
 

@@ -45,7 +45,16 @@ def test_connection_cannot_take_away_what_is_for_the_recipient(name: bytes) -> N
 )
 def test_a_request_has_one_framing_and_the_upstreams_host(fields: Fields, sent: Fields) -> None:
     """Whatever a client claims, Host is upstream's and the framing is one."""
-    assert headers.request_fields([(b"host", b"evil"), *fields], b"api.test") == [(b"host", b"api.test"), *sent]
+    assert headers.request_fields([(b"host", b"evil"), *fields], b"api.test", 0) == [(b"host", b"api.test"), *sent]
+
+
+@pytest.mark.parametrize(
+    ("size", "framing"),
+    [(0, []), (5, [(b"content-length", b"5")]), (None, [(b"transfer-encoding", b"chunked")])],
+)
+def test_a_body_that_needed_no_framing_gets_one(size: int | None, framing: Fields) -> None:
+    """HTTP/2 knows where a body ends without a field; HTTP/1.1 does not."""
+    assert headers.request_fields([], b"api.test", size) == [(b"host", b"api.test"), *framing]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ class _Hop:
             raise hop_fault("invalid_path")
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
         body = await self._body(upload)
-        return Request(scope["method"].encode("ascii"), target, self._fields(), body)
+        size = len(body) if isinstance(body, bytes) else None
+        sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
+        return Request(scope["method"].encode("ascii"), target, sent, body)
 
     async def _body(self, upload: Upload) -> bytes | AsyncIterator[bytes]:
         fields: headers.Fields = self.scope["headers"]
@@ -95,9 +97,6 @@ class _Hop:
             # llhttp takes a request with an Upgrade for one without a body; what is left of it would be half a request.
             raise hop_fault("incomplete_body")
         return body
-
-    def _fields(self) -> headers.Fields:
-        return headers.request_fields(self.scope["headers"], self.proxy.upstream.authority)
 
     async def _relay(self, answer: Answer, upload: Upload) -> None:
         try:

@@ -10,14 +10,20 @@ from urllib.parse import urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 VERSION = b"/v1"  # what clients of OpenAI's API have in front of every path, as a rule
 
+UNIX = re.compile(r"http://unix:(?P<socket>/[^:?#]+):?(?P<path>[^?#]*)")
+
 
 class BaseUrl(NamedTuple):
-    """An upstream: its origin and the path under which its API lies (no slash at its end, b"" for none)."""
+    """An upstream: its origin and the path under which its API lies (no slash at its end, b"" for none).
+
+    `socket` is the path of a Unix socket where upstream listens on one.
+    """
 
     scheme: str
     host: str
     port: int
     path: bytes
+    socket: str = ""
 
     @property
     def authority(self) -> bytes:
@@ -33,7 +39,9 @@ class BaseUrl(NamedTuple):
 
 
 def base_url(url: str) -> BaseUrl:
-    """The upstream that `url` names; raises ValueError with a sentence where it names none."""
+    """The upstream that `url` names, also as `http://unix:/path/of.sock:/v1`; raises ValueError with a sentence."""
+    if local := UNIX.fullmatch(url):
+        return BaseUrl("http", "localhost", 80, local["path"].rstrip("/").encode("ascii"), local["socket"])
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL with a host")

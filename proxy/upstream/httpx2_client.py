@@ -16,6 +16,7 @@ from proxy.faults import hop_fault
 from proxy.headers import is_sound
 from proxy.upstream.base_url import BaseUrl
 from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Request
+from proxy.upstream.tls import trusting
 
 if TYPE_CHECKING:
     from proxy.headers import Fields
@@ -48,7 +49,8 @@ class Httpx2Client:
         self._url = httpx2.URL(scheme=upstream.scheme, host=upstream.host, port=upstream.port, path="/")
         self._deadlines = deadlines
         self._transport = httpx2.AsyncHTTPTransport(
-            verify=tls or True,
+            verify=tls or trusting(),
+            uds=upstream.socket or None,
             trust_env=False,
             limits=httpx2.Limits(
                 max_connections=limits.connections,

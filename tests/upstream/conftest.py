@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.events import Event, UpstreamFailed
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
+from proxy.upstream.http1 import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
 from proxy.upstream.seam import Client, Deadlines, Limits
 from tests.raw_client import RawAnswer, RawClient, exchange
@@ -48,7 +49,7 @@ class Proxied:
 Start = Callable[..., Proxied]
 
 
-@pytest.fixture(params=[Httpx2Client])
+@pytest.fixture(params=[Http1Client, Httpx2Client])
 def make_client(request: pytest.FixtureRequest) -> MakeClient:
     """Each client of upstream in turn."""
     made: MakeClient = request.param

@@ -83,13 +83,20 @@ def test_a_client_that_leaves_while_it_waits_for_a_connection_leaves_its_place(
     """Who waits for a free connection and leaves takes none from those who stay."""
     gate = Gate()
     upstream.will_answer(script(gate, *answer(200, b"1")[1:]), answer(200, b"2"))
-    proxied = start(connections=1)
+    proxied = start(path="/base", connections=1)
+
+    def settled() -> None:
+        """Whatever was sent before has been read when this is answered, by the proxy itself."""
+        assert proxied.exchange(request(b"GET", b"/../")).status == 400
+
     with proxied.connect() as first, proxied.connect() as second:
         first.send(request(b"GET", b"/1"))
         gate.wait_reached()
         with proxied.connect() as gone:
             gone.send(request(b"GET", b"/gone"))
+            settled()
+        settled()
         second.send(request(b"GET", b"/2"))
         gate.open()
         assert (first.answer().body, second.answer().body) == (b"1", b"2")
-    assert [received.target for received in upstream.received] == [b"/1", b"/2"]
+    assert [received.target for received in upstream.received] == [b"/base/1", b"/base/2"]

@@ -1,0 +1,119 @@
+"""An answer while it comes: filled by its connection, emptied by whoever relays it.
+
+No I/O. What has come is given out before the end or the failure that followed it.
+"""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.headers import Fields
+
+
+class Source(Protocol):
+    """Where an answer comes from."""
+
+    def pause(self) -> None:
+        """Send no more for now."""
+
+    def resume(self) -> None:
+        """Send on."""
+
+    def abandon(self) -> None:
+        """Nobody wants the rest."""
+
+
+class IncomingAnswer:
+    """One answer of `source`, which is held back while more than `high_water` bytes wait to be read."""
+
+    def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, high_water: int) -> None:
+        self.status = 0
+        self.fields: Fields = []
+        self._source: Source | None = source
+        self._loop = loop
+        self._high_water = high_water
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._ended = False
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._invitation: asyncio.Future[None] | None = None
+        self.upload: asyncio.Task[None] | None = None
+
+    # What the connection does.
+
+    def add(self, chunk: bytes) -> None:
+        """A piece of the body has come."""
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+
+    def end(self) -> None:
+        """The body has come to its end."""
+        self._ended = True
+        self._source = None
+
+    def fail(self, failure: Exception) -> None:
+        """What has come is all that will come, and `failure` says why; the first one counts."""
+        if not self._ended and self._failure is None:
+            self._failure = failure
+            self._source = None
+            self.wake()
+
+    def wake(self) -> None:
+        """Tell the reader that there is news, and hold the source back when the reader is slow."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._invitation is not None and not self._invitation.done():
+            self._invitation.set_result(None)
+        if self._held > self._high_water and self._source is not None:
+            self._source.pause()
+
+    # What the reader does.
+
+    async def begun(self) -> None:
+        """Wait for the head."""
+        while not self.status:
+            if self._failure is not None:
+                raise self._failure
+            await self._news()
+
+    async def refused_within(self, seconds: float) -> bool:
+        """Wait so long for upstream to ask for the body with 100 Continue; whether it has answered without it."""
+        self._invitation = self._loop.create_future()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._invitation
+        return bool(self.status or self._failure)
+
+    async def read(self) -> tuple[bytes, bool]:
+        """All that has come, or else the next; see `seam.Answer`."""
+        while not (self._chunks or self._ended):
+            if self._failure is not None:
+                raise self._failure
+            await self._news()
+        chunk = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._held > self._high_water and self._source is not None:
+            self._source.resume()
+        self._held = 0
+        return chunk, not self._ended
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go of the connection and of a body that is still being sent, at once."""
+        if self.upload is not None:
+            self.upload.cancel()
+        if self._source is not None:
+            self._source.abandon()
+            self._source = None
+
+    async def _news(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None

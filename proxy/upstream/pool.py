@@ -1,0 +1,135 @@
+"""Connections kept for the next request, the last used first, and a bound on how many there are.
+
+A slot is taken before a connection is made and given back when it is closed or could not be made, and nowhere else.
+Every change is one synchronous step, so a request that is cancelled anywhere leaves nothing behind.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from proxy.faults import hop_fault
+from proxy.upstream.connection import Connection
+from proxy.upstream.seam import Limits
+
+LIFETIME = 300.0  # seconds; a name that moves to other addresses is followed within that time
+
+
+class Pool:
+    """Connections that `dial` makes; whoever finds none free waits at most `patience` seconds."""
+
+    def __init__(self, dial: Callable[[], Awaitable[Connection]], limits: Limits, patience: float) -> None:
+        self.taken = 0
+        self._dial = dial
+        self._limits = limits
+        self._patience = patience
+        self._idle: list[Connection] = []
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._open: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def connection(self) -> Connection:
+        """A connection for one exchange: one that is usable now, a new one, or the next that somebody gives back."""
+        while (connection := self._usable()) is None:
+            if self.taken < self._limits.connections:
+                return await self._made()
+            connection = await self._next()
+            if connection is not None and self._is_usable(connection):
+                break
+        return connection
+
+    def close(self) -> None:
+        """Close all connections, those in use as well."""
+        for connection in list(self._open):
+            connection.abandon()
+        self._idle.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _usable(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if self._is_usable(connection):
+                return connection
+        return None
+
+    def _is_usable(self, connection: Connection) -> bool:
+        now = connection.loop.time()
+        usable = connection.is_usable(now - LIFETIME, now - self._limits.keepalive_expiry)
+        if not usable:
+            connection.abandon()
+        return usable
+
+    async def _made(self) -> Connection:
+        self.taken += 1
+        try:
+            connection = await self._dial()
+        except BaseException:
+            self._give_back()
+            raise
+        connection.freed, connection.lost = self._freed, self._lost
+        self._open.add(connection)
+        return connection
+
+    async def _next(self) -> Connection | None:
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await turn
+        except BaseException as reason:
+            self._leave(turn)
+            if isinstance(reason, TimeoutError):
+                raise hop_fault("upstream_pool_timeout") from None
+            raise
+
+    def _leave(self, turn: "asyncio.Future[Connection | None]") -> None:
+        """Who leaves in the moment of being served hands on what was meant for them."""
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        elif not turn.cancelled():
+            connection = turn.result()
+            if connection is None:
+                self._call()
+            else:
+                self._freed(connection)
+
+    def _freed(self, connection: Connection) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = connection.loop.call_later(self._limits.keepalive_expiry, self._sweep)
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self.taken -= 1
+        self._call()
+
+    def _call(self) -> None:
+        """Let the first who waits try again."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        loop = asyncio.get_running_loop()
+        expired = loop.time() - self._limits.keepalive_expiry
+        kept = [connection for connection in self._idle if connection.idle_since > expired]
+        for connection in self._idle[: len(self._idle) - len(kept)]:
+            connection.abandon()
+        self._idle = kept
+        if kept:
+            self._sweeper = loop.call_at(kept[0].idle_since + self._limits.keepalive_expiry, self._sweep)
