@@ -195,7 +195,7 @@ def _walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
     position = start + 1
     for name, value in fields.items():
         position = lenient.skip_space(body, position)
-        key = b'"%s"' % name.encode("utf-8", "surrogateescape")
+        key = b'"%s"' % name.encode("utf-8", "surrogatepass")
         if not body.startswith(key, position):
             return None
         colon = lenient.skip_space(body, position + len(key))

@@ -4,13 +4,12 @@ Classifies, and decides nothing. The rows match what a refusal *says*, because t
 as JSON or as plain text, and gateways word it anew. Messages as of 2026-11; sources beside the rows.
 """
 
-import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from proxy.responses.items import REQUEST_ENVELOPE
+from proxy.responses.items import KINDS, REQUEST_ENVELOPE
+from proxy.responses.sayings import Said, sayings
 
 RefusalKind = Literal[
     "locked",  # somebody else is using the conversation: the same bytes may do in a moment
@@ -41,14 +40,6 @@ class Refusal:
     """The beginning and the end of the blob it names."""
 
 
-class Said(NamedTuple):
-    """The parts of a refusal, whatever its shape; `""` where it has none."""
-
-    message: str
-    code: str
-    param: str
-
-
 class _Row(NamedTuple):
     kind: RefusalKind
     text: re.Pattern[str]
@@ -65,6 +56,7 @@ NEVER_OURS: Final = frozenset({401, 402, 403, 407, 408, 413, 415, 429})
 _CODES: Final[dict[str, RefusalKind | None]] = {
     "conversation_locked": "locked",  # careme#379
     "previous_response_not_found": "response",  # 400 at OpenAI and Azure, 404 at vLLM and ogx
+    "item_not_found": "item",
     "invalid_encrypted_content": "encrypted",  # codex#8128
     "mutually_exclusive_parameters": None,  # conversation together with previous_response_id
     "model_not_found": None,
@@ -73,6 +65,10 @@ _CODES: Final[dict[str, RefusalKind | None]] = {
     "invalid_api_key": None,
     "insufficient_quota": None,
     "rate_limit_exceeded": None,
+    # They may quote what a user wrote.
+    "moderation_blocked": None,
+    "content_filter": None,
+    "invalid_prompt": None,
 }
 
 _MISSING: Final = (
@@ -127,7 +123,7 @@ _ROWS: Final = (
     # mastra#8738, continue#8933, continue#10200
     _Row("pairing", _pattern(r"without its required|required .{0,20}following item|duplicate item")),
     # openclaw#138954 (zero data retention), oh-my-pi (no stored responses over HTTP), kaapi-backend#317 (bad id)
-    _Row("response", _pattern(rf"{_RESPONSE}.{{0,160}}(?:{_MISSING}|{_BARRED})")),
+    _Row("response", _pattern(rf"previous_response_not_found|{_RESPONSE}.{{0,160}}(?:{_MISSING}|{_BARRED})")),
     _Row("response", _pattern(rf"(?:{_MISSING}|{_BARRED}).{{0,80}}{_RESPONSE}"), _pattern(r"must be provided")),
     # pi#3206, openai-agents-python#722; plain text from CLIProxyAPI
     _Row("item", _pattern(rf"{_ITEM}.{{0,160}}{_MISSING}"), _OTHER),
@@ -152,76 +148,32 @@ _SUBSTANCE: Final = frozenset(
     }
 )
 
+# Parameters under which a refusal may speak of items or of a previous response; of others it quotes names and texts.
+_STATE_PARAM: Final = re.compile(
+    r"(?:input(?:\[\d+\])?(?:\.(?!content\b)\w+)?|previous_response_id|(?:response|item|call)?_?id|items?|store|conversation|messages\b.*)?"
+)
+
 _NAMED: Final = re.compile(
     r"['\"`]([A-Za-z0-9_-]{1,128})['\"`]|\b([a-z]{2,5}_[A-Za-z0-9_-]+)|with (?:id|call_id) ([A-Za-z0-9_-]+)"
 )
-_AFTER_CALL: Final = re.compile(r"call(?:_id)?s?:? ([A-Za-z0-9_-]+)")
+_AFTER_CALL: Final = re.compile(r"\bfor (?:\w+ ){0,2}calls? (?!outputs?\b)([A-Za-z0-9_-]+)")
 _BLOB: Final = re.compile(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0-9_+/=-]{1,64})")
+# Names that stand where ids stand, or look like them.
+_NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_calls", "tool_call_id", "not", *KINDS})
 
 
 def classify(status: int, body: bytes) -> Refusal | None:
-    """What the refusal with `status` and `body` (decoded, as far as it came) says; None if it is not ours.
-
-    Bodies: `{"error": {"message", "code", "param"}}`, FastAPI's `{"detail": …}`, `{"message": …}`, or plain text.
-    """
+    """What the refusal with `status` and `body` (decoded, as far as it came) says; None if it is not ours."""
     if not 400 <= status < 500 or status in NEVER_OURS:
         return None
-    said = read(body)
-    if said is None:
-        return None
-    if said.code in _CODES:
-        kind = _CODES[said.code]
-        return None if kind is None else _refusal(kind, said)
-    return _by_param(said) or _by_text(said)
-
-
-def read(body: bytes) -> Said | None:
-    """The message, code and param of a refusal; None if there is no text in it."""
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        payload = json.loads(text)
-    except (ValueError, RecursionError):
-        return Said(text, "", "") if text and not text.startswith("<") else None
-    for part in _parts(payload):
-        said = _said(part)
-        if said is not None:
-            return said
+    for said in sayings(body):
+        if said.code in _CODES:
+            kind = _CODES[said.code]
+            return None if kind is None else _refusal(kind, said)
+        refusal = _by_param(said) or _by_text(said)
+        if refusal is not None:
+            return refusal
     return None
-
-
-def _parts(payload: object) -> Iterator[object]:
-    """The objects and strings that may hold the message, the likeliest first."""
-    if isinstance(payload, list):
-        for element in payload[:1]:
-            yield from _parts(element)
-    elif isinstance(payload, dict):
-        for name in ("error", "detail", "errors", "response"):
-            if name in payload:
-                yield from _parts(payload[name])
-        yield payload
-    else:
-        yield payload
-
-
-def _said(part: object) -> Said | None:
-    if isinstance(part, str):
-        return Said(part, "", "") if part else None
-    if not isinstance(part, dict):
-        return None
-    message = next(
-        (part[name] for name in ("message", "msg", "detail", "title") if isinstance(part.get(name), str)), ""
-    )
-    code, param = (value if isinstance(value, str) else "" for value in (part.get("code"), part.get("param")))
-    param = param or _location(part.get("loc"))
-    return Said(message, code, param) if message or code else None
-
-
-def _location(loc: object) -> str:
-    """FastAPI's `["body", "input", 7, "status"]` as `input[7].status`."""
-    if not isinstance(loc, list):
-        return ""
-    names = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc if step != "body"]
-    return "".join(names).removeprefix(".")
 
 
 def _by_param(said: Said) -> Refusal | None:
@@ -232,7 +184,7 @@ def _by_param(said: Said) -> Refusal | None:
     if field is not None:
         return field
     top = _UNKNOWN_TOP.search(said.message)
-    name = top[1] if top else said.param if said.code == "unknown_parameter" else ""
+    name = top[1] if top else said.param if _UNKNOWN_FIELD.search(f"{said.code} {said.message}") else ""
     return Refusal("envelope", field=name) if name in REQUEST_ENVELOPE else None
 
 
@@ -257,6 +209,8 @@ def _field(said: Said) -> Refusal | None:
 
 
 def _by_text(said: Said) -> Refusal | None:
+    if said.code == "invalid_type" or not _STATE_PARAM.fullmatch(said.param):
+        return None
     for row in _ROWS:
         if row.text.search(said.message) and not (row.unless and row.unless.search(said.message)):
             return _refusal(row.kind, said)
@@ -271,7 +225,7 @@ def _refusal(kind: RefusalKind, said: Said) -> Refusal:
     index = re.search(r"input\[(\d+)\]", said.param)
     return Refusal(
         kind,
-        ids=frozenset(named),
+        ids=frozenset(named - _NO_IDS),
         index=int(index[1]) if index else None,
         blob=(blob[1], blob[2]) if blob else None,
     )

@@ -190,11 +190,16 @@ class Exchange:
         last = self._attempts[-1]
         if attempts > 1:
             self.events.append(Recovered(last.remedy, attempts))
-            for attempt in self._attempts[:-1]:
-                learn(self._scope, self._document, attempt.refusal, attempt.rewrite, last.form)
+            self._learn(self._document, last)
         if self.policy.mode != "observe":
             self._tell_losses(last.rewrite)
         return _report(self._action(last, attempts), last.rewrite, attempts)
+
+    def _learn(self, document: Document, answered: _Attempt) -> None:
+        if answered.remedy == "same":
+            return  # what was refused is taken by now: it only came too early
+        for attempt in self._attempts[:-1]:
+            learn(self._scope, document, attempt.refusal, attempt.rewrite, answered.form)
 
     def _settle_refused(self, attempts: int) -> Report:
         first = self._attempts[0]

@@ -11,9 +11,11 @@ from typing import NamedTuple
 _SPACE = re.compile(rb"[ \t\n\r]*")
 # What stands where a value is expected: a scalar as a whole, or the bracket that opens a container.
 _VALUE = re.compile(
-    rb'[ \t\n\r]*(?:("[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][-+0-9.eE]*|true|false|null|NaN|-?Infinity)|([\[{]))', re.DOTALL
+    rb'[ \t\n\r]*(?:("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+|'
+    rb"true|false|null|NaN|-?Infinity)|([\[{]))",
+    re.DOTALL,
 )
-_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:', re.DOTALL)
+_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:', re.DOTALL)
 _AFTER = re.compile(rb"[ \t\n\r]*([,\]}])")
 
 _CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}

@@ -5,6 +5,7 @@ it produced. Upstream refuses anything else (400: "No tool call found for …", 
 "… was provided without its required following item").
 """
 
+from collections import deque
 from collections.abc import Collection
 from itertools import groupby
 
@@ -23,29 +24,35 @@ class Pairs:
         """The call of each output that has one."""
         self.orphans: list[Entry] = []
         """Outputs that name a call that is not there."""
-        calls: dict[tuple[str, str], Entry] = {}
+        calls: dict[tuple[str, str], deque[Entry]] = {}
         for entry in entries:
             if entry.item.kind.name in CALLS:
                 self._enter(entry, calls)
             elif entry.item.kind.answers:
                 self._match(entry, calls)
 
-    def _enter(self, entry: Entry, calls: dict[tuple[str, str], Entry]) -> None:
+    def _enter(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
         for key in keys(entry):
-            calls[entry.item.kind.name, key] = entry
-            self.answered.setdefault(entry, [])
+            calls.setdefault((entry.item.kind.name, key), deque()).append(entry)
+            self.answered[entry] = []
 
-    def _match(self, entry: Entry, calls: dict[tuple[str, str], Entry]) -> None:
+    def _match(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
         named = keys(entry)
         for kind in entry.item.kind.answers:
             for key in named:
-                call = calls.get((kind, key))
-                if call is not None:
-                    self.call_of[entry] = call
-                    self.answered[call].append(entry)
+                waiting = calls.get((kind, key))
+                if waiting:
+                    self._answer(entry, waiting)
                     return
         if named:
             self.orphans.append(entry)
+
+    def _answer(self, output: Entry, waiting: deque[Entry]) -> None:
+        """Let `output` answer the first of the calls that is still waiting, or else the last (keys come twice)."""
+        while len(waiting) > 1 and self.answered[waiting[0]]:
+            waiting.popleft()
+        self.call_of[output] = waiting[0]
+        self.answered[waiting[0]].append(output)
 
     def unanswered(self) -> list[Entry]:
         """The calls that upstream refuses without an output; an `async` call may still be running."""

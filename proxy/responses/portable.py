@@ -31,7 +31,7 @@ def drop_references(draft: Draft) -> tuple[bool, bool]:
     references = [entry for entry in draft.entries if entry.came.kind is REFERENCE]
     if not references:
         return False, False
-    inline = {entry.came.text("id") for entry in draft.entries if entry.came.kind is not REFERENCE}
+    inline = {entry.came.text("id") for entry in draft.entries if entry.came.kind is not REFERENCE} - {None}
     lost = [entry for entry in references if entry.came.text("id") not in inline]
     for entry in references:
         entry.fate = "dropped"
@@ -217,7 +217,7 @@ def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
 
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
     content = entry.came.raw("content")
-    if content is None or content[:1] != b"[":
+    if content is None or content[:1] != b"[" or "content" in entry.cut:
         return
     found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
     if found:

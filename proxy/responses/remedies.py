@@ -39,7 +39,15 @@ def _portable(_: Refusal, situation: Situation) -> Form:
 
 
 def _without(refusal: Refusal, situation: Situation) -> Form:
-    return replace(situation.form, portable=True, without=situation.form.without | refusal.ids)
+    lost = refusal.ids | _sharing_fate(refusal, situation)
+    return replace(situation.form, portable=True, without=situation.form.without | lost)
+
+
+def _sharing_fate(refusal: Refusal, situation: Situation) -> set[str]:
+    """The ids that were sent on items of the kinds named: a refusal names one id at a time, of all that are unknown."""
+    sent = [entry for entry in situation.sent.entries if entry.fate == "kept" and "id" not in entry.cut]
+    kinds = {entry.came.kind.label for entry in sent if entry.came.text("id") in refusal.ids}
+    return {entry.came.text("id") or "" for entry in sent if entry.came.kind.label in kinds}
 
 
 def _repaired(refusal: Refusal, situation: Situation) -> Form:
@@ -126,9 +134,12 @@ def learn(scope: Scope, document: Document, refusal: Refusal | None, sent: Rewri
     """Remember what a refusal taught, once a later form was answered."""
     if refusal is None:
         return
-    if refusal.kind in ("response", "item"):
-        for id_ in ids_of(document) & (refusal.ids or {document.text("previous_response_id") or ""}):
-            scope.learn_id(id_)
+    if refusal.kind == "response":
+        refused = refusal.ids or {document.text("previous_response_id") or ""}
+    else:
+        refused = refusal.ids if refusal.kind == "item" else frozenset()
+    for id_ in ids_of(document) & refused:
+        scope.learn_id(id_)
     if refusal.kind == "encrypted":
         for blob in _refused_blobs(document, answered):
             scope.learn_blob(blob)

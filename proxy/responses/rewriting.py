@@ -123,7 +123,14 @@ class _Rewriting:
     def changes_input(self) -> bool:
         """Whether the form takes items away, so that others may have lost what they need."""
         form = self.form
-        return self.portable or form.repaired or form.no_blobs or bool(form.blobs or form.without or form.containers)
+        named = form.blobs or form.without or form.containers or form.keep_last
+        return self.portable or form.repaired or form.no_blobs or bool(named)
+
+    @property
+    def strips_every_turn(self) -> bool:
+        """Whether ids go from all turns, so that what is nothing but its id has to go as well."""
+        form = self.form
+        return form.repaired or form.no_blobs or bool(form.blobs) or any(name == "id" for _, name in form.refused)
 
     def _top_level(self) -> None:
         names: set[str] = set()
@@ -155,6 +162,7 @@ class _Rewriting:
             dropped, lost = portable.drop_references(draft)
             self.dropped_references |= dropped
             self.lost_references |= lost
+        if self.portable or self.strips_every_turn:
             self.lost_reasoning |= portable.reduce_reasoning(draft)
             portable.replace_images(draft)
         if form.blobs or form.no_blobs:
@@ -164,21 +172,18 @@ class _Rewriting:
         if form.containers:
             portable.note_expired_code(draft, form.containers)
         portable.note_unreasoned_computer_calls(draft)
-        if self.portable or form.repaired:
+        if self.portable or form.repaired or form.keep_last:
             self._pairs(draft)
         if self.changes_input:
             pairing.drop_unfollowed_reasoning(draft)
         self._labels(draft)
-        if form.keep_last:
-            trimming.trim(draft, form.keep_last)
 
     def _labels(self, draft: Draft) -> None:
         form = self.form
-        strip_all = form.repaired or form.no_blobs or bool(form.blobs) or any(name == "id" for _, name in form.refused)
         if form.refused:
             portable.remove_refused(draft, form.refused)
-        if self.portable or strip_all:
-            portable.remove_ids(draft, profile=form.profile, all_turns=strip_all, demanded=form.demanded)
+        if self.portable or self.strips_every_turn:
+            portable.remove_ids(draft, profile=form.profile, all_turns=self.strips_every_turn, demanded=form.demanded)
         if self.portable:
             portable.remove_fields(draft, profile=form.profile, demanded=form.demanded)
         if self.portable or ("reasoning", "summary") in form.demanded:
@@ -189,12 +194,16 @@ class _Rewriting:
             pairing.drop_duplicates(draft)
             pairing.note_unreasoned(draft, self.form.unpaired)
         pairs = pairing.Pairs(draft.sent())
-        if self._may_hold_calls(draft):
-            self.orphaned |= self.portable and bool(pairs.orphans)
-            named = [entry for entry in pairs.orphans if self.form.unpaired.intersection(pairing.keys(entry))]
-            pairing.repair_orphan_outputs(draft, named)
-        else:
-            pairing.repair_orphan_outputs(draft, pairs.orphans)
+        calls_elsewhere = self._may_hold_calls(draft)
+        self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)
+        if self.form.keep_last:
+            trimming.trim(draft, self.form.keep_last)
+            pairs = pairing.Pairs(draft.sent())
+        unpaired = self.form.unpaired
+        orphans = [
+            entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry))
+        ]
+        pairing.repair_orphan_outputs(draft, orphans)
         pairing.repair_unanswered_calls(draft, pairs.unanswered())
 
     def _may_hold_calls(self, draft: Draft) -> bool:
@@ -218,12 +227,17 @@ class _Rewriting:
         if not self._answerable(draft) or self.lost_references or self.removed["conversation"]:
             return False
         if draft is None:
-            return not self.had_previous
+            return not self.removed["previous_response_id"]
         sent = draft.sent()
         begins = next((entry for entry in sent if entry.item.kind.role or not _is_setting(entry.item.kind)), None)
         if begins is None or begins.item.kind.role not in _BEGINNINGS:
             return not self.took_references
-        return not self.had_previous or any(entry.item.kind.made_by == "model" for entry in sent)
+        return not self.removed["previous_response_id"] or any(_is_answer(entry.item.kind) for entry in sent)
+
+
+def _is_answer(kind: Kind) -> bool:
+    """Whether an item is certainly the model's, so that it shows that the client sent the history along."""
+    return kind.known and kind.made_by == "model"
 
 
 def _is_setting(kind: Kind) -> bool:
