@@ -309,7 +309,7 @@ def test_it_is_relayed(
     script = refusal(status, {"message": message, "code": code, "param": param})
     upstream.will_answer(script, script)
     for mode in ("strip", "recover"):
-        with unpinned(upstream.url, Policy(mode=mode)) as port:  # type: ignore[arg-type]
+        with unpinned(upstream.url, Policy(mode=mode)) as port:
             received = ask(port, WHOLE, {})
         assert (received.status, received.body) == (status, json_body(script))
     assert len(upstream.received) == 2
