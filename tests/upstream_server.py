@@ -35,6 +35,7 @@ class Received:
     _body: bytearray = field(default_factory=bytearray)
     whole: bool = False
     closed: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
     news: threading.Condition = field(default_factory=threading.Condition)
 
     @property
@@ -67,6 +68,10 @@ class Received:
     def wait_closed(self) -> None:
         """Wait until the other side has closed the connection."""
         assert self.closed.wait(PATIENCE), "the connection was never closed"
+
+    def wait_over(self) -> None:
+        """Wait until the connection is closed on this side."""
+        assert self.over.wait(PATIENCE), "the script goes on"
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of the fields called `name` (lower case), in order."""
@@ -207,6 +212,9 @@ class ScriptedUpstream:
         finally:
             self._open.discard(connection)
             connection.close()
+            for request in self.received:
+                if request.connection == number:
+                    request.over.set()
 
     def _answer_one(self, source: _Source, number: int) -> bool:
         request = _request(source, number)

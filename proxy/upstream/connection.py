@@ -174,8 +174,9 @@ class Connection(asyncio.BufferedProtocol):
     # What the parser says.
 
     def on_message_begin(self) -> None:
-        """An answer begins; after a whole one, nobody asked for it."""
-        self._left_over = self._complete
+        """An answer begins; after a whole one, nobody asked for it, and it is not even read."""
+        if self._complete:
+            raise ValueError("left over")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or a trailer, which is not relayed."""
@@ -200,11 +201,10 @@ class Connection(asyncio.BufferedProtocol):
         self._complete = self._head_request
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body, or what should not be there."""
+        """A piece of the body, or of one that should not be there."""
         if self._complete:
-            self._left_over = True
-        else:
-            cast("IncomingAnswer", self._answer).add(body)
+            raise ValueError("left over")
+        cast("IncomingAnswer", self._answer).add(body)
 
     def on_message_complete(self) -> None:
         """The end of an answer, of the final one unless its head is still to come."""
