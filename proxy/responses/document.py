@@ -236,7 +236,7 @@ def cut_spans(spans: list[Span], doomed: list[bool]) -> list[Edit]:
     """The edits that take the doomed ones out of neighbours separated by commas, white space staying with the rest."""
     edits: list[Edit] = []
     last_kept = max((index for index, gone in enumerate(doomed) if not gone), default=-1)
-    for index, gone in enumerate(doomed[:last_kept]):
+    for index, gone in enumerate(doomed[: max(last_kept, 0)]):
         if gone:
             edits.append(Edit(spans[index].start, spans[index + 1].start))
     if last_kept < len(spans) - 1:
