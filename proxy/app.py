@@ -1,6 +1,6 @@
 """The composition root: the only module that knows every other.
 
-A request's walk: request id, access, limit, portable, upstream.
+A request's walk: request id, access, last resort, limit, portable, upstream.
 """
 
 import ssl
@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from proxy.events import Observer
 from proxy.middleware.access import AccessMiddleware
+from proxy.middleware.last_resort import LastResortMiddleware
 from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.portable import PortableMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
@@ -37,7 +38,7 @@ def build(settings: Settings, observer: Observer) -> ASGIApp:
         report=settings.report,
     )
     limited = LimitMiddleware(portable, settings.max_requests)
-    return RequestIdMiddleware(AccessMiddleware(limited, observer), report=settings.report)
+    return RequestIdMiddleware(AccessMiddleware(LastResortMiddleware(limited), observer), report=settings.report)
 
 
 def client(settings: Settings) -> Client:

@@ -1,7 +1,6 @@
 """The settings: where they come from, what they may be, and how a bad one is refused."""
 
 import socket
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -245,7 +244,7 @@ OWN = "192.0.2.1"
 
 
 @pytest.fixture
-def own_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def own_address(monkeypatch: pytest.MonkeyPatch) -> str:
     """An address of this machine that is not loopback, and its name."""
     bind = socket.socket.bind
 

@@ -8,8 +8,9 @@ import logging
 import re
 import sys
 import time
+from asyncio import CancelledError
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 from typing import Final, Literal, TextIO
@@ -30,8 +31,8 @@ from proxy.events import (
 
 LOGGER: Final = logging.getLogger("unpinned")
 _LONGEST_ID: Final = 80
-# What looks like an id in a path: `resp_…`, `conv_…`, `file-…`, or anything long with a digit in it.
-_ID_SEGMENT: Final = re.compile(r"(?<=/)(?:[A-Za-z]{2,12}[_-][^/]*[0-9][^/]*|[^/]{33,})(?=/|$)")
+# What a path may show: words and versions. All else may be an id, or something worse in the wrong place.
+_WORD: Final = re.compile(r"v[0-9]{1,2}|[A-Za-z][A-Za-z_.-]{0,31}|")
 
 
 class LogObserver:
@@ -89,9 +90,9 @@ class LogObserver:
 
     @_write.register
     def _(self, event: LossyAnswer, told: dict[str, object]) -> None:
-        reasons = ", ".join(event.reasons)
-        if self._once.may(f"lossy {event.credential} {reasons}", 60):
-            self._log(logging.WARNING, f"The model sees less than the client sent: {reasons}", told)
+        unsaid = [reason for reason in event.reasons if self._once.may(f"lossy {event.credential} {reason}", 60)]
+        if unsaid:
+            self._log(logging.WARNING, f"The model sees less than the client sent: {', '.join(unsaid)}", told)
 
     @_write.register
     def _(self, event: StartedFresh, told: dict[str, object]) -> None:
@@ -108,31 +109,38 @@ class LogObserver:
 
     @_write.register
     def _(self, event: Answered, told: dict[str, object]) -> None:
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
         report = event.report
-        counted = {**report.removed, **report.repaired}
+        removed, repaired = _counted(report.removed), _counted(report.repaired)
         told = {
             **told,
             "method": printable(event.method),
+            "route": event.route,
             "path": masked(event.path),
             "status": event.status,
             "milliseconds": round(event.seconds * 1000, 1),
             "action": report.action,
             "fidelity": report.fidelity,
+            "removed": removed,
+            "repaired": repaired,
             "attempts": report.attempts,
-            "changes": {what: count for what, count in counted.items() if count},
             "complete": event.complete,
         }
-        self._log(logging.INFO, _access_line(told), told)
+        self._log(logging.INFO, _access_line(told, {**removed, **repaired}), told)
 
 
-def _access_line(told: dict[str, object]) -> str:
-    changes = told["changes"]
-    changed = " ".join(f"{what}={count}" for what, count in changes.items()) if isinstance(changes, dict) else ""
+def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+    return {what: count for what, count in counts.items() if count}
+
+
+def _access_line(told: dict[str, object], counts: dict[str, int]) -> str:
     line = (
         f"{told['method']} {told['path']} {told['status'] or '-'} {told['milliseconds']}ms "
         f"{told['action']} {told['fidelity']} attempts={told['attempts']}"
     )
-    return " ".join(filter(None, (line, changed, "" if told["complete"] else "incomplete")))
+    changes = [f"{what}={count}" for what, count in counts.items()]
+    return " ".join([line, *changes, *([] if told["complete"] else ["incomplete"])])
 
 
 def printable(text: str) -> str:
@@ -142,8 +150,9 @@ def printable(text: str) -> str:
 
 
 def masked(path: str) -> str:
-    """A path whose segments that look like ids are `{id}`; a query is never part of it."""
-    return printable(_ID_SEGMENT.sub("{id}", path.partition("?")[0]))
+    """A path with `{id}` for every segment that is no plain word; a query is never part of it."""
+    segments = path.partition("?")[0].split("/")
+    return printable("/".join(segment if _WORD.fullmatch(segment) else "{id}" for segment in segments))
 
 
 class _Once:
@@ -173,7 +182,7 @@ class TextFormatter(logging.Formatter):
         """One line."""
         told = getattr(record, "told", {})
         request_id = f"[{told['request_id']}] " if told.get("request_id") else ""
-        return f"{_time(record)} {record.levelname} {request_id}{record.getMessage()}{_failure(record)}"
+        return f"{_time(record)} {record.levelname} {request_id}{_sentence(record)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -184,7 +193,7 @@ class JsonFormatter(logging.Formatter):
         line = {
             "time": _time(record),
             "level": record.levelname.lower(),
-            "message": record.getMessage() + _failure(record),
+            "message": _sentence(record),
         }
         return orjson.dumps({**line, **getattr(record, "told", {})}).decode()
 
@@ -192,6 +201,11 @@ class JsonFormatter(logging.Formatter):
 def _time(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _sentence(record: logging.LogRecord) -> str:
+    """The first line of the message: in others asyncio and uvicorn write exceptions out, and what they hold."""
+    return record.getMessage().partition("\n")[0] + _failure(record)
 
 
 def _failure(record: logging.LogRecord) -> str:
@@ -205,14 +219,22 @@ def _failure(record: logging.LogRecord) -> str:
     return f" ({record.exc_info[0].__name__}{place})"
 
 
-def configure(level: str, form: Literal["auto", "text", "json"], stream: TextIO = sys.stderr) -> None:
-    """Send the logs of the program, and the server's warnings, to `stream`."""
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether the server says something that was not meant: cuts are made by leaving an answer without its end."""
+    cancelled = record.exc_info is not None and record.exc_info[0] is CancelledError
+    return not cancelled and record.msg != "ASGI callable returned without completing response."
+
+
+def configure(level: str, form: Literal["auto", "text", "json"], stream: TextIO | None = None) -> None:
+    """Send the logs of the program, and the server's errors, to `stream` (standard error)."""
+    stream = stream or sys.stderr
     text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
-    LOGGER.setLevel(level.upper())
-    for logger in (LOGGER, logging.getLogger("uvicorn.error"), logging.getLogger("asyncio")):
+    handler.addFilter(is_news)
+    logging.raiseExceptions = False  # where nobody reads the log, there is nobody to tell
+    for name in (LOGGER.name, "uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.propagate = False
-    for name in ("uvicorn.error", "asyncio"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logger.setLevel(level.upper() if logger is LOGGER else logging.ERROR)

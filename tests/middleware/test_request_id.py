@@ -1,0 +1,56 @@
+"""The id of a request: on its scope, on its answer."""
+
+import re
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy.faults import Fault
+from proxy.middleware.request_id import RequestIdMiddleware
+from tests.asgi import OK, answer, answering, http
+
+
+def ids(messages: list[Message]) -> list[str]:
+    """The request ids that an answer's fields say."""
+    return [value.decode() for name, value in messages[0]["headers"] if name == b"x-unpinned-request-id"]
+
+
+def test_each_answer_has_an_id() -> None:
+    """Every answer says the id under which the log speaks of its request; nothing else is added, nothing changed."""
+    app = RequestIdMiddleware(answering())
+    scope = http()
+    first, second = answer(app, scope), answer(app)
+    (request_id,) = ids(first)
+    assert re.fullmatch("req-[0-9a-f]{12}", request_id)
+    assert scope["state"] == {"request_id": request_id}
+    assert ids(second) != [request_id]
+    assert first[0] == {**OK[0], "headers": [(b"x", b"y"), (b"x-unpinned-request-id", request_id.encode())]}
+    assert first[1:] == list(OK[1:])
+    assert OK[0]["headers"] == [(b"x", b"y")]
+
+
+def test_what_the_server_keeps_in_the_state_stays() -> None:
+    """The id joins what is in the state already."""
+    scope = http(state={"shared": 1})
+    answer(RequestIdMiddleware(answering()), scope)
+    assert scope["state"].keys() == {"shared", "request_id"}
+
+
+def test_without_report_only_faults_say_it() -> None:
+    """With the report switched off, an answer of upstream's gets no field; a fault of ours does."""
+    assert answer(RequestIdMiddleware(answering(), report=False)) == list(OK)
+    fault = answering(*map(dict, Fault(502, "upstream_cut", "…").messages()))
+    assert len(ids(answer(RequestIdMiddleware(fault, report=False)))) == 1
+
+
+@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
+def test_other_scopes_pass(kind: str) -> None:
+    """What is no request has no id."""
+    seen: list[Any] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope)
+
+    answer(RequestIdMiddleware(app), {"type": kind})
+    assert seen == [{"type": kind}]

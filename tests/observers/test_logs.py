@@ -1,0 +1,319 @@
+"""The log: what an operator greps for, in two forms, and what never stands in it."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.events import (
+    Answered,
+    Event,
+    LossyAnswer,
+    Read,
+    Recovered,
+    Refused,
+    Removal,
+    Report,
+    StartedFresh,
+    Unrecovered,
+    UpstreamFailed,
+)
+from proxy.observers.logs import LogObserver, configure
+
+REQUEST_ID = "req-0123456789ab"
+
+
+class Log:
+    """A log that is written to memory, with a clock of its own."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        self.now = 0.0
+        self.observer = LogObserver(clock=lambda: self.now)
+
+    def configure(self, level: str = "debug", form: Any = "text") -> None:
+        """Begin to write."""
+        configure(level, form, self.stream)
+
+    def lines(self) -> list[str]:
+        """What was written since the last time."""
+        written = self.stream.getvalue()
+        self.stream.seek(0)
+        self.stream.truncate()
+        return written.splitlines()
+
+    def told(self, *events: Event) -> list[str]:
+        """What is written for these events, without the time."""
+        for event in events:
+            self.observer.notice(REQUEST_ID, event)
+        return [line.partition(" ")[2] for line in self.lines()]
+
+    def messages(self, *events: Event) -> list[str]:
+        """The messages that are written for these events, which all have the request's id."""
+        return [line.split(f" [{REQUEST_ID}] ")[1] for line in self.told(*events)]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """A log; afterwards nothing of it is left."""
+    names = ("unpinned", "uvicorn.error", "asyncio")
+    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    noisy = logging.raiseExceptions
+    log = Log()
+    log.configure()
+    yield log
+    logging.raiseExceptions = noisy
+    for logger, level in before:
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(level)
+
+
+REMOVALS = (Removal("previous_response_id", "resp_1"), Removal("item_id", "rs_1"), Removal("reasoning", ""))
+
+
+def test_ids_found(log: Log) -> None:
+    """How many ids were found is said at INFO; which they are, at DEBUG alone."""
+    read = Read(items=5, found=2, removals=REMOVALS)
+    assert log.told(read) == [
+        f"INFO [{REQUEST_ID}] Found 2 response IDs in conversation",
+        f"DEBUG [{REQUEST_ID}] Original conversation length: 5",
+        f"DEBUG [{REQUEST_ID}] Found 2 response IDs in conversation: [resp_1, rs_1]",
+        f"DEBUG [{REQUEST_ID}] Ignoring previous_response_id resp_1",
+        f"DEBUG [{REQUEST_ID}] Removing item_id: rs_1",
+        f"DEBUG [{REQUEST_ID}] Removing reasoning: (no id)",
+    ]
+    log.configure("info")
+    assert log.told(read) == [f"INFO [{REQUEST_ID}] Found 2 response IDs in conversation"]
+
+
+def test_no_ids_found(log: Log) -> None:
+    """Where there is nothing to say, nothing is said."""
+    assert log.messages(Read(items=1, found=0)) == ["Original conversation length: 1"]
+    log.configure("info")
+    assert log.told(Read(items=1, found=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("remedy", "attempt"),
+    [
+        ("portable", "Attempting recovery with portable conversation"),
+        ("repaired", "Attempting recovery with repaired conversation"),
+        ("fresh", "Attempting recovery with fresh conversation"),
+        ("same", "Attempting again with the same conversation"),
+    ],
+)
+def test_recovery(log: Log, remedy: Any, attempt: str) -> None:
+    """A refusal that is not the end is told with its status, and then how it ended."""
+    assert log.messages(Refused(400, "item_not_found", remedy), Recovered(remedy, 2)) == [
+        f"400 Error - {attempt}",
+        "Fresh conversation retry successful",
+    ]
+
+
+def test_no_recovery(log: Log) -> None:
+    """A recovery that failed is told as such, and a refusal after which nothing could be tried as what it is."""
+    assert log.messages(Unrecovered("item_not_found", 3), Unrecovered("item_not_found", 1)) == [
+        "Fresh conversation retry failed",
+        "The refusal is relayed: the conversation cannot be recovered",
+    ]
+
+
+def test_upstream_failed(log: Log) -> None:
+    """A fault of the hop is a warning with its code."""
+    assert log.told(UpstreamFailed("upstream_cut")) == [f"WARNING [{REQUEST_ID}] Upstream failed: upstream_cut"]
+
+
+def test_losses(log: Log) -> None:
+    """A lossy answer is a warning, for each credential and each reason at most once a minute."""
+    said = "The model sees less than the client sent: "
+    assert log.told(LossyAnswer("a", ("reasoning", "trimmed"))) == [f"WARNING [{REQUEST_ID}] {said}reasoning, trimmed"]
+    log.now = 59
+    assert log.messages(LossyAnswer("a", ("reasoning",))) == []
+    assert log.messages(LossyAnswer("a", ("note", "reasoning"))) == [said + "note"]
+    assert log.messages(LossyAnswer("b", ("reasoning",))) == [said + "reasoning"]
+    log.now = 60
+    assert log.messages(LossyAnswer("a", ("reasoning",))) == [said + "reasoning"]
+
+
+def test_started_fresh(log: Log) -> None:
+    """A conversation that lost its history is a warning that names the setting, for each credential once an hour."""
+    (line,) = log.told(StartedFresh("a"))
+    assert line.startswith(f"WARNING [{REQUEST_ID}] A conversation goes on without its history")
+    assert "UNPINNED_MODE=recover" in line
+    log.now = 3599
+    assert log.told(StartedFresh("a")) == []
+    assert len(log.told(StartedFresh("b"))) == 1
+    log.now = 3600
+    assert len(log.told(StartedFresh("a"))) == 1
+
+
+def test_memory_is_bounded(log: Log) -> None:
+    """Of what was said, the last thousand are remembered: an old one may be said again before its time."""
+    log.told(StartedFresh("first"))
+    log.told(*(StartedFresh(str(number)) for number in range(1000)))
+    assert log.told(StartedFresh("999")) == []
+    assert len(log.told(StartedFresh("first"))) == 1
+
+
+REPORT = Report("recovered", "lossy", {"item_id": 3, "reasoning": 0}, {"note": 1}, attempts=2)
+
+
+def answered(path: str = "/v1/responses", status: int = 200, *, complete: bool = True) -> Answered:
+    """A request that is over."""
+    return Answered("POST", "responses", path, status, 0.0123, complete, REPORT)
+
+
+def test_access_line(log: Log) -> None:
+    """Every request is one line: what it was, how it ended, how long it took, and what was done to it."""
+    assert log.told(answered()) == [
+        f"INFO [{REQUEST_ID}] POST /v1/responses 200 12.3ms recovered lossy attempts=2 item_id=3 note=1"
+    ]
+    assert log.messages(answered(complete=False))[0].endswith(" note=1 incomplete")
+    assert log.messages(answered(status=0, complete=False))[0].startswith("POST /v1/responses - 12.3ms ")
+    log.configure("warning")
+    assert log.told(answered()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v1/responses/resp_68a1b2/input_items?after=msg_1", "/v1/responses/{id}/input_items"),
+        ("/v1/responses/resp_68a1b2?api-key=hunter2", "/v1/responses/{id}"),
+        ("/openai/v1/responses/input_tokens", "/openai/v1/responses/input_tokens"),
+        ("/v1/fine_tuning/jobs", "/v1/fine_tuning/jobs"),
+        ("/v1/models/gpt-5", "/v1/models/{id}"),
+        ("/v1/sk-Abc123Def", "/v1/{id}"),
+        ("/v1/abc%0d%0ax", "/v1/{id}"),
+        ("/" + "a" * 40, "/{id}"),
+        ("/", "/"),
+        ("*", "{id}"),
+    ],
+)
+def test_paths_are_masked(log: Log, path: str, shown: str) -> None:
+    """A path shows words and versions; an id, a key or anything else in it is masked, and its query left out."""
+    assert log.messages(answered(path))[0].split(" ")[1] == shown
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("rs_1\r\nINFO [req-1] all is well", "rs_1\\x0d\\x0aINFO\\x20[req-1]\\x20all\\x20is\\x20well"),
+        ("rs_\x1b[31m", "rs_\\x1b[31m"),
+        ("rs_\u202e\ud800\u00e9", "rs_\\u202e\\ud800\\xe9"),
+        ("r" * 500, "r" * 80),
+    ],
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_ids_cannot_write_lines(log: Log, hostile: str, shown: str, form: str) -> None:
+    """An id that was made to break a line, to colour a terminal or to fill a disk is escaped and cut."""
+    log.configure(form=form)
+    log.observer.notice(REQUEST_ID, Read(items=1, found=1, removals=(Removal("item_id", hostile),)))
+    lines = log.lines()
+    assert len(lines) == 4
+    message = lines[-1].split("] ")[1] if form == "text" else orjson.loads(lines[-1])["message"]
+    assert message == f"Removing item_id: {shown}" or shown in lines[-1]
+
+
+def test_methods_cannot_write_lines(log: Log) -> None:
+    """A method is shown as an id is."""
+    (line,) = log.messages(Answered("G\x1bET", "other", "/", 400, 0.0, complete=True, report=Report()))
+    assert line.startswith("G\\x1bET / 400 0.0ms passthrough exact attempts=1")
+
+
+def test_json_lines(log: Log) -> None:
+    """Where a machine reads it, each line is a JSON object with the time, the level, the message and the facts."""
+    log.configure("info", "json")
+    log.told(answered("/v1/responses/resp_1"), Refused(404, "item_not_found", "portable"))  # consumed
+    log.observer.notice(REQUEST_ID, answered("/v1/responses/resp_1"))
+    log.observer.notice(REQUEST_ID, Refused(404, "item_not_found", "portable"))
+    access, refused = map(orjson.loads, log.lines())
+    assert datetime.fromisoformat(access.pop("time")).tzinfo is not None
+    assert access == {
+        "level": "info",
+        "message": "POST /v1/responses/{id} 200 12.3ms recovered lossy attempts=2 item_id=3 note=1",
+        "request_id": REQUEST_ID,
+        "method": "POST",
+        "route": "responses",
+        "path": "/v1/responses/{id}",
+        "status": 200,
+        "milliseconds": 12.3,
+        "action": "recovered",
+        "fidelity": "lossy",
+        "removed": {"item_id": 3},
+        "repaired": {"note": 1},
+        "attempts": 2,
+        "complete": True,
+    }
+    assert (refused["level"], refused["refusal"]) == ("info", "item_not_found")
+
+
+def test_form_by_the_reader(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person at a terminal reads text, everybody else JSON lines; on standard error, unless told otherwise."""
+    log.configure(form="auto")
+    log.observer.notice(REQUEST_ID, StartedFresh("a"))
+    assert log.lines()[0].startswith("{")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    configure("info", "auto")
+    log.observer.notice(REQUEST_ID, StartedFresh("b"))
+    assert f"Z WARNING [{REQUEST_ID}] A conversation" in terminal.getvalue()
+
+
+def test_mistakes_are_told_without_values(log: Log) -> None:
+    """Of an exception the log has the type and the place; its message, and all further lines, may hold secrets."""
+    server = logging.getLogger("uvicorn.error")
+    try:
+        int("sk-hunter2")
+    except ValueError:
+        server.exception("Exception in ASGI application\n")
+    server.error("Traceback:\n  sk-hunter2\n")
+    server.error("bare", exc_info=(None, None, None))
+    server.error("no trace", exc_info=(ValueError, ValueError("sk-hunter2"), None))
+    server.warning("Invalid HTTP request received.")
+    mistake, traceback, bare, no_trace = (line.partition(" ")[2] for line in log.lines())
+    assert mistake.startswith(
+        "ERROR Exception in ASGI application (ValueError at test_mistakes_are_told_without_values:"
+    )
+    assert (traceback, bare, no_trace) == ("ERROR Traceback:", "ERROR bare", "ERROR no trace (ValueError)")
+
+
+def test_mistakes_are_told_of_the_innermost_place(log: Log) -> None:
+    """The place is where the exception was raised."""
+
+    def innermost() -> None:
+        raise KeyError("sk-hunter2")
+
+    try:
+        innermost()
+    except KeyError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved\nfuture: sk-hunter2")
+    (line,) = log.lines()
+    assert "(KeyError at test_mistakes_are_told_of_the_innermost_place.<locals>.innermost:" in line
+    assert "hunter2" not in line
+
+
+def test_cuts_are_no_mistakes(log: Log) -> None:
+    """An answer left without its end, and a task cancelled at the end of its time, are meant and not told twice."""
+    server = logging.getLogger("uvicorn.error")
+    server.error("ASGI callable returned without completing response.")
+    server.error("Exception in ASGI application\n", exc_info=asyncio.CancelledError())
+    assert log.lines() == []
+
+
+def test_lines_without_a_request(log: Log) -> None:
+    """What concerns no request has no id."""
+    logging.getLogger("unpinned").info("Ending")
+    assert log.lines()[0].endswith("Z INFO Ending")
+
+
+def test_unknown_events_are_a_mistake(log: Log) -> None:
+    """An event that nobody wrote a line for is found by the first test that sends it."""
+    with pytest.raises(TypeError):
+        log.observer.notice(REQUEST_ID, object())  # type: ignore[arg-type]
