@@ -1,0 +1,90 @@
+"""The README is true: its commands, its tables, its links, its code."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from proxy import events
+from proxy.faults import HOP
+from proxy.settings import TABLE, markdown
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_settings_table_is_the_programs() -> None:
+    """The table of settings is what the program itself would print."""
+    shown = README.partition("<!-- settings -->\n")[2].partition("\n<!-- /settings -->")[0]
+    assert shown == markdown()
+
+
+def test_every_setting_it_names_exists() -> None:
+    """No variable is spoken of that the program does not read; UNPINNED_PORT is Kubernetes'."""
+    named = set(re.findall(r"UNPINNED_[A-Z_]+[A-Z]", README))
+    assert named <= {row.variable for row in TABLE} | {"UNPINNED_PORT"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["serve", "--help"], ["demo", "--help"], ["fake-openai", "--help"], ["--version"]],
+    ids=" ".join,
+)
+def test_its_commands_exist(arguments: list[str]) -> None:
+    """The commands that the README names are there."""
+    done = subprocess.run([sys.executable, "-m", "proxy", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unpinned" in done.stdout
+
+
+def test_the_commands_it_shows() -> None:
+    """What is to be typed is what the continuous integration does: set up and run, in a virtual environment."""
+    demo, use, tests = blocks("sh")
+    assert demo == "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/unpinned demo\n"
+    assert ".venv/bin/unpinned " in use
+    assert tests.startswith("python3 -m venv .venv && .venv/bin/pip install --quiet --editable '.[test]'")
+    ran = (ROOT / ".ci" / "run").read_text()
+    assert "--editable '.[test]'" in ran
+    assert "python -m pytest" in ran
+    assert tests.endswith(".venv/bin/python -m pytest\n")
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_its_python_is_python(code: str) -> None:
+    """The examples for Python can be compiled, and point at where Unpinned listens."""
+    assert ast.parse(code).body
+    assert "http://127.0.0.1:8080/v1" in code
+
+
+def test_its_configuration_is_toml() -> None:
+    """The example for Codex is TOML, and keeps it from WebSockets."""
+    [code] = blocks("toml")
+    assert tomllib.loads(code)["model_providers"]["unpinned"]["supports_websockets"] is False
+
+
+def test_its_links_lead_somewhere() -> None:
+    """Each link within the page has its heading."""
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]*)\)", README)) <= anchors
+
+
+def test_the_report_it_explains() -> None:
+    """Every action and every fidelity there is, is explained."""
+    for word in (*events.Action.__args__, *events.Fidelity.__args__):  # type: ignore[attr-defined]
+        assert f"`{word}`" in README
+
+
+def test_the_faults_it_explains() -> None:
+    """Every status that the hop answers with of itself is spoken of."""
+    for row in HOP.values():
+        assert str(row.status) in README
