@@ -20,6 +20,19 @@ from tests.upstream_server import ScriptedUpstream
 
 MakeClient = Callable[..., Client]
 
+# httpx2 reads nothing before it has sent a whole request, and swallows every 1xx.
+HTTPX2_CANNOT = {
+    "test_an_early_refusal_reaches_a_client_that_still_uploads": "reads no answer while it uploads",
+    "test_an_early_refusal_reaches_a_client_whose_upload_stalls": "reads no answer while it uploads",
+    "test_an_early_refusal_that_closes_reaches_the_client": "reads no answer while it uploads",
+    "test_an_answer_may_stream_while_the_request_does": "reads no answer while it uploads",
+    "test_a_connection_is_used_again_after_an_answer_that_came_early": "reads no answer while it uploads",
+    "test_an_early_answer_is_cut_when_the_client_falls_silent": "reads no answer while it uploads",
+    "test_a_client_that_expects_to_be_invited_is_not_asked_for_a_refused_body": "sends the body without invitation",
+    "test_a_client_that_expects_to_be_invited_waits_for_upstreams_word": "sends the body without invitation",
+    "test_garbage_is_recognised_at_once": "waits for the end of a head that cannot be one",
+}
+
 
 @dataclass
 class Proxied:
@@ -51,8 +64,11 @@ Start = Callable[..., Proxied]
 
 @pytest.fixture(params=[Http1Client, Httpx2Client])
 def make_client(request: pytest.FixtureRequest) -> MakeClient:
-    """Each client of upstream in turn."""
+    """Each client of upstream in turn, but for what it cannot do."""
     made: MakeClient = request.param
+    reason = HTTPX2_CANNOT.get(request.function.__name__)
+    if made is Httpx2Client and reason is not None:
+        pytest.skip(f"httpx2 {reason}")
     return made
 
 
