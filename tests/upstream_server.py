@@ -140,6 +140,7 @@ class ScriptedUpstream:
         self.connections = 0
         self._tls = tls
         self._scripts: deque[Script] = deque()
+        self._always = answer(500, b"script is over")
         self._news = threading.Condition()
         self._failures: list[BaseException] = []
         self._open: set[socket.socket] = set()
@@ -159,6 +160,10 @@ class ScriptedUpstream:
     def will_answer(self, *scripts: Script) -> None:
         """Answer the next requests with `scripts`, one each."""
         self._scripts.extend(scripts)
+
+    def will_always_answer(self, always: Script) -> None:
+        """Answer with `always` whatever has no script of its own."""
+        self._always = always
 
     def wait_received(self, count: int = 1) -> Received:
         """Wait until the heads of `count` requests have come, and return the last of them."""
@@ -202,6 +207,8 @@ class ScriptedUpstream:
     def _converse(self, connection: socket.socket, number: int) -> None:
         try:
             connection.settimeout(PATIENCE)
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
             self._open.add(connection)
             source = _Source(connection)
@@ -220,7 +227,7 @@ class ScriptedUpstream:
         request = _request(source, number)
         with self._news:
             self.received.append(request)
-            steps = self._scripts.popleft() if self._scripts else answer(500, b"script is over")
+            steps = self._scripts.popleft() if self._scripts else self._always
             self._news.notify_all()
         try:
             return all(_performed(step, source, request) for step in steps)

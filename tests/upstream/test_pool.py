@@ -1,0 +1,212 @@
+"""The pool of connections, and what is left of it when requests are cancelled anywhere."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from typing import Any
+
+import pytest
+
+from proxy.faults import Fault
+from proxy.upstream.base_url import base_url
+from proxy.upstream.http1 import Http1Client
+from proxy.upstream.seam import Deadlines, Limits, Request
+from tests.scripts import answer, event_stream
+from tests.upstream_server import ScriptedUpstream
+
+GET = Request(b"GET", b"/", [(b"host", b"a.test")], b"")
+
+
+async def whole(client: Http1Client, request: Request = GET) -> bytes:
+    """The body of the answer to `request`."""
+    received = await client.send(request)
+    try:
+        body, more = b"", True
+        while more:
+            piece, more = await received.read()
+            body += piece
+        return body
+    finally:
+        await received.close()
+
+
+async def emptied(client: Http1Client) -> None:
+    """Wait until every connection is closed."""
+    while client.pool.taken:  # noqa: ASYNC110 - the pool tells nobody when a connection is closed
+        await asyncio.sleep(0.01)
+
+
+def run(upstream: ScriptedUpstream, work: Callable[[Http1Client], Awaitable[None]], **limits: Any) -> None:
+    """Do `work` with a client of `upstream`."""
+
+    async def main() -> None:
+        client = Http1Client(base_url(upstream.url), Deadlines(connect=0.3), Limits(**limits))
+        try:
+            await work(client)
+        finally:
+            await client.close()
+
+    asyncio.run(main())
+
+
+def test_the_connection_used_last_is_used_first(upstream: ScriptedUpstream) -> None:
+    """Few connections stay warm and the others expire."""
+    upstream.will_answer(*(answer(200, b"x") for _ in range(6)))
+
+    async def work(client: Http1Client) -> None:
+        await asyncio.gather(whole(client), whole(client), whole(client))
+        for _ in range(3):
+            await whole(client)
+
+    run(upstream, work)
+    assert upstream.connections == 3
+    assert len({received.connection for received in upstream.received[3:]}) == 1
+
+
+def test_a_free_connection_is_handed_to_who_waits_longest(upstream: ScriptedUpstream) -> None:
+    """Requests beyond the limit take their turns on the connections there are."""
+    upstream.will_answer(*(answer(200, b"%d" % number) for number in range(20)))
+
+    async def work(client: Http1Client) -> None:
+        bodies = await asyncio.gather(*(whole(client) for _ in range(20)))
+        assert bodies == [b"%d" % number for number in range(20)]
+
+    run(upstream, work, connections=1)
+    assert upstream.connections == 1
+
+
+def test_a_closed_connection_makes_room_for_who_waits(upstream: ScriptedUpstream) -> None:
+    """Where connections cannot be kept, who waits makes one of their own."""
+    upstream.will_answer(*(answer(200, b"x", [(b"Connection", b"close")]) for _ in range(5)))
+
+    async def work(client: Http1Client) -> None:
+        assert await asyncio.gather(*(whole(client) for _ in range(5))) == [b"x"] * 5
+        await emptied(client)
+
+    run(upstream, work, connections=1)
+    assert upstream.connections == 5
+
+
+def test_a_connection_handed_over_in_its_last_moment_is_not_used(upstream: ScriptedUpstream) -> None:
+    """A connection that expired while it was handed over is replaced."""
+    upstream.will_answer(*(answer(200, b"x") for _ in range(3)))
+
+    async def work(client: Http1Client) -> None:
+        assert await asyncio.gather(*(whole(client) for _ in range(3))) == [b"x"] * 3
+
+    run(upstream, work, connections=1, keepalive_expiry=-1.0)
+    assert upstream.connections == 3
+
+
+def test_idle_connections_are_closed_when_their_time_is_over(upstream: ScriptedUpstream) -> None:
+    """Nobody has to ask for a connection for the idle ones to be closed."""
+    upstream.will_answer(*(answer(200, b"x") for _ in range(3)))
+
+    async def work(client: Http1Client) -> None:
+        await asyncio.gather(whole(client), whole(client))
+        await asyncio.sleep(0.05)
+        await whole(client)
+        await emptied(client)
+
+    run(upstream, work, keepalive_expiry=0.08)
+
+
+def test_a_connection_closed_by_upstream_leaves_the_pool(upstream: ScriptedUpstream) -> None:
+    """An idle connection that upstream closes gives its slot back at once."""
+    upstream.will_answer(answer(200, b"x"))
+
+    async def work(client: Http1Client) -> None:
+        await whole(client)
+        assert client.pool.taken == 1
+        upstream.close()
+        await emptied(client)
+        with pytest.raises(Fault, match="No connection"):
+            await whole(client)
+        assert client.pool.taken == 0
+
+    run(upstream, work)
+
+
+class Stepped:
+    """Awaits `work`, and cancels the task at its `number`th pause: as it begins, or when what it waits for has come."""
+
+    def __init__(self, work: Awaitable[Any], number: int, *, late: bool) -> None:
+        self.work = work
+        self.left = number
+        self.late = late
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self.work.__await__()
+        error: BaseException | None = None
+        while True:
+            try:
+                pause = steps.send(None) if error is None else steps.throw(error)
+            except StopIteration as end:
+                return end.value
+            self._disturb(pause)
+            error = None
+            try:
+                yield pause
+            except BaseException as thrown:  # noqa: BLE001 - it is the work's own affair
+                error = thrown
+
+    def _disturb(self, pause: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        cancel = task.cancel
+        if self.left == 0 and self.late and pause is not None:
+            pause.add_done_callback(lambda _: cancel())
+        elif self.left == 0:
+            asyncio.get_running_loop().call_soon(cancel)
+        self.left -= 1
+
+
+async def dripping() -> AsyncIterator[bytes]:
+    """A body that comes in pieces."""
+    for piece in (b"ab", b"cd"):
+        await asyncio.sleep(0)
+        yield piece
+
+
+def uploading() -> Request:
+    """A request with such a body."""
+    return Request(b"POST", b"/", [(b"host", b"a.test"), (b"transfer-encoding", b"chunked")], dripping())
+
+
+STATES = [
+    set(state) for size in range(5) for state in itertools.combinations(("warm", "upload", "busy", "closing"), size)
+]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("state", STATES, ids=lambda state: "+".join(sorted(state)) or "plain")
+def test_no_slot_is_lost_wherever_a_request_is_cancelled(
+    upstream: ScriptedUpstream, state: set[str], late: bool
+) -> None:
+    """Cancelled at any pause, while it connects, waits, sends or reads, a request leaves its slot to others."""
+    fields = [(b"Connection", b"close")] if "closing" in state else []
+    upstream.will_always_answer(event_stream([b"data: 1\n\n", b"data: 2\n\n"], fields))
+    body = b"data: 1\n\ndata: 2\n\n"
+    number, disturbed = 0, True
+
+    async def work(client: Http1Client) -> None:
+        nonlocal disturbed
+        if "warm" in state:
+            assert await whole(client) == body
+        before = [asyncio.create_task(whole(client))] if "busy" in state else []
+        stepped = Stepped(whole(client, uploading() if "upload" in state else GET), number, late=late)
+        task = asyncio.ensure_future(stepped)
+        after = [asyncio.create_task(whole(client))] if "busy" in state else []
+        with contextlib.suppress(asyncio.CancelledError):
+            assert await task == body
+        assert await asyncio.gather(*before, *after) == [body] * len(before + after)
+        assert await whole(client) == body
+        await asyncio.sleep(0.001)
+        assert client.pool.taken <= 1
+        disturbed = stepped.left < 0
+
+    while disturbed:
+        run(upstream, work, connections=1)
+        number += 1
+    assert number > 1
