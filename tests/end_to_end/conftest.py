@@ -10,7 +10,7 @@ import pytest
 
 from proxy.demo import fake_openai
 from proxy.responses.exchange import Policy
-from tests.product import Notebook, unpinned
+from tests.product import unpinned
 
 MODEL = "gpt-5"
 KEY = "sk-demo-1"
@@ -18,23 +18,26 @@ KEY = "sk-demo-1"
 
 @dataclass
 class Place:
-    """One server's way to the API: directly, and through Unpinned in each mode."""
+    """One server's way to the API: directly, and through Unpinned in each mode. Its clients are closed with `stack`."""
 
     direct: str
     through: dict[str, str]
-    notebook: Notebook
+    stack: ExitStack
 
     def directly(self) -> openai.OpenAI:
         """The SDK without Unpinned."""
-        return openai.OpenAI(base_url=f"{self.direct}/v1", api_key=KEY, max_retries=0)
+        return self._sdk(self.direct)
 
     def client(self, mode: str = "strip") -> openai.OpenAI:
         """The SDK through an Unpinned in `mode`."""
-        return openai.OpenAI(base_url=f"{self.through[mode]}/v1", api_key=KEY, max_retries=0)
+        return self._sdk(self.through[mode])
 
     def async_client(self, mode: str = "strip") -> openai.AsyncOpenAI:
-        """The asynchronous SDK through an Unpinned in `mode`."""
+        """The asynchronous SDK through an Unpinned in `mode`; who asks for it closes it."""
         return openai.AsyncOpenAI(base_url=f"{self.through[mode]}/v1", api_key=KEY, max_retries=0)
+
+    def _sdk(self, url: str) -> openai.OpenAI:
+        return self.stack.enter_context(openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0))
 
 
 Start = Callable[..., Place]
@@ -47,12 +50,11 @@ def starting() -> Iterator[Start]:
 
         def started(profile: Any = "openai", **options: Any) -> Place:
             direct = stack.enter_context(fake_openai.running(fake_openai.build(profile=profile, **options)))
-            notebook = Notebook()
             through = {}
             for mode in ("strip", "recover"):
                 policy = Policy(mode=mode, profile=profile)
-                through[mode] = f"http://127.0.0.1:{stack.enter_context(unpinned(direct, policy, notebook))}"
-            return Place(direct, through, notebook)
+                through[mode] = f"http://127.0.0.1:{stack.enter_context(unpinned(direct, policy))}"
+            return Place(direct, through, stack)
 
         yield started
 
