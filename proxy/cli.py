@@ -4,17 +4,22 @@ Exit codes: 0 all went well, 1 the demonstration did not, 2 a setting or an argu
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from proxy import __version__
+from proxy.settings import TABLE, SettingsError, address, load
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Do what the arguments say, and exit."""
     chosen = _parser().parse_args(_with_command(list(sys.argv[1:] if arguments is None else arguments)))
-    sys.exit(chosen.do(chosen))
+    try:
+        sys.exit(chosen.do(chosen))
+    except SettingsError as error:
+        sys.exit(_complain(str(error)))
 
 
 def _with_command(arguments: list[str]) -> list[str]:
@@ -24,8 +29,17 @@ def _with_command(arguments: list[str]) -> list[str]:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains in one sentence, and without the credentials that a mistyped flag's URL may have."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit."""
+        shown = re.sub(r"\S*@", "…@", message)
+        self.exit(_complain(f"{shown}; see {self.prog} --help."))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="unpinned",
         description="Stateless reverse proxy for the OpenAI Responses API: any conversation goes on, on any server.",
         epilog="Without a command, `serve` is done; `unpinned serve --help` shows its settings.",
@@ -39,8 +53,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    from proxy.settings import TABLE  # noqa: PLC0415 -- `--version` need not wait for it
-
     parser.description = "Run the proxy. Each setting is a flag or a variable; flags come first."
     for row in TABLE:
         text = f"{row.meaning} [{row.variable}, {row.default}]".replace("%", "%%")
@@ -61,35 +73,31 @@ def _add_fake(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from proxy.app import build  # noqa: PLC0415
+    settings = load(vars(chosen))
+
+    from proxy.app import build  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
     from proxy.observers import logs  # noqa: PLC0415
     from proxy.server import run  # noqa: PLC0415
-    from proxy.settings import SettingsError, load  # noqa: PLC0415
 
-    try:
-        settings = load(vars(chosen))
-        logs.configure(settings.log_level, settings.log_format)
-        run(settings, build(settings, logs.LogObserver()))
-    except SettingsError as error:
-        return _complain(str(error))
+    logs.configure(settings.log_level, settings.log_format)
+    run(settings, build(settings, logs.LogObserver()))
     return 0
 
 
 def _demo(chosen: argparse.Namespace) -> int:
-    from proxy.demo.demonstration import main as demonstrate  # noqa: PLC0415
+    from proxy.demo.demonstration import main as demonstrate  # noqa: PLC0415 -- `serve` has no use for it
 
     return demonstrate(leave_running=chosen.serve)
 
 
 def _fake(chosen: argparse.Namespace) -> int:
-    from proxy.demo import fake_openai  # noqa: PLC0415
-    from proxy.settings import SettingsError, address  # noqa: PLC0415
+    listen = address("--listen", chosen.listen)
+    if listen.path:
+        raise SettingsError(f"--listen is {listen}, but must be HOST:PORT or [IPV6]:PORT here.")
 
-    try:
-        listen = address("--listen", chosen.listen)
-        fake_openai.serve(listen.host, listen.port, profile=chosen.profile, delay=chosen.delay)
-    except SettingsError as error:
-        return _complain(str(error))
+    from proxy.demo import fake_openai  # noqa: PLC0415 -- `serve` has no use for it
+
+    fake_openai.serve(listen.host, listen.port, profile=chosen.profile, delay=chosen.delay)
     return 0
 
 

@@ -5,13 +5,14 @@ SIGTERM and SIGINT: readiness turns 503, nothing new is accepted, running reques
 
 import asyncio
 import contextlib
+import errno
 import resource
 import secrets
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 import uvloop
@@ -33,10 +34,10 @@ def run(settings: Settings, app: ASGIApp) -> None:
     readiness = Readiness()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening("--listen", settings.listen))
-        servers = [_Server(_config(app, settings), listener)]
+        servers = [_Server(_config(app, settings, lifespan="on"), listener)]
         if settings.admin_listen is not None:
             admin_listener = stack.enter_context(_listening("--admin-listen", settings.admin_listen))
-            servers.append(_Server(_config(admin(readiness), settings), admin_listener))
+            servers.append(_Server(_config(admin(readiness), settings, lifespan="off"), admin_listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Process(settings, readiness, servers).run())
 
@@ -74,9 +75,11 @@ class _Process:
         LOGGER.info("Ending: running requests may go on for %g seconds", self._settings.drain_timeout)
 
     def _tell(self) -> None:
-        listeners = [server.name for server in self._servers]
-        told = f"Unpinned listens on {listeners[0]} for {self._settings.upstream} in {self._settings.mode} mode"
-        LOGGER.info("%s", told + (f", health on {listeners[1]}" if len(listeners) > 1 else ""))
+        listen, *admins = [server.name for server in self._servers]
+        upstream, mode = self._settings.upstream, self._settings.mode
+        told = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
+        health = "".join(f", health on {name}" for name in admins)
+        LOGGER.info("Unpinned listens on %s for %s in %s mode%s", listen, upstream, mode, health, extra={"told": told})
 
 
 class _Server(uvicorn.Server):
@@ -105,12 +108,12 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=type("ClientProtocol", (_ClientProtocol,), {"header_timeout": settings.header_timeout}),
         ws="none",
-        lifespan="auto",
+        lifespan=lifespan,
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -134,6 +137,7 @@ class _ClientProtocol(HttpToolsProtocol):
 
     header_timeout: float
     _deadline: asyncio.TimerHandle | None = None
+    _begun = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -147,6 +151,10 @@ class _ClientProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._deadline is None and not self.transport.is_closing() and self.cycle.response_complete:
             self._arm()
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._disarm()
@@ -165,6 +173,9 @@ class _ClientProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _too_slow(self) -> None:
+        if not self._begun:  # nothing was asked, so nothing is answered: it could be taken for the answer to what comes
+            self.transport.close()
+            return
         message = f"The request's head did not come within {self.header_timeout:g} seconds."
         self._refuse(Fault(408, "header_timeout", message, kind="invalid_request_error"))
 
@@ -198,11 +209,26 @@ def _listening(flag: str, address: Address) -> Iterator[socket.socket]:
 
 def _bound(address: Address) -> socket.socket:
     if address.path:
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(address.path)
-        return listener
+        return _bound_path(address.path)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    return socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
+    both = address.host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+
+
+def _bound_path(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    if _is_left_over(path):
+        Path(path).unlink()
+    listener.bind(path)
+    return listener
+
+
+def _is_left_over(path: str) -> bool:
+    """Whether there is a socket at `path` at which nobody listens any more."""
+    if not Path(path).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == errno.ECONNREFUSED
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,0 +1,126 @@
+"""The command line: what each command does, what it prints, and the code it ends with."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import __version__, cli
+from proxy.settings import TABLE, Settings
+from proxy.values import Address
+
+ROOT = Path(__file__).parents[1]
+
+
+def exit_code(*arguments: str) -> Any:
+    """The code with which the program ends."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return ended.value.code
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings with which the server would have run; nothing is configured and nothing listens."""
+    settings: list[Settings] = []
+    monkeypatch.setattr("proxy.server.run", lambda chosen, _app: settings.append(chosen))
+    monkeypatch.setattr("proxy.observers.logs.configure", lambda _level, _form: None)
+    return settings
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` says the version, which stands in one place."""
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out == f"unpinned {__version__}\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["version"] == {"path": "proxy/__init__.py"}
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """`serve --help` names each setting with its variable and its default."""
+    assert exit_code("serve", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for row in TABLE:
+        assert row.flag in shown
+        assert f"[{row.variable}, {row.default}]" in shown
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` names each command, and where the settings are explained."""
+    assert exit_code("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("serve", "demo", "fake-openai", "unpinned serve --help"))
+
+
+@pytest.mark.parametrize("command", [[], ["serve"]])
+def test_serve_is_the_default(command: list[str], served: list[Settings]) -> None:
+    """Without a command, the proxy is run; flags set what it does."""
+    assert exit_code(*command, "--mode", "recover", "--listen", "127.0.0.1:0") == 0
+    ((settings),) = served
+    assert (settings.mode, settings.listen) == ("recover", Address("127.0.0.1", 0))
+
+
+def test_arguments_of_the_process(served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody else gives arguments, they are those of the process."""
+    monkeypatch.setattr(sys, "argv", ["unpinned"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert len(served) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--mode", "stripp"], "unpinned: --mode is 'stripp', but must be strip or recover or observe.\n"),
+        (["--mod", "strip"], "unpinned: unrecognized arguments: --mod strip; see unpinned --help.\n"),
+        (["--mode"], "unpinned: argument --mode: expected one argument; see unpinned serve --help.\n"),
+        (["fake-openai", "--listen", "x"], "unpinned: --listen is 'x', but must be HOST:PORT"),
+        (["fake-openai", "--listen", "unix:/x"], "unpinned: --listen is unix:/x, but must be HOST:PORT"),
+        (["dance"], "unpinned: argument COMMAND: invalid choice: 'dance'"),
+    ],
+)
+def test_mistakes(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake is one sentence on standard error, and code 2."""
+    assert exit_code(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(sentence)
+    assert printed.err.count("\n") == 1
+
+
+def test_mistyped_flags_show_no_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    """A URL after a flag that does not exist is shown without its credentials."""
+    assert exit_code("--upstream-prox", "http://user:hunter2@proxy:3128") == 2
+    assert exit_code("--upstream-prox=http://user:hunter2@proxy:3128") == 2
+    assert "hunter2" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "leave_running"), [([], False), (["--serve"], True)])
+def test_demo(arguments: list[str], leave_running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`demo` ends with the demonstration's code."""
+    seen: list[bool] = []
+
+    def demonstrate(*, leave_running: bool) -> int:
+        seen.append(leave_running)
+        return 1
+
+    monkeypatch.setattr("proxy.demo.demonstration.main", demonstrate)
+    assert exit_code("demo", *arguments) == 1
+    assert seen == [leave_running]
+
+
+def test_fake_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fake-openai` serves the fake API where it is told to."""
+    seen: list[Any] = []
+    monkeypatch.setattr("proxy.demo.fake_openai.serve", lambda *where, **options: seen.append((where, options)))
+    assert exit_code("fake-openai", "--listen", "[::1]:9", "--profile", "azure", "--delay", "0.5") == 0
+    assert seen == [(("::1", 9), {"profile": "azure", "delay": 0.5})]
+
+
+def test_as_a_module() -> None:
+    """`python -m proxy` is `unpinned`."""
+    done = subprocess.run([sys.executable, "-m", "proxy", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"unpinned {__version__}\n", "")
