@@ -17,6 +17,7 @@ from proxy.events import (
     Recovered,
     Refused,
     Removal,
+    Removed,
     Report,
     Route,
     StartedFresh,
@@ -97,7 +98,8 @@ class Exchange:
             return Forward(self._body)
         first = self._first(self._document)
         self._attempts.append(first)
-        self._tell_read(self._document, first.rewrite)
+        self._tell_read(self._document)
+        self._tell_removed(first.rewrite)
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
 
     def _first(self, document: Document) -> _Attempt:
@@ -147,6 +149,7 @@ class Exchange:
             return Relay()
         self._attempts.append(following)
         self.events.append(Refused(status, refusal.kind, following.remedy))
+        self._tell_removed(following.rewrite)
         return Forward(following.rewrite.body, PAUSE if following.remedy == "same" else 0.0)
 
     def _next(self, refusal: Refusal) -> _Attempt | None:
@@ -217,13 +220,16 @@ class Exchange:
             return "recovered"
         return "passthrough" if attempt.rewrite.body is self._body else "rewritten"
 
-    def _tell_read(self, document: Document, first: Rewrite) -> None:
-        items = sum(len(array.items) for array in document.arrays)
-        found = (document.raw("previous_response_id") is not None) + sum(
-            "id" in item.fields for array in document.arrays for item in array.items
-        )
-        ids = first.ids if self.policy.tell_ids else ()
-        self.events.append(Read(items, found, tuple(Removal(what, id_) for what, id_ in ids)))
+    def _tell_read(self, document: Document) -> None:
+        items = [item for array in document.arrays for item in array.items]
+        previous = document.text("previous_response_id")
+        found = (previous is not None) + sum("id" in item.fields for item in items)
+        ids = [previous, *(item.text("id") for item in items)] if self.policy.tell_ids else []
+        self.events.append(Read(len(items), found, tuple(filter(None, ids))))
+
+    def _tell_removed(self, sent: Rewrite) -> None:
+        if self.policy.tell_ids and sent.ids:
+            self.events.append(Removed(tuple(Removal(what, id_) for what, id_ in sent.ids)))
 
     def _tell_losses(self, sent: Rewrite) -> None:
         if not sent.lossy:
