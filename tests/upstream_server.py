@@ -138,7 +138,7 @@ class ScriptedUpstream:
     def __init__(self, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET, path: str = "") -> None:
         self.received: list[Received] = []
         self.connections = 0
-        self._tls = tls
+        self.tls = tls
         self._scripts: deque[Script] = deque()
         self._always = answer(500, b"script is over")
         self._news = threading.Condition()
@@ -155,7 +155,7 @@ class ScriptedUpstream:
     @property
     def url(self) -> str:
         """The base URL, without a path."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def will_answer(self, *scripts: Script) -> None:
         """Answer the next requests with `scripts`, one each."""
@@ -209,7 +209,7 @@ class ScriptedUpstream:
             connection.settimeout(PATIENCE)
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+            connection = self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
             self._open.add(connection)
             source = _Source(connection)
             while self._answer_one(source, number):
@@ -255,6 +255,9 @@ def _performed(step: Step, source: _Source, request: Received) -> bool:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         case Act.END:
+            if isinstance(connection, ssl.SSLSocket):
+                with contextlib.suppress(OSError, ValueError):
+                    connection.unwrap()
             return False
         case _:
             step(connection)

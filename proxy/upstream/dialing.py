@@ -61,27 +61,40 @@ async def _addresses(host: str, port: int) -> list[tuple[int, Address]]:
 
 async def _first(addresses: list[tuple[int, Address]]) -> socket.socket:
     """A socket connected to the first address that answers, each of them having a head start before the next."""
-    pending: set[asyncio.Task[socket.socket]] = set()
-    failure = OSError("no address")
-    queue = iter(addresses)
+    if len(addresses) == 1:
+        return await _attempt(*addresses[0])
+    attempts: list[asyncio.Task[socket.socket]] = []
+    winner: asyncio.Task[socket.socket] | None = None
     try:
-        while True:
-            upcoming = next(queue, None)
-            if upcoming is not None:
-                pending.add(asyncio.create_task(_attempt(*upcoming)))
-            elif not pending:
-                raise failure
-            wait = HEAD_START if upcoming is not None else None
-            done, pending = await asyncio.wait(pending, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    return task.result()
-                failure = OSError(str(error))
+        for address in addresses:
+            attempts.append(asyncio.create_task(_attempt(*address)))
+            if winner := await _winner(attempts, HEAD_START):
+                break
+        else:
+            winner = await _winner(attempts, None)
     finally:
-        for task in pending:
-            task.cancel()
-            task.add_done_callback(_discard)
+        for attempt in attempts:
+            if attempt is not winner:
+                attempt.cancel()
+                attempt.add_done_callback(_discard)
+    if winner is None:
+        raise OSError("no address answers")
+    return winner.result()
+
+
+async def _winner(
+    attempts: "list[asyncio.Task[socket.socket]]", seconds: float | None
+) -> "asyncio.Task[socket.socket] | None":
+    """The first attempt that succeeds within so many seconds; none also where all have failed."""
+    pending = {attempt for attempt in attempts if not attempt.done()}
+    while pending:
+        done, pending = await asyncio.wait(pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in done:
+            if attempt.exception() is None:
+                return attempt
+        if not done:
+            break
+    return None
 
 
 def _discard(task: "asyncio.Task[socket.socket]") -> None:

@@ -1,5 +1,7 @@
 """The reverse proxy under a real server, before a scripted upstream, once with each client of upstream."""
 
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ HTTPX2_CANNOT = {
     "test_an_early_answer_is_cut_when_the_client_falls_silent": "reads no answer while it uploads",
     "test_a_client_that_expects_to_be_invited_is_not_asked_for_a_refused_body": "sends the body without invitation",
     "test_a_client_that_expects_to_be_invited_waits_for_upstreams_word": "sends the body without invitation",
+    "test_an_end_that_tls_does_not_announce_is_a_cut": "takes any end of a TLS connection for an announced one",
     "test_garbage_is_recognised_at_once": "waits for the end of a head that cannot be one",
 }
 
@@ -77,12 +80,18 @@ def start(upstream: ScriptedUpstream, make_client: MakeClient) -> Iterator[Start
     """Start a proxy before the scripted upstream (or `url`), its API below `path`, with these deadlines and limits."""
     with ExitStack() as running:
 
-        def started(path: str = "", url: str = "", upload_idle_timeout: float = 60.0, **settings: Any) -> Proxied:
+        def started(
+            path: str = "",
+            url: str = "",
+            upload_idle_timeout: float = 60.0,
+            tls: ssl.SSLContext | None = None,
+            **settings: Any,
+        ) -> Proxied:
             proxied = Proxied()
             origin = base_url((url or upstream.url) + path)
             deadlines = Deadlines(**{name: settings[name] for name in settings if name in Deadlines._fields})
             limits = Limits(**{name: settings[name] for name in settings if name in Limits._fields})
-            client = make_client(origin, deadlines, limits)
+            client = make_client(origin, deadlines, limits, tls=tls)
             app = ReverseProxy(client, origin, proxied, upload_idle_timeout=upload_idle_timeout)
 
             async def identified(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,3 +108,17 @@ def start(upstream: ScriptedUpstream, make_client: MakeClient) -> Iterator[Start
 def proxied(start: Start) -> Proxied:
     """A proxy with every setting at its default."""
     return start()
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The URL of a listener whose queue of connections is full, so that another is neither accepted nor refused."""
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -2,9 +2,6 @@
 
 import json
 import logging
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -22,20 +19,6 @@ def told(got: RawAnswer, code: str) -> bool:
     error = {"message": row.message, "type": row.kind, "param": None, "code": code}
     fields = [(name, value) for name, value in got.fields if name not in (b"content-type", b"content-length")]
     return (got.status, json.loads(got.body), fields) == (row.status, {"error": error}, list(row.fields))
-
-
-@pytest.fixture
-def deaf() -> Iterator[str]:
-    """The URL of a listener whose queue of connections is full, so that another is neither accepted nor refused."""
-    with ExitStack() as sockets:
-        listener = sockets.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = sockets.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_refused_connection_may_be_tried_again(start: Start, upstream: ScriptedUpstream) -> None:
