@@ -46,11 +46,21 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A request of a rewritten route was read: its number of items and what was taken out of it."""
+    """A request of a rewritten route was read: its number of items, and how many ids of upstream's it holds.
+
+    `ids` are these ids, where somebody wants to know.
+    """
 
     items: int
     found: int
-    removals: tuple[Removal, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What an attempt is sent without; told only where somebody wants to know the ids."""
+
+    removals: tuple[Removal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ class Answered:
     report: Report
 
 
-Event = Read | Refused | Recovered | Unrecovered | LossyAnswer | StartedFresh | UpstreamFailed | Answered
+Event = Read | Removed | Refused | Recovered | Unrecovered | LossyAnswer | StartedFresh | UpstreamFailed | Answered
 
 
 class Observer(Protocol):

@@ -24,6 +24,7 @@ from proxy.events import (
     Read,
     Recovered,
     Refused,
+    Removed,
     StartedFresh,
     Unrecovered,
     UpstreamFailed,
@@ -60,13 +61,17 @@ class LogObserver:
         if not self._logger.isEnabledFor(logging.DEBUG):
             return
         self._log(logging.DEBUG, f"Original conversation length: {event.items}", told)
-        ids = ", ".join(printable(removal.id) for removal in event.removals if removal.id)
-        if ids:
+        if event.ids:
+            ids = ", ".join(map(printable, event.ids))
             self._log(logging.DEBUG, f"Found {event.found} response IDs in conversation: [{ids}]", told)
+
+    @_write.register
+    def _(self, event: Removed, told: dict[str, object]) -> None:
         for removal in event.removals:
-            before = "Ignoring" if removal.what == "previous_response_id" else "Removing"
-            colon = " " if removal.what == "previous_response_id" else ": "
-            self._log(logging.DEBUG, f"{before} {removal.what}{colon}{printable(removal.id) or '(no id)'}", told)
+            id_ = printable(removal.id) or "(no id)"
+            previous = removal.what == "previous_response_id"
+            message = f"Ignoring previous_response_id {id_}" if previous else f"Removing {removal.what}: {id_}"
+            self._log(logging.DEBUG, message, told)
 
     @_write.register
     def _(self, event: Refused, told: dict[str, object]) -> None:

@@ -18,6 +18,7 @@ from proxy.events import (
     Recovered,
     Refused,
     Removal,
+    Removed,
     Report,
     StartedFresh,
     Unrecovered,
@@ -79,17 +80,25 @@ REMOVALS = (Removal("previous_response_id", "resp_1"), Removal("item_id", "rs_1"
 
 def test_ids_found(log: Log) -> None:
     """How many ids were found is said at INFO; which they are, at DEBUG alone."""
-    read = Read(items=5, found=2, removals=REMOVALS)
+    read = Read(items=5, found=2, ids=("resp_1", "rs_1"))
     assert log.told(read) == [
         f"INFO [{REQUEST_ID}] Found 2 response IDs in conversation",
         f"DEBUG [{REQUEST_ID}] Original conversation length: 5",
         f"DEBUG [{REQUEST_ID}] Found 2 response IDs in conversation: [resp_1, rs_1]",
+    ]
+    log.configure("info")
+    assert log.told(read) == [f"INFO [{REQUEST_ID}] Found 2 response IDs in conversation"]
+
+
+def test_ids_removed(log: Log) -> None:
+    """What was taken out is said at DEBUG alone."""
+    assert log.told(Removed(REMOVALS)) == [
         f"DEBUG [{REQUEST_ID}] Ignoring previous_response_id resp_1",
         f"DEBUG [{REQUEST_ID}] Removing item_id: rs_1",
         f"DEBUG [{REQUEST_ID}] Removing reasoning: (no id)",
     ]
     log.configure("info")
-    assert log.told(read) == [f"INFO [{REQUEST_ID}] Found 2 response IDs in conversation"]
+    assert log.told(Removed(REMOVALS)) == []
 
 
 def test_no_ids_found(log: Log) -> None:
@@ -213,9 +222,9 @@ def test_paths_are_masked(log: Log, path: str, shown: str) -> None:
 def test_ids_cannot_write_lines(log: Log, hostile: str, shown: str, form: str) -> None:
     """An id that was made to break a line, to colour a terminal or to fill a disk is escaped and cut."""
     log.configure(form=form)
-    log.observer.notice(REQUEST_ID, Read(items=1, found=1, removals=(Removal("item_id", hostile),)))
+    log.observer.notice(REQUEST_ID, Removed((Removal("item_id", hostile),)))
     lines = log.lines()
-    assert len(lines) == 4
+    assert len(lines) == 1
     message = lines[-1].split("] ")[1] if form == "text" else orjson.loads(lines[-1])["message"]
     assert message == f"Removing item_id: {shown}" or shown in lines[-1]
 
