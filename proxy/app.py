@@ -3,7 +3,6 @@
 A request's walk: request id, access, last resort, limit, portable, upstream.
 """
 
-import ssl
 from typing import Literal
 
 from starlette.types import ASGIApp
@@ -18,8 +17,9 @@ from proxy.responses.exchange import Policy
 from proxy.settings import Settings
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
-from proxy.upstream.httpx2_client import Httpx2Client
+from proxy.upstream.http1 import Http1Client
 from proxy.upstream.seam import Client, Deadlines, Limits
+from proxy.upstream.tls import trusting
 
 _AZURE = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
@@ -43,10 +43,16 @@ def build(settings: Settings, observer: Observer) -> ASGIApp:
 
 def client(settings: Settings) -> Client:
     """Who sends requests upstream."""
+    upstream = base_url(settings.upstream)
     deadlines = Deadlines(settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
     limits = Limits(settings.max_connections, settings.keepalive_expiry)
-    tls = ssl.create_default_context(cafile=settings.ca_file)
-    return Httpx2Client(base_url(settings.upstream), deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
+    tls = trusting(settings.ca_file)
+    if settings.upstream_client == "http1":
+        return Http1Client(upstream, deadlines, limits, tls=tls)
+
+    from proxy.upstream.httpx2_client import Httpx2Client  # noqa: PLC0415 -- who does not use it need not load it
+
+    return Httpx2Client(upstream, deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
 
 
 def policy(settings: Settings) -> Policy:

@@ -41,7 +41,7 @@ class Settings:
     listen: Address
     admin_listen: Address | None
     upstream: str
-    upstream_client: Literal["httpx2"]
+    upstream_client: Literal["http1", "httpx2"]
     upstream_proxy: str | None
     mode: Literal["strip", "recover", "observe"]
     profile: Literal["auto", "openai", "azure"]
@@ -99,8 +99,13 @@ TABLE: Final = (
         "Base URL of the API. With a path, it replaces a leading `/v1` of the client's path; without one, "
         "paths go as they come.",
     ),
-    Row("upstream_client", "httpx2", choice("httpx2"), "Who sends requests upstream."),
-    Row("upstream_proxy", "none", PROXY, "URL of an outbound proxy. The environment's proxies are not read."),
+    Row(
+        "upstream_client",
+        "http1",
+        choice("http1", "httpx2"),
+        "Who sends requests upstream: our own client, or httpx2, which knows outbound proxies.",
+    ),
+    Row("upstream_proxy", "none", PROXY, "URL of an outbound proxy, for httpx2. The environment's are not read."),
     Row(
         "mode",
         "strip",

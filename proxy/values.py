@@ -29,6 +29,8 @@ class Address(NamedTuple):
 def leads_to(url: str, address: Address) -> bool:
     """Whether `url` leads to somebody who listens at `address`, as far as this machine knows without asking another."""
     upstream = base_url(url)
+    if upstream.socket:
+        return upstream.socket == address.path
     if address.path or not address.port or upstream.port != address.port:
         return False
     there, here = _numeric(upstream.host), _numeric(address.host)
@@ -141,7 +143,9 @@ def _file(text: str) -> str | None:
 
 ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
 ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOST:PORT, [IPV6]:PORT, unix:/PATH or off")
-URL: Final = Kind(_upstream, "an http:// or https:// URL with a host, without credentials, query and fragment")
+URL: Final = Kind(
+    _upstream, "an http:// or https:// URL with a host, or http://unix:/PATH, without credentials, query and fragment"
+)
 PROXY: Final = Kind(_proxy, "the URL of an http, https or socks5 proxy, or none")
 FILE: Final = Kind(_file, "the path of a PEM file with certificates, or system")
 SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")

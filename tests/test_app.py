@@ -2,9 +2,11 @@
 
 import pytest
 
-from proxy.app import policy, profile
+from proxy.app import client, policy, profile
 from proxy.responses.exchange import Policy
 from proxy.settings import load
+from proxy.upstream.http1 import Http1Client
+from proxy.upstream.httpx2_client import Httpx2Client
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -40,3 +42,10 @@ def test_policy() -> None:
         "log_level": "debug",
     }
     assert policy(load(flags, {})) == Policy("recover", "azure", 0, 1, drop_conversation=True, tell_ids=True)
+
+
+def test_client() -> None:
+    """Our own client sends requests upstream, unless httpx2 is asked for."""
+    assert isinstance(client(load({}, {})), Http1Client)
+    flags = {"upstream_client": "httpx2", "upstream_proxy": "http://user:password@127.0.0.1:3128"}
+    assert isinstance(client(load(flags, {})), Httpx2Client)

@@ -14,6 +14,7 @@ DEFAULTS = {
     "listen": Address("127.0.0.1", 8080),
     "admin_listen": Address("127.0.0.1", 8081),
     "upstream": "https://api.openai.com/v1",
+    "upstream_client": "http1",
     "upstream_proxy": None,
     "mode": "strip",
     "profile": "auto",
@@ -205,9 +206,12 @@ def test_long_values_are_cut() -> None:
 
 
 def test_outbound_proxy() -> None:
-    """An outbound proxy may have credentials."""
-    url = "http://user:password@proxy.example:3128"
+    """An outbound proxy may have credentials; it needs the client that knows proxies."""
+    url = "http://user:hunter2@proxy.example:3128"
     assert load({"upstream_proxy": url, "upstream_client": "httpx2"}, {}).upstream_proxy == url
+    sentence = "is set, but UNPINNED_UPSTREAM_CLIENT is 'http1': only httpx2 knows outbound proxies."
+    assert refused({"upstream_proxy": url}) == f"--upstream-proxy {sentence}"
+    assert refused({}, {"UNPINNED_UPSTREAM_PROXY": url}) == f"UNPINNED_UPSTREAM_PROXY {sentence}"
 
 
 CERTIFICATE = """\
@@ -275,6 +279,7 @@ def own_address(monkeypatch: pytest.MonkeyPatch) -> str:
         ("proxy.internal:8080", "http://proxy.internal:8080"),
         ("127.0.0.1:80", "http://127.0.0.1"),
         ("127.0.0.1:443", "https://127.0.0.1/v1"),
+        ("unix:/run/unpinned.sock", "http://unix:/run/unpinned.sock:/v1"),
     ],
 )
 @pytest.mark.usefixtures("own_address")
@@ -299,6 +304,8 @@ def test_no_calls_to_oneself(listen: str, upstream: str) -> None:
         ("127.0.0.1:8080", f"http://{OWN}:8080"),
         ("0.0.0.0:8080", "http://other.internal:8080"),
         ("127.0.0.1:443", "https://api.openai.com/v1"),
+        ("unix:/run/unpinned.sock", "http://unix:/run/upstream.sock:/v1"),
+        ("127.0.0.1:80", "http://unix:/run/upstream.sock"),
     ],
 )
 @pytest.mark.usefixtures("own_address")
