@@ -12,8 +12,7 @@ from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import singledispatchmethod
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, TextIO, assert_never
 
 import orjson
 
@@ -32,6 +31,7 @@ from proxy.events import (
 
 LOGGER: Final = logging.getLogger("unpinned")
 _LONGEST_ID: Final = 80
+_VISIBLE: Final = re.compile(rf"[!-~]{{0,{_LONGEST_ID}}}")
 # What a path may show: words and versions. All else may be an id, or something worse in the wrong place.
 _WORD: Final = re.compile(r"v[0-9]{1,2}|[A-Za-z][A-Za-z_.-]{0,31}|")
 
@@ -45,17 +45,33 @@ class LogObserver:
 
     def notice(self, request_id: str, event: Event) -> None:
         """Write the line, or the lines, for `event`."""
-        self._write(event, {"request_id": request_id})
+        told: dict[str, object] = {"request_id": request_id}
+        match event:
+            case Answered():
+                self._answered(event, told)
+            case Read():
+                self._read(event, told)
+            case Removed():
+                self._removed(event, told)
+            case Refused():
+                self._refused(event, told)
+            case Recovered():
+                self._recovered(event, told)
+            case Unrecovered():
+                self._unrecovered(event, told)
+            case LossyAnswer():
+                self._lossy(event, told)
+            case StartedFresh():
+                self._started_fresh(event, told)
+            case UpstreamFailed():
+                self._upstream_failed(event, told)
+            case _:
+                assert_never(event)
 
     def _log(self, level: int, message: str, extra: dict[str, object]) -> None:
         self._logger.log(level, message, extra={"told": extra})
 
-    @singledispatchmethod
-    def _write(self, event: Event, told: dict[str, object]) -> None:
-        raise TypeError(event, told)
-
-    @_write.register
-    def _(self, event: Read, told: dict[str, object]) -> None:
+    def _read(self, event: Read, told: dict[str, object]) -> None:
         if event.found:
             self._log(logging.INFO, f"Found {event.found} response IDs in conversation", told)
         if not self._logger.isEnabledFor(logging.DEBUG):
@@ -65,42 +81,36 @@ class LogObserver:
             ids = ", ".join(map(printable, event.ids))
             self._log(logging.DEBUG, f"Found {event.found} response IDs in conversation: [{ids}]", told)
 
-    @_write.register
-    def _(self, event: Removed, told: dict[str, object]) -> None:
+    def _removed(self, event: Removed, told: dict[str, object]) -> None:
         for removal in event.removals:
             id_ = printable(removal.id) or "(no id)"
             previous = removal.what == "previous_response_id"
             message = f"Ignoring previous_response_id {id_}" if previous else f"Removing {removal.what}: {id_}"
             self._log(logging.DEBUG, message, told)
 
-    @_write.register
-    def _(self, event: Refused, told: dict[str, object]) -> None:
+    def _refused(self, event: Refused, told: dict[str, object]) -> None:
         attempt = (
             "Attempting again with the same" if event.remedy == "same" else f"Attempting recovery with {event.remedy}"
         )
         self._log(logging.INFO, f"{event.status} Error - {attempt} conversation", {**told, "refusal": event.refusal})
 
-    @_write.register
-    def _(self, event: Recovered, told: dict[str, object]) -> None:
+    def _recovered(self, event: Recovered, told: dict[str, object]) -> None:
         told = {**told, "remedy": event.remedy, "attempts": event.attempts}
         self._log(logging.INFO, "Fresh conversation retry successful", told)
 
-    @_write.register
-    def _(self, event: Unrecovered, told: dict[str, object]) -> None:
+    def _unrecovered(self, event: Unrecovered, told: dict[str, object]) -> None:
         told = {**told, "refusal": event.refusal, "attempts": event.attempts}
         if event.attempts > 1:
             self._log(logging.INFO, "Fresh conversation retry failed", told)
         else:
             self._log(logging.INFO, "The refusal is relayed: the conversation cannot be recovered", told)
 
-    @_write.register
-    def _(self, event: LossyAnswer, told: dict[str, object]) -> None:
+    def _lossy(self, event: LossyAnswer, told: dict[str, object]) -> None:
         unsaid = [reason for reason in event.reasons if self._once.may(f"lossy {event.credential} {reason}", 60)]
         if unsaid:
             self._log(logging.WARNING, f"The model sees less than the client sent: {', '.join(unsaid)}", told)
 
-    @_write.register
-    def _(self, event: StartedFresh, told: dict[str, object]) -> None:
+    def _started_fresh(self, event: StartedFresh, told: dict[str, object]) -> None:
         if self._once.may(f"fresh {event.credential}", 3600):
             message = (
                 "A conversation goes on without its history, which only upstream had: this client relies on "
@@ -108,12 +118,10 @@ class LogObserver:
             )
             self._log(logging.WARNING, message, told)
 
-    @_write.register
-    def _(self, event: UpstreamFailed, told: dict[str, object]) -> None:
+    def _upstream_failed(self, event: UpstreamFailed, told: dict[str, object]) -> None:
         self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)
 
-    @_write.register
-    def _(self, event: Answered, told: dict[str, object]) -> None:
+    def _answered(self, event: Answered, told: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(logging.INFO):
             return
         report = event.report
@@ -150,6 +158,8 @@ def _access_line(told: dict[str, object], counts: dict[str, int]) -> str:
 
 def printable(text: str) -> str:
     """`text` without anything but visible ASCII, and not too long."""
+    if _VISIBLE.fullmatch(text):
+        return text
     shown = text[:_LONGEST_ID].encode("ascii", "backslashreplace").decode("ascii")
     return re.sub(r"[^!-~]", lambda match: f"\\x{ord(match[0]):02x}", shown)
 
