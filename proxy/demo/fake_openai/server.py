@@ -18,7 +18,7 @@ from .app import Settings, build
 def serve(host: str, port: int, **options: Unpack[Settings]) -> None:
     """Serve until interrupted. The instance is named for its address, unless it is given a name."""
     options.setdefault("instance", f"{host}:{port}")
-    uvicorn.run(build(**options), host=host, port=port, ws="none", lifespan="off", log_level="warning")
+    uvicorn.run(build(**options), host=host, port=port, ws="none", lifespan="off", access_log=False)
 
 
 @contextmanager
