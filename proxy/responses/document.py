@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from proxy.responses import lenient
-from proxy.responses.items import HOSTED_SEARCH_OUTPUT, KINDS, Kind, kind_of
+from proxy.responses.items import HOSTED_SEARCH_OUTPUT, KINDS, MESSAGES, Kind, kind_of
 from proxy.responses.lenient import MalformedError, Member, Span
 
 Fields = Mapping[str, Raw | bytes]
@@ -23,6 +23,7 @@ _ELEMENTS: Final = msgspec.json.Decoder(list[Raw])
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KIND_OF_TYPE: Final = {b'"%s"' % name.encode(): kind for name, kind in KINDS.items()}
+_KIND_OF_ROLE: Final = {b'"%s"' % role.encode(): kind for role, kind in MESSAGES.items()}
 
 
 class Edit(NamedTuple):
@@ -40,13 +41,10 @@ class Item:
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
-        type_ = fields.get("type")
-        kind = _KIND_OF_TYPE.get(bytes(type_)) if type_ is not None else None
-        if kind is None:
-            kind = kind_of(self.text("type") or "", self.text("role") or "", has_id="id" in fields)
-        elif kind.name == HOSTED_SEARCH_OUTPUT.name and self.raw("call_id") is None:
-            kind = HOSTED_SEARCH_OUTPUT
-        self.kind: Kind = kind
+        self.kind: Kind = _quick_kind(fields) or self._kind()
+
+    def _kind(self) -> Kind:
+        return kind_of(self.text("type") or "", self.text("role") or "", has_id="id" in self.fields)
 
     def raw(self, name: str) -> bytes | None:
         """The JSON of the member `name` as it came; None where there is none or it is `null`."""
@@ -61,10 +59,27 @@ class Item:
         literal = self.raw(name)
         return None if literal is None else lenient.text(literal)
 
+    def array(self, name: str) -> memoryview | None:
+        """The JSON of the array that the member `name` holds, not copied; None where it holds none."""
+        value = self.fields.get(name)
+        view = None if value is None else memoryview(value)
+        return view if view is not None and view[0] == ord("[") else None
+
     def member(self, name: str) -> "Item | None":
         """The object that the member `name` holds, read as an item is; None where it holds none."""
         literal = self.raw(name)
         return Item(objects(b"[" + literal + b"]")[0]) if literal is not None and literal[:1] == b"{" else None
+
+
+def _quick_kind(fields: Fields) -> Kind | None:
+    """The kind of an item whose type and role are written as everybody writes them."""
+    type_ = bytes(fields.get("type", b""))
+    if type_ == b'"message"':
+        return _KIND_OF_ROLE.get(bytes(fields.get("role", b"")))
+    kind = _KIND_OF_TYPE.get(type_)
+    if kind is not None and kind.name == HOSTED_SEARCH_OUTPUT.name and bytes(fields.get("call_id", b"null")) == b"null":
+        return HOSTED_SEARCH_OUTPUT
+    return kind
 
 
 class Array:

@@ -6,11 +6,14 @@ Passes mark entries and count what they did; `Draft.edits` turns the marks into 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from proxy.responses.document import Array, Edit, Item, cut_id, cut_members, cut_spans, members_of, objects
 from proxy.responses.lenient import Member, Span
 
+NOTHING: Final[frozenset[str]] = frozenset()
+_NO_MEMBERS: Final[Mapping[str, bytes]] = MappingProxyType({})
 _ONLY_ID: Final = {"id"}
 
 Fate = Literal["kept", "dropped", "replaced", "added"]
@@ -27,11 +30,11 @@ class Entry:
         self.fate: Fate = "kept" if json is None else "added"
         self.json = json
         """What stands in the item's place, or is added."""
-        self.cut: set[str] = set()
+        self.cut = NOTHING
         """Names of members to take out."""
-        self.put: dict[str, bytes] = {}
+        self.put: Mapping[str, bytes] = _NO_MEMBERS
         """Members to add behind the others, as raw JSON."""
-        self.cut_parts: frozenset[str] = frozenset()
+        self.cut_parts = NOTHING
         """Names of members to take out of every part of `content`."""
         self.lost_reasoning = False
         """It was a reasoning that only one server could resolve, and is gone or has lost what it held."""
@@ -56,18 +59,34 @@ class Turn:
     lost_reasoning: bool = False
 
 
-class Draft:
-    """The entries of one `input`, and what was done to them."""
+class Changes:
+    """What was done to a request."""
 
-    def __init__(self, array: Array) -> None:
-        self._array = array
-        self.entries = [Entry(item) for item in array.items]
+    def __init__(self) -> None:
         self.removed: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
         self.lossy: set[str] = set()
         """Names of `removed` and `repaired` by which the model sees less, or other things, than the client sent."""
-        self.ids: list[tuple[str, str]] = []
-        """(what, id) of everything taken out that had an id."""
+        self.taken: list[tuple[str, Item | str]] = []
+        """As what an item, or an id, was taken out."""
+
+    def ids(self) -> tuple[tuple[str, str], ...]:
+        """(what, id) of everything taken out that may have an id; read only where somebody wants to know."""
+        return tuple((what, taken if isinstance(taken, str) else taken.text("id") or "") for what, taken in self.taken)
+
+
+class Draft:
+    """The entries of one `input`; what is done to them is noted in `changes`."""
+
+    def __init__(self, array: Array, changes: Changes | None = None) -> None:
+        self._array = array
+        self.entries = [Entry(item) for item in array.items]
+        self.kinds = {item.kind.name for item in array.items}
+        """Names of the kinds that came, so that a rule for another kind costs nothing."""
+        self.changes = changes or Changes()
+        self.removed = self.changes.removed
+        self.repaired = self.changes.repaired
+        self.lossy = self.changes.lossy
 
     def sent(self) -> list[Entry]:
         """The entries that are sent, in order."""
@@ -77,8 +96,9 @@ class Draft:
         """The runs of model-made items between client-made ones, without what is dropped."""
         turn = Turn([])
         for entry in self.entries:
-            turn.lost_reasoning |= entry.lost_reasoning
-            if not entry.sent:
+            if entry.lost_reasoning:
+                turn.lost_reasoning = True
+            if entry.fate == "dropped":
                 continue
             if entry.item.kind.made_by == "model":
                 turn.entries.append(entry)
@@ -114,14 +134,14 @@ class Draft:
 
     def cut(self, entry: Entry, name: str, what: str) -> None:
         """Send `entry` without the member `name`, which counts as `what`."""
-        entry.cut.add(name)
+        entry.cut |= {name}
         self.count_removed(what, entry.came)
 
     def count_removed(self, what: str, item: Item) -> None:
         """Count `what` as taken out of, or with, `item`."""
         self.removed[what] += 1
         if what != "envelope_field":
-            self.ids.append((what, item.text("id") or ""))
+            self.changes.taken.append((what, item))
 
     def edits(self, body: bytes) -> list[Edit]:
         """The edits of `body` that make its input what this draft says."""

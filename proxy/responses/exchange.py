@@ -228,8 +228,9 @@ class Exchange:
         self.events.append(Read(len(items), found, tuple(filter(None, ids))))
 
     def _tell_removed(self, sent: Rewrite) -> None:
-        if self.policy.tell_ids and sent.ids:
-            self.events.append(Removed(tuple(Removal(what, id_) for what, id_ in sent.ids)))
+        ids = sent.changes.ids() if self.policy.tell_ids else ()
+        if ids:
+            self.events.append(Removed(tuple(Removal(what, id_) for what, id_ in ids)))
 
     def _tell_losses(self, sent: Rewrite) -> None:
         if not sent.lossy:

@@ -45,7 +45,7 @@ class Kind:
         return f"{self.name}:{self.role}" if self.role else self.name
 
 
-_MESSAGES: Final = {
+MESSAGES: Final = {
     "user": Kind("message", "client", essential=True, role="user"),
     "system": Kind("message", "client", lasting=True, role="system"),
     "developer": Kind("message", "client", lasting=True, role="developer"),
@@ -122,6 +122,9 @@ HOSTED_SEARCH_OUTPUT: Final = Kind("tool_search_output", "model", lasting=True)
 CALLS: Final = frozenset().union(*(kind.answers for kind in KINDS.values()))
 """The kinds that an output may answer."""
 
+PAIRED: Final = CALLS | {kind.name for kind in KINDS.values() if kind.answers}
+"""The kinds that are a call or an output."""
+
 _UNKNOWN: Final = Kind("", "model", known=False)
 _UNKNOWN_OUTPUT: Final = Kind("", "client", known=False, essential=True)
 
@@ -133,7 +136,7 @@ def kind_of(type_: str, role: str, *, has_id: bool) -> Kind:
     """
     if type_ in ("message", ""):
         if role:
-            return _MESSAGES.get(role, _UNKNOWN)
+            return MESSAGES.get(role, _UNKNOWN)
         return REFERENCE if has_id and not type_ else _UNKNOWN
     kind = KINDS.get(type_)
     if kind is not None:

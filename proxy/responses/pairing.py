@@ -124,6 +124,8 @@ def drop_duplicates(draft: Draft) -> None:
 
 def drop_unfollowed_reasoning(draft: Draft) -> None:
     """Drop reasoning whose follower is not there any more, or never was; a run of reasoning items counts as one."""
+    if REASONING.name not in draft.kinds:
+        return
     runs = [(is_reasoning, list(run)) for is_reasoning, run in groupby(draft.entries, key=_is_reasoning)]
     for place, (is_reasoning, run) in enumerate(runs):
         if not is_reasoning:

@@ -3,7 +3,7 @@
 Each function is one rule over a draft. Sources stand beside the rules; the kinds are rows in `items`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from proxy.responses.document import Item, objects
@@ -28,9 +28,9 @@ _EMPTY: Final = (None, b'""')
 
 def drop_references(draft: Draft) -> tuple[bool, bool]:
     """Drop item references; whether there were any, and whether one stood for something that is not inline as well."""
-    references = [entry for entry in draft.entries if entry.came.kind is REFERENCE]
-    if not references:
+    if REFERENCE.name not in draft.kinds:
         return False, False
+    references = [entry for entry in draft.entries if entry.came.kind is REFERENCE]
     inline = {entry.came.text("id") for entry in draft.entries if entry.came.kind is not REFERENCE} - {None}
     lost = [entry for entry in references if entry.came.text("id") not in inline]
     for entry in references:
@@ -48,7 +48,7 @@ def reduce_reasoning(draft: Draft) -> bool:
     send their reasoning as text). langchain PR#38372, AI SDK and open-swe PR#1941 drop the rest as we do.
     """
     found = False
-    for entry in draft.entries:
+    for entry in draft.entries if REASONING.name in draft.kinds else ():
         if entry.came.kind is REASONING and entry.came.raw("encrypted_content") in _EMPTY:
             found |= _reduce(draft, entry, "reasoning")
     return found
@@ -62,11 +62,12 @@ def _reduce(draft: Draft, entry: Entry, what: str) -> bool:
         entry.lost_reasoning = True
         return True
     names = entry.came.fields.keys() - readable - {"type", "summary"}
-    entry.cut.update(names)
+    entry.cut |= names
     if "summary" not in entry.came.fields:
         _put_summary(draft, entry)
     if entry.came.raw("id") is None and what == "reasoning":
-        draft.removed["envelope_field"] += len(names)
+        if names:
+            draft.removed["envelope_field"] += len(names)
         return False
     draft.count_removed(what, entry.came)
     draft.lossy.add(what)
@@ -80,16 +81,16 @@ def _is_readable(parts: bytes | None) -> bool:
 
 def give_summaries(draft: Draft) -> None:
     """Give reasoning the summary it must have."""
-    for entry in draft.entries:
+    for entry in draft.entries if REASONING.name in draft.kinds else ():
         lacks = entry.came.kind is REASONING and entry.came.raw("summary") is None and "summary" not in entry.put
         if lacks and entry.fate == "kept":
-            entry.cut.add("summary")  # it may have been null
+            entry.cut |= {"summary"}  # it may have been null
             _put_summary(draft, entry)
 
 
 def _put_summary(draft: Draft, entry: Entry) -> None:
     # Missing required parameter: 'input[7].summary' (Operit#797)
-    entry.put["summary"] = b"[]"
+    entry.put = {"summary": b"[]"}
     draft.repaired["summary"] += 1
 
 
@@ -107,7 +108,7 @@ def drop_blobs(draft: Draft, is_refused: Collection[bytes] | None) -> None:
 
 def replace_images(draft: Draft) -> None:
     """Show what image generation calls made as images; a call is always looked up by its id (rikkahub#1198)."""
-    for entry in draft.entries:
+    for entry in draft.entries if IMAGE.name in draft.kinds else ():
         if entry.came.kind is IMAGE:
             message = image_message(entry.came)
             if message is None:
@@ -128,12 +129,9 @@ def note_unreasoned_computer_calls(draft: Draft) -> None:
 
     Sent with its id but without its reasoning, a computer call is answered with a 500 (community topic 1375928).
     """
+    turns = draft.turns() if COMPUTER_CALL.name in draft.kinds else ()
     calls = [
-        entry
-        for turn in draft.turns()
-        if turn.lost_reasoning
-        for entry in turn.entries
-        if entry.item.kind is COMPUTER_CALL
+        entry for turn in turns if turn.lost_reasoning for entry in turn.entries if entry.item.kind is COMPUTER_CALL
     ]
     answered = Pairs(draft.sent()).answered if calls else {}
     for call in calls:
@@ -151,15 +149,10 @@ def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collect
         if _is_demanded(turn, demanded) or (not all_turns and _keeps_ids(turn, profile)):
             keeping.update(turn.entries)
     for entry in draft.entries:
-        if entry.fate == "kept" and "id" in entry.came.fields and entry not in keeping:
+        if "id" in entry.came.fields and entry.fate == "kept" and entry not in keeping and "id" not in entry.cut:
             kind = entry.came.kind
-            if kind.id != "pinned" and kind is not REFERENCE and (kind.label, "id") not in demanded:
-                _cut_id(draft, entry)
-
-
-def _cut_id(draft: Draft, entry: Entry) -> None:
-    if "id" not in entry.cut:
-        draft.cut(entry, "id", "item_id")
+            if kind.id not in ("pinned", "reference") and (kind.label, "id") not in demanded:
+                draft.cut(entry, "id", "item_id")
 
 
 def _is_demanded(turn: Turn, demanded: Collection[tuple[str, str]]) -> bool:
@@ -181,26 +174,25 @@ def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str,
         kind = entry.came.kind
         if entry.fate != "kept" or not kind.known:
             continue
-        names = _unwelcome(entry.came, profile) - entry.cut
-        for name in names:
-            if (kind.label, name) not in demanded:
+        for name in _unwelcome(entry.came, profile):
+            if name not in entry.cut and (kind.label, name) not in demanded:
                 draft.cut(entry, name, "envelope_field")
         if kind.name == "message" or kind is REASONING:
             _mark_parts(draft, entry, _PART_ENVELOPE)
 
 
-def _unwelcome(item: Item, profile: str) -> set[str]:
-    names = set[str]()
-    if not _ITEM_ENVELOPE.isdisjoint(item.fields):
-        names |= _ITEM_ENVELOPE & item.fields.keys()
+def _unwelcome(item: Item, profile: str) -> Iterator[str]:
+    fields = item.fields
+    if not _ITEM_ENVELOPE.isdisjoint(fields):
+        yield from (name for name in fields if name in _ITEM_ENVELOPE)
     if item.kind is REASONING:
         # haskell-agent PR#689 (live A/B): `status` of a reasoning is refused; openai-python#3008: so is a null.
-        names |= {"status"} & item.fields.keys()
-        if "content" in item.fields and item.raw("content") is None:
-            names.add("content")
-    elif profile == "azure" and item.kind.name == "message":
-        names |= {"status"} & item.fields.keys()  # litellm, azure transformation
-    return names
+        if "status" in fields:
+            yield "status"
+        if "content" in fields and item.raw("content") is None:
+            yield "content"
+    elif profile == "azure" and item.kind.name == "message" and "status" in fields:
+        yield "status"  # litellm, azure transformation
 
 
 def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
@@ -216,8 +208,8 @@ def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
 
 
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
-    content = entry.came.raw("content")
-    if content is None or content[:1] != b"[" or "content" in entry.cut:
+    content = entry.came.array("content")
+    if content is None or "content" in entry.cut:
         return
     found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
     if found:

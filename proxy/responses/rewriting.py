@@ -3,15 +3,14 @@
 Every attempt is made from the body that came: a pure function of it and of a `Form`.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.responses import pairing, portable, trimming
 from proxy.responses.document import Document, Edit, splice
-from proxy.responses.draft import Draft, Entry
-from proxy.responses.items import REQUEST_ENVELOPE, Kind
+from proxy.responses.draft import Changes, Draft, Entry
+from proxy.responses.items import PAIRED, REQUEST_ENVELOPE, Kind
 
 _BEGINNINGS: Final = ("user", "system", "developer")
 
@@ -54,8 +53,8 @@ class Rewrite:
     removed: Mapping[str, int] = field(default_factory=dict)
     repaired: Mapping[str, int] = field(default_factory=dict)
     lossy: frozenset[str] = frozenset()
-    ids: tuple[tuple[str, str], ...] = ()
-    """(what, id) of what was taken out."""
+    changes: Changes = field(default_factory=Changes)
+    """All that was done, with the ids concerned."""
     took_references: bool = False
     """A previous response, a reference, a bare reasoning or a conversation was taken out."""
     answerable: bool = True
@@ -79,9 +78,9 @@ class _Rewriting:
     def __init__(self, document: Document, form: Form) -> None:
         self.document = document
         self.form = form
-        self.removed: Counter[str] = Counter()
-        self.lossy: set[str] = set()
-        self.ids: list[tuple[str, str]] = []
+        self.changes = Changes()
+        self.removed = self.changes.removed
+        self.lossy = self.changes.lossy
         self.edits: list[Edit] = []
         self.portable = form.portable and (form.drop_conversation or document.raw("conversation") is None)
         self.had_previous = document.text("previous_response_id") is not None
@@ -92,7 +91,7 @@ class _Rewriting:
 
     def result(self) -> Rewrite:
         self._top_level()
-        drafts = [Draft(array) for array in self.document.arrays]
+        drafts = [Draft(array, self.changes) for array in self.document.arrays]
         for draft in drafts:
             self._input(draft)
             self.edits += draft.edits(self.document.body)
@@ -102,10 +101,10 @@ class _Rewriting:
             self.lossy.add("previous_response_id")
         return Rewrite(
             body=splice(self.document.body, self.edits),
-            removed=sum((draft.removed for draft in drafts), self.removed),
-            repaired=sum((draft.repaired for draft in drafts), Counter[str]()),
-            lossy=frozenset(self.lossy.union(*(draft.lossy for draft in drafts))),
-            ids=tuple(self.ids + [pair for draft in drafts for pair in draft.ids]),
+            removed=self.removed,
+            repaired=self.changes.repaired,
+            lossy=frozenset(self.lossy),
+            changes=self.changes,
             took_references=self.took_references,
             answerable=self._answerable(last),
             stands_alone=alone and not self.lost_reasoning,
@@ -149,7 +148,7 @@ class _Rewriting:
         if self.had_previous:
             names.add("previous_response_id")
             self.removed["previous_response_id"] += 1
-            self.ids.append(("previous_response_id", self.document.text("previous_response_id") or ""))
+            self.changes.taken.append(("previous_response_id", self.document.text("previous_response_id") or ""))
         if self.document.raw("conversation") is not None:
             names.add("conversation")
             self.removed["conversation"] += 1
@@ -193,6 +192,8 @@ class _Rewriting:
         if self.form.repaired:
             pairing.drop_duplicates(draft)
             pairing.note_unreasoned(draft, self.form.unpaired)
+        if draft.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
+            return
         pairs = pairing.Pairs(draft.sent())
         calls_elsewhere = self._may_hold_calls(draft)
         self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)

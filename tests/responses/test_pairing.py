@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.document import read
+from proxy.responses.document import read, splice
 from proxy.responses.draft import Draft, Entry
 from proxy.responses.pairing import (
     Pairs,
@@ -16,7 +16,6 @@ from proxy.responses.pairing import (
     repair_orphan_outputs,
     repair_unanswered_calls,
 )
-from proxy.responses.document import splice
 from tests.responses import samples
 from tests.responses.samples import PARTNERS, PINNED, PINNED_OUTPUT, PLAIN, REASONING, SAID, USER, Item
 from tests.responses.validity import faults

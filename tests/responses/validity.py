@@ -38,7 +38,7 @@ def _keys(item: Item) -> list[str]:
     return [str(item["call_id"])] if item.get("call_id") else []
 
 
-def _type(item: Item) -> str:
+def _type(item: Any) -> str:
     if not isinstance(item, dict):
         return ""
     if item.get("type") in (None, "message"):

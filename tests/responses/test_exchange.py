@@ -1,0 +1,431 @@
+"""One request and its attempts, as a conversation with upstream: what is sent, what is refused, what is sent then."""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed, Report, StartedFresh, Unrecovered
+from proxy.responses.exchange import PAUSE, Exchange, Forward, Policy, Relay
+from proxy.responses.lessons import Lessons, Scope
+from tests.responses import samples
+from tests.responses.refusals import NO_PARENT, NULL
+from tests.responses.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
+
+PARENT = {"previous_response_id": "resp_0a1b"}
+BARE: Item = {"type": "reasoning", "id": "rs_1", "summary": []}
+HISTORY = [USER, {**REASONING, "id": "rs_1"}, {**SAID, "id": "msg_1"}, USER]
+PORTABLE = [USER, REASONING, SAID, USER]
+TOOL_LOOP = [USER, {**REASONING, "id": "rs_1"}, {**samples.call(), "id": "fc_1"}, samples.output()]
+RECOVER = Policy(mode="recover")
+AZURE = Policy(mode="recover", profile="azure")
+
+NO_ITEM = "Item with id 'rs_1' not found."
+UNREASONED = "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'."
+UNVERIFIED = "The encrypted content gAA...AAA could not be verified."
+
+
+def body(items: Any, **top: Any) -> bytes:
+    """A request's body."""
+    return json.dumps({"model": "m", "input": items, **top}).encode()
+
+
+def refused(message: str, **more: Any) -> bytes:
+    """A refusal's body."""
+    return json.dumps({"error": {**NULL, "message": message, **more}}).encode()
+
+
+def sent(step: Forward | Relay) -> Any:
+    """The input that an attempt sends."""
+    assert isinstance(step, Forward)
+    return json.loads(step.body)["input"]
+
+
+# The first attempt.
+
+
+@pytest.mark.parametrize("mode", ["strip", "recover", "observe"])
+@pytest.mark.parametrize("plain", [body("text"), body([USER]), body([USER, SAID, USER]), b"[]", b'{"input":5}', b"{}"])
+def test_the_same_object(mode: Any, plain: bytes) -> None:
+    """In every mode a request in which nothing has to change is sent as the very object that came."""
+    exchange = Exchange(plain, Policy(mode=mode))
+    step = exchange.start()
+    assert step == Forward(plain)
+    assert step.body is plain
+    report = exchange.settle(200)
+    assert (report.fidelity, report.attempts) == ("exact", 1)
+    assert report.action == ("observed" if mode == "observe" and plain != b"[]" else "passthrough")
+
+
+@pytest.mark.parametrize("plain", [b"", b"not json", b'{"input":[', b"\xff\xfe", b'{"input":[]}x'])
+def test_what_is_no_json(plain: bytes) -> None:
+    """What is no JSON is sent as it came, judged by upstream alone, and reported as unread."""
+    exchange = Exchange(plain)
+    assert exchange.start().body is plain
+    assert not exchange.judges(400)
+    assert exchange.settle(400) == Report(action="unread")
+    assert exchange.events == []
+
+
+def test_strip() -> None:
+    """`strip` makes the first attempt portable."""
+    exchange = Exchange(body(HISTORY))
+    assert sent(exchange.start()) == PORTABLE
+    assert exchange.settle(200) == Report("rewritten", "lossless", {"item_id": 2}, {}, 1)
+    assert exchange.events == [Read(4, 2)]
+
+
+def test_recover() -> None:
+    """`recover` sends what came."""
+    exchange = Exchange(body(HISTORY, **PARENT), RECOVER)
+    assert exchange.start().body == body(HISTORY, **PARENT)
+    assert exchange.settle(200) == Report()
+    assert exchange.events == [Read(4, 3)]
+
+
+def test_observe() -> None:
+    """`observe` sends what came, says what would have been done, and judges nothing."""
+    exchange = Exchange(body([USER], **PARENT), Policy(mode="observe"))
+    assert exchange.start().body == body([USER], **PARENT)
+    assert not any(exchange.judges(status) for status in range(400, 500))
+    assert exchange.settle(404) == Report("observed", "lossy", {"previous_response_id": 1}, {}, 1)
+    assert exchange.settle(200).action == "observed"
+    assert exchange.events == [Read(1, 1)]
+
+
+def test_starting_fresh() -> None:
+    """Where `strip` takes the history away, that is a loss, and is said."""
+    exchange = Exchange(body([USER], **PARENT), scope=Scope(Lessons(), "me"))
+    assert json.loads(exchange.start().body) == {"model": "m", "input": [USER]}
+    assert exchange.settle(200).fidelity == "lossy"
+    assert exchange.events[1:] == [LossyAnswer("me", ("previous_response_id",)), StartedFresh("me")]
+
+
+def test_losses_without_a_fresh_start() -> None:
+    """Where only reasoning is lost, the history is still there."""
+    exchange = Exchange(body([USER, BARE, SAID, USER]))
+    exchange.start()
+    assert exchange.settle(200) == Report("rewritten", "lossy", {"reasoning": 1}, {}, 1)
+    assert exchange.events[1:] == [LossyAnswer("", ("reasoning",))]
+
+
+def test_ids_are_told_to_whoever_may_see_them() -> None:
+    """Events name ids only where the policy says so."""
+    exchange = Exchange(body([USER, BARE, {**SAID, "id": "msg_1"}, USER], **PARENT), Policy(tell_ids=True))
+    exchange.start()
+    told = (Removal("previous_response_id", "resp_0a1b"), Removal("reasoning", "rs_1"), Removal("item_id", "msg_1"))
+    assert exchange.events == [Read(4, 3, ("resp_0a1b", "rs_1", "msg_1")), Removed(told)]
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        body([samples.output()], **PARENT),
+        body([{"type": "item_reference", "id": "msg_1"}]),
+        body([{"type": "item_reference", "id": "fc_1"}, samples.output()]),
+        body([{**USER, "id": "msg_1"}, samples.output()], **PARENT),
+        body([{**USER, "id": "msg_1"}], conversation="conv_1", status="x"),
+    ],
+)
+def test_unanswerable(plain: bytes) -> None:
+    """What could not be answered without its references is sent as it came, and its refusal relayed as it came."""
+    exchange = Exchange(plain)
+    assert exchange.start().body is plain
+    assert isinstance(exchange.receive(400, refused(NO_PARENT, code="previous_response_not_found")), Relay)
+    assert exchange.settle(400) == Report("unrecovered")
+
+
+def test_dropping_the_conversation() -> None:
+    """Where the operator wants it, a conversation is dropped."""
+    exchange = Exchange(body(HISTORY, conversation="conv_1"), Policy(drop_conversation=True))
+    assert json.loads(exchange.start().body) == {"model": "m", "input": PORTABLE}
+    assert exchange.settle(200).removed == {"conversation": 1, "item_id": 2}
+
+
+@pytest.mark.parametrize("route", ["input_tokens", "compact"])
+@pytest.mark.parametrize(
+    ("items", "top", "rewritten"),
+    [
+        (HISTORY, {}, PORTABLE),
+        (HISTORY, PARENT, PORTABLE),
+        ([*HISTORY[:2], {**SAID, "id": "msg_1"}], {}, PORTABLE[:3]),
+        ([USER], PARENT, None),
+        ([USER, BARE, SAID, USER], {}, None),
+        ([USER, {"type": "item_reference", "id": "msg_1"}, USER], {}, None),
+        ([{**USER, "id": "msg_1"}, samples.output()], PARENT, None),
+    ],
+)
+def test_side_routes(route: Any, items: Any, top: Any, rewritten: Any) -> None:
+    """A count and a compaction keep their references, unless the request stands alone."""
+    plain = body(items, **top)
+    step = Exchange(plain, route=route).start()
+    assert json.loads(step.body) == ({"model": "m", "input": rewritten} if rewritten else json.loads(plain))
+    assert rewritten or step.body is plain
+
+
+# Which answers are judged.
+
+
+def test_judging() -> None:
+    """A first refusal that may speak of the request is judged, a later one unless it is about quota."""
+    exchange = Exchange(body(HISTORY), RECOVER)
+    exchange.start()
+    judged = [status for status in range(100, 600) if exchange.judges(status)]
+    assert judged == [status for status in range(400, 500) if status not in (401, 402, 403, 407, 408, 413, 415, 429)]
+    exchange.receive(404, refused(NO_ITEM))
+    assert [status for status in range(100, 600) if exchange.judges(status)] == [*range(400, 429), *range(430, 500)]
+
+
+# Recovery.
+
+
+def test_a_missing_item() -> None:
+    """One refusal for a missing item costs one more attempt, which is portable."""
+    exchange = Exchange(body(HISTORY, **PARENT), RECOVER)
+    exchange.start()
+    step = exchange.receive(404, refused(NO_ITEM))
+    assert json.loads(step.body if isinstance(step, Forward) else b"") == {"model": "m", "input": PORTABLE}
+    assert exchange.settle(200) == Report("recovered", "lossless", {"previous_response_id": 1, "item_id": 2}, {}, 2)
+    assert exchange.events == [Read(4, 3), Refused(404, "item", "portable"), Recovered("portable", 2)]
+
+
+LADDERS = [
+    # (policy, items, refusals, what the last attempt sends; None where the first refusal is relayed)
+    (Policy(), TOOL_LOOP, [UNREASONED], None),
+    (RECOVER, TOOL_LOOP, [UNREASONED], [USER, REASONING, samples.call(), samples.output()]),
+    (Policy(), HISTORY, [UNVERIFIED], [USER, SAID, USER]),
+    (RECOVER, HISTORY, ["Encrypted content could not be decrypted."], [USER, SAID, USER]),
+    (RECOVER, HISTORY, [NO_ITEM, UNVERIFIED], [USER, SAID, USER]),
+    (RECOVER, HISTORY, [NO_ITEM, NO_ITEM], [USER, USER]),
+    (RECOVER, [USER, SAID, *HISTORY], [NO_ITEM, NO_ITEM], [USER, SAID, USER, USER]),
+    (Policy(keep_last=1), [USER, SAID, *HISTORY], [NO_ITEM, NO_ITEM], [USER, USER]),
+    (Policy(), [USER, SAID, *HISTORY], ["Unknown parameter: 'input[4].phase'."], None),
+    (
+        Policy(),
+        [USER, {**SAID, "phase": "x"}, USER],
+        ["Unknown parameter: 'input[1].phase'."],
+        [USER, SAID, USER],
+    ),
+    (
+        RECOVER,
+        [USER, {**REASONING, "id": "rs_1", "status": "x"}, SAID, USER],
+        ["Unknown parameter: 'input[1].status'."],
+        [USER, {**REASONING, "id": "rs_1"}, SAID, USER],
+    ),
+    (Policy(), HISTORY, ["ID is required"], HISTORY),
+    (
+        RECOVER,
+        [USER, {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAAA"}, SAID, USER],
+        ["Missing required parameter: 'input[1].summary'."],
+        [USER, {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAAA", "summary": []}, SAID, USER],
+    ),
+    (RECOVER, [USER, PINNED["compaction"], USER], ["Could not decode the compaction blob."], [USER, USER]),
+    (
+        Policy(),
+        [USER, PLAIN["code_interpreter_call"], USER],
+        ["Expected container_id: cntr_1"],
+        [USER, {"type": "message", "role": "assistant", "content": "[Code interpreter] run_model()"}, USER],
+    ),
+    (Policy(), [USER, PLAIN["code_interpreter_call"], USER], ["Expected container_id: cntr_2"], None),
+    (RECOVER, [USER, samples.output(), USER], ["No tool call found for function call output with call_id call_1."],
+     [USER, {"type": "message", "role": "assistant", "content": "[Tool result for call_1] run_42 finished"}, USER]),
+    (RECOVER, [USER, samples.output()], ["No tool call found for function call output with call_id call_1."], None),
+    (Policy(keep_last=0), PORTABLE, [NO_ITEM], None),
+    (Policy(max_recoveries=0, mode="recover"), HISTORY, [NO_ITEM], None),
+    (Policy(), HISTORY, ["Prompt with id 'pmpt_1' not found."], None),
+    (Policy(), HISTORY, ["Conversation with id 'conv_1' not found."], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "items", "refusals", "last"), LADDERS, ids=range(len(LADDERS)))
+def test_ladders(policy: Policy, items: Any, refusals: list[str], last: Any) -> None:
+    """Each refusal is answered by the gentlest form that was not sent before."""
+    exchange = Exchange(body(items), policy)
+    step: Forward | Relay = exchange.start()
+    seen = []
+    for message in refusals:
+        assert isinstance(step, Forward)
+        seen.append(step.body)
+        step = exchange.receive(400, refused(message))
+    if last is None:
+        assert isinstance(step, Relay)
+    else:
+        assert sent(step) == last
+        assert isinstance(step, Forward)
+        assert step.body not in seen
+
+
+def test_envelope_fields_are_repaired() -> None:
+    """A field of a response that upstream refuses at the top level goes."""
+    exchange = Exchange(body(HISTORY, status="x", **PARENT), RECOVER)
+    exchange.start()
+    step = exchange.receive(400, refused("Unknown parameter: 'status'.", param="status", code="unknown_parameter"))
+    assert isinstance(step, Forward)
+    assert step.body == body(HISTORY, **PARENT)
+
+
+def test_few_attempts() -> None:
+    """Beyond the first attempt there are at most `max_recoveries`, each on a lower rung."""
+    items = [USER, SAID, USER, SAID, *HISTORY]
+    exchange = Exchange(body(items), Policy(mode="recover", keep_last=1, max_recoveries=2))
+    exchange.start()
+    assert isinstance(exchange.receive(404, refused(NO_ITEM)), Forward)
+    assert isinstance(exchange.receive(400, refused(UNVERIFIED)), Forward)
+    assert isinstance(exchange.receive(404, refused(NO_ITEM)), Relay)
+    assert exchange.settle(404) == Report("unrecovered", attempts=3)
+    assert exchange.events[-1] == Unrecovered("item", 3)
+
+
+def test_a_failed_recovery_is_honest() -> None:
+    """Refused for another reason on the way, the first refusal is relayed; a 429 or a 5xx is relayed itself."""
+    exchange = Exchange(body(HISTORY), RECOVER)
+    exchange.start()
+    exchange.receive(404, refused(NO_ITEM))
+    assert isinstance(exchange.receive(403, b"no"), Relay)
+    assert exchange.settle(404) == Report("unrecovered", attempts=2)
+    overloaded = Exchange(body(HISTORY), RECOVER)
+    overloaded.start()
+    overloaded.receive(404, refused(NO_ITEM))
+    assert not overloaded.judges(429)
+    assert overloaded.settle(429) == Report("unrecovered", "lossless", {"item_id": 2}, {}, 2)
+    assert overloaded.events[-1] == Unrecovered("item", 2)
+
+
+def test_what_is_not_ours() -> None:
+    """A refusal that is not ours, or a failure, is relayed with what had been done."""
+    exchange = Exchange(body(HISTORY))
+    exchange.start()
+    assert isinstance(exchange.receive(404, refused("Invalid URL (POST /v1/responses)")), Relay)
+    assert exchange.settle(404) == Report("rewritten", "lossless", {"item_id": 2}, {}, 1)
+    assert exchange.settle(500).action == "rewritten"
+    assert exchange.events == [Read(4, 2)]
+
+
+def test_a_locked_conversation() -> None:
+    """A locked conversation is asked for once more with the same bytes, after a moment."""
+    plain = body([USER], conversation="conv_1")
+    exchange = Exchange(plain)
+    exchange.start()
+    assert exchange.receive(400, refused("x", code="conversation_locked")) == Forward(plain, PAUSE)
+    assert exchange.events[-1] == Refused(400, "locked", "same")
+    assert isinstance(exchange.receive(400, refused("x", code="conversation_locked")), Relay)
+    assert exchange.settle(400).attempts == 2
+
+
+def test_the_race_of_azure() -> None:
+    """A parent that Azure does not see yet is asked for once more; nothing is learnt when it is there then."""
+    lessons = Lessons()
+    plain = body(HISTORY, **PARENT)
+    exchange = Exchange(plain, AZURE, scope=Scope(lessons))
+    exchange.start()
+    step = exchange.receive(400, refused(NO_PARENT, code="previous_response_not_found"))
+    assert step == Forward(plain, PAUSE)
+    assert exchange.settle(200) == Report("recovered", "exact", attempts=2)
+    assert len(lessons) == 0
+    assert exchange.events[-1] == Recovered("same", 2)
+
+
+def test_the_race_that_was_none() -> None:
+    """Refused twice, the request is made portable, and the next one with that parent is not asked for again."""
+    scope = Scope(Lessons())
+    exchange = Exchange(body(HISTORY, **PARENT), AZURE, scope=scope)
+    exchange.start()
+    refusal = refused(NO_PARENT, code="previous_response_not_found")
+    exchange.receive(400, refusal)
+    assert sent(exchange.receive(400, refusal)) == HISTORY  # Azure keeps the ids of sealed turns
+    assert exchange.settle(200).attempts == 3
+    following = Exchange(body([*HISTORY, USER], **PARENT), AZURE, scope=scope)
+    assert "previous_response_id" not in json.loads(following.start().body)
+    alone = Exchange(body([USER, samples.output()], **PARENT), AZURE, scope=scope)
+    alone.start()
+    assert isinstance(alone.receive(400, refusal), Relay)
+
+
+def test_no_race_elsewhere() -> None:
+    """Other upstreams are not asked for the same once more."""
+    exchange = Exchange(body(HISTORY, **PARENT), RECOVER)
+    exchange.start()
+    assert sent(exchange.receive(400, refused(NO_PARENT))) == PORTABLE
+
+
+# Lessons.
+
+
+def test_ids_are_remembered() -> None:
+    """What was not found once makes the next request of that conversation portable from the start, for that key."""
+    lessons = Lessons()
+    exchange = Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, "me"))
+    exchange.start()
+    exchange.receive(404, refused(NO_ITEM))
+    exchange.settle(200)
+    assert sent(Exchange(body([*HISTORY, USER]), RECOVER, scope=Scope(lessons, "me")).start()) == [*PORTABLE, USER]
+    assert sent(Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, "you")).start()) == HISTORY
+    later = Scope(lessons, "me", now=3601)
+    assert sent(Exchange(body(HISTORY), RECOVER, scope=later).start()) == HISTORY
+
+
+def test_unanswerable_in_spite_of_a_lesson() -> None:
+    """A lesson makes nobody answer a question that cannot be answered."""
+    scope = Scope(Lessons())
+    scope.learn_id("resp_0a1b")
+    plain = body([samples.output()], **PARENT)
+    assert Exchange(plain, RECOVER, scope=scope).start().body is plain
+
+
+def test_blobs_are_remembered() -> None:
+    """A blob that could not be verified does not go out again, for that key; others do."""
+    lessons = Lessons()
+    exchange = Exchange(body(HISTORY), scope=Scope(lessons, "me"))
+    exchange.start()
+    exchange.receive(400, refused(UNVERIFIED))
+    assert exchange.settle(200).removed == {"encrypted_content": 1, "item_id": 1}
+    fresh = {**REASONING, "encrypted_content": "gBBBB"}
+    again = body([*HISTORY, fresh, SAID, USER])
+    assert sent(Exchange(again, scope=Scope(lessons, "me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
+    assert sent(Exchange(again, scope=Scope(lessons, "you")).start()) == [*PORTABLE, fresh, SAID, USER]
+
+
+def test_fields_are_remembered() -> None:
+    """A field that an upstream refuses, or demands, is known for all who use it, and nowhere else."""
+    lessons = Lessons()
+    items = [USER, {**SAID, "phase": "x"}, USER]
+    exchange = Exchange(body(items), scope=Scope(lessons, "me", "one"))
+    exchange.start()
+    exchange.receive(400, refused("Unknown parameter: 'input[1].phase'."))
+    exchange.settle(200)
+    assert sent(Exchange(body(items), scope=Scope(lessons, "you", "one")).start()) == [USER, SAID, USER]
+    assert sent(Exchange(body(items), scope=Scope(lessons, "me", "two")).start()) == items
+    demanding = Exchange(body(HISTORY), scope=Scope(lessons, "me", "one"))
+    demanding.start()
+    demanding.receive(400, refused("ID is required"))
+    demanding.settle(200)
+    assert sent(Exchange(body(HISTORY), scope=Scope(lessons, "you", "one")).start()) == HISTORY
+
+
+def test_nothing_is_learnt_from_failure() -> None:
+    """A recovery that failed teaches nothing."""
+    lessons = Lessons()
+    exchange = Exchange(body(HISTORY), RECOVER, scope=Scope(lessons))
+    exchange.start()
+    exchange.receive(404, refused(NO_ITEM))
+    exchange.settle(500)
+    assert len(lessons) == 0
+
+
+# Side routes.
+
+
+@pytest.mark.parametrize("route", ["input_tokens", "compact"])
+def test_side_routes_recover_without_loss_of_history(route: Any) -> None:
+    """A count or a compaction is repaired as long as its history is there, and never trimmed."""
+    lost_reasoning = Exchange(body([USER, BARE, SAID, USER]), route=route)
+    lost_reasoning.start()
+    assert sent(lost_reasoning.receive(404, refused(NO_ITEM))) == [USER, SAID, USER]
+    assert isinstance(lost_reasoning.receive(404, refused(NO_ITEM)), Relay)
+    lost_history = Exchange(body([USER], **PARENT), route=route)
+    lost_history.start()
+    assert isinstance(lost_history.receive(400, refused(NO_PARENT)), Relay)
+    bad_field = Exchange(body([{**USER, "phase": "x"}], **PARENT), RECOVER, route=route)
+    bad_field.start()
+    repaired = bad_field.receive(400, refused("Unknown parameter: 'input[0].phase'."))
+    assert repaired == Forward(body([USER], **PARENT))
