@@ -55,7 +55,7 @@ class IncomingAnswer:
 
     def fail(self, failure: Exception) -> None:
         """What has come is all that will come, and `failure` says why; the first one counts."""
-        if not self._ended and self._failure is None:
+        if self._failure is None:
             self._failure = failure
             self._source = None
             self.wake()
@@ -80,10 +80,11 @@ class IncomingAnswer:
 
     async def refused_within(self, seconds: float) -> bool:
         """Wait so long for upstream to ask for the body with 100 Continue; whether it has answered without it."""
-        self._invitation = self._loop.create_future()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._invitation
+        if not (self.status or self._failure):
+            self._invitation = self._loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._invitation
         return bool(self.status or self._failure)
 
     async def read(self) -> tuple[bytes, bool]:

@@ -38,6 +38,7 @@ class Connection(asyncio.BufferedProtocol):
         self.made_at = self.idle_since = self.loop.time()
         self.freed: Callable[[Connection], None] = _nobody
         self.lost: Callable[[Connection], None] = _nobody
+        self.closed = False
         self.deadlines = deadlines
         self.deadline = Deadline(self.loop, self._missed)
         self._buffer = buffer
@@ -65,15 +66,19 @@ class Connection(asyncio.BufferedProtocol):
         self._complete = self._left_over = self._keep_alive = self._until_close = False
         self._fields, self._head_size = [], 0
         self._sent = False
-        self._transport.writelines(pieces)
+        if self._transport.is_closing():
+            answer.fail(hop_fault("upstream_unreachable"))  # it closed in the very last moment: nothing was sent
+        else:
+            self._transport.writelines(pieces)
         if sent:
             self.sent()
         return answer
 
     async def write(self, pieces: list[bytes]) -> bool:
         """Send more of the request, as fast as upstream takes it; false when it takes no more."""
-        if self._poll.poll(0):
-            await asyncio.sleep(0)  # an answer is there already; writing first could end in an error that hides it
+        if self._poll.poll(0):  # an answer is there already; writing first could end in an error that hides it
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # asyncio reads between the first and the second turn
         if self._transport.is_closing():
             return False
         self._transport.writelines(pieces)
@@ -111,6 +116,13 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline.cancel()
         self._answer = None
         self._transport.abort()
+
+    def cut(self) -> None:
+        """Close at once, which cuts an answer that has not ended."""
+        if self._answer is None:
+            self.abandon()
+        else:
+            self._break("upstream_cut" if self._answer.status else "upstream_disconnected")
 
     # What the transport says.
 
@@ -151,10 +163,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - whatever it is, it is over
         """Nothing comes any more; an answer that has not ended is cut."""
-        answer = self._answer
-        if answer is not None:
-            self._break("upstream_cut" if answer.status else "upstream_disconnected")
-        self.deadline.cancel()
+        self.closed = True
+        self.cut()
         self.resume_writing()
         self.lost(self)
 
@@ -166,8 +176,7 @@ class Connection(asyncio.BufferedProtocol):
         """Upstream takes more, or never will."""
         if self._unwritable is not None:
             waiting, self._unwritable = self._unwritable, None
-            if not waiting.done():
-                waiting.set_result(None)
+            waiting.set_result(None)
             if self._sent:
                 self.sent()
 
@@ -256,10 +265,9 @@ class Connection(asyncio.BufferedProtocol):
             self._break(code)
 
     def _break(self, code: str) -> None:
-        answer = self._answer
+        answer = cast("IncomingAnswer", self._answer)
         self.abandon()
-        if answer is not None:
-            answer.fail(hop_fault(code))
+        answer.fail(hop_fault(code))
 
 
 def _nobody(connection: Connection) -> None:

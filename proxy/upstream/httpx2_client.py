@@ -6,7 +6,7 @@ What it cannot do: relay an answer that comes before the request's body is sent,
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -146,15 +146,10 @@ def _left_over(stream: Any) -> bool:
     return bool(connection._h11_state.trailing_data[0])  # noqa: SLF001 - see above
 
 
-def _causes(error: BaseException) -> Iterator[object]:
-    """What is behind `error`: httpcore2 hands the original on as an argument of its own."""
-    if error.__cause__ is not None:
-        yield from error.__cause__.args
-
-
 def _code(error: httpx2.TransportError) -> str:
     if isinstance(error, httpx2.RemoteProtocolError) and not str(error).startswith("Server disconnected"):
         return "upstream_invalid_answer"  # one class for an upstream that leaves and for one that talks nonsense
-    if isinstance(error, httpx2.ConnectError) and any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+    original = getattr(error.__cause__, "args", ())  # httpcore2 has the first error as an argument of its own
+    if isinstance(error, httpx2.ConnectError) and any(isinstance(cause, ssl.SSLError) for cause in original):
         return "upstream_tls_failed"
     return next((code for kind, code in CODES if isinstance(error, kind)), "upstream_disconnected")

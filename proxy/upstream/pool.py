@@ -1,7 +1,8 @@
 """Connections kept for the next request, the last used first, and a bound on how many there are.
 
-A slot is taken before a connection is made and given back when it is closed or could not be made, and nowhere else.
-Every change is one synchronous step, so a request that is cancelled anywhere leaves nothing behind.
+A slot is taken before a connection is made and given back when it is closed or could not be made, and nowhere else;
+who waits is handed a connection or a slot, so that nobody overtakes. Every change is one synchronous step, so a request
+that is cancelled anywhere leaves nothing behind.
 """
 
 import asyncio
@@ -30,19 +31,23 @@ class Pool:
 
     async def connection(self) -> Connection:
         """A connection for one exchange: one that is usable now, a new one, or the next that somebody gives back."""
-        while (connection := self._usable()) is None:
+        until = asyncio.get_running_loop().time() + self._patience
+        connection = self._usable()
+        while connection is None:
             if self.taken < self._limits.connections:
+                self.taken += 1
                 return await self._made()
-            connection = await self._next()
-            if connection is not None and self._is_usable(connection):
-                break
+            connection = await self._next(until)
+            if connection is None:
+                return await self._made()
+            if not self._is_usable(connection):
+                connection = self._usable()
         return connection
 
     def close(self) -> None:
         """Close all connections, those in use as well."""
         for connection in list(self._open):
-            connection.abandon()
-        self._idle.clear()
+            connection.cut()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -62,21 +67,24 @@ class Pool:
         return usable
 
     async def _made(self) -> Connection:
-        self.taken += 1
         try:
             connection = await self._dial()
         except BaseException:
             self._give_back()
             raise
+        if connection.closed:
+            self._give_back()
+            raise hop_fault("upstream_unreachable")
         connection.freed, connection.lost = self._freed, self._lost
         self._open.add(connection)
         return connection
 
-    async def _next(self) -> Connection | None:
+    async def _next(self, until: float) -> Connection | None:
+        """The connection that is handed over before `until`, or None for a slot to make one in."""
         turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout_at(until):
                 return await turn
         except BaseException as reason:
             self._leave(turn)
@@ -91,16 +99,22 @@ class Pool:
         elif not turn.cancelled():
             connection = turn.result()
             if connection is None:
-                self._call()
+                self._give_back()
             else:
                 self._freed(connection)
 
-    def _freed(self, connection: Connection) -> None:
+    def _handed(self, gift: Connection | None) -> bool:
+        """Whether somebody waits who can be given `gift`, and now has it."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(connection)
-                return
+                turn.set_result(gift)
+                return True
+        return False
+
+    def _freed(self, connection: Connection) -> None:
+        if self._handed(connection):
+            return
         self._idle.append(connection)
         if self._sweeper is None:
             self._sweeper = connection.loop.call_later(self._limits.keepalive_expiry, self._sweep)
@@ -112,16 +126,8 @@ class Pool:
         self._give_back()
 
     def _give_back(self) -> None:
-        self.taken -= 1
-        self._call()
-
-    def _call(self) -> None:
-        """Let the first who waits try again."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        if not self._handed(None):
+            self.taken -= 1
 
     def _sweep(self) -> None:
         self._sweeper = None

@@ -31,6 +31,7 @@ HTTPX2_CANNOT = {
     "test_a_connection_is_used_again_after_an_answer_that_came_early": "reads no answer while it uploads",
     "test_an_early_answer_is_cut_when_the_client_falls_silent": "reads no answer while it uploads",
     "test_a_client_that_expects_to_be_invited_is_not_asked_for_a_refused_body": "sends the body without invitation",
+    "test_a_refusal_instead_of_an_invitation_may_take_its_time": "sends the body without invitation",
     "test_a_client_that_expects_to_be_invited_waits_for_upstreams_word": "sends the body without invitation",
     "test_an_end_that_tls_does_not_announce_is_a_cut": "takes any end of a TLS connection for an announced one",
     "test_garbage_is_recognised_at_once": "waits for the end of a head that cannot be one",

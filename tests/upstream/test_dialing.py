@@ -180,6 +180,23 @@ def test_an_address_that_is_silent_does_not_hold_up_the_others(
     assert run_with(monkeypatch, [silent, good, good]) == b"here"
 
 
+def test_addresses_that_answer_together_leave_one_connection(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several addresses that answer in the same moment one is taken, and the others are closed."""
+    upstream.will_answer(answer(200, b"here"))
+    attempt = dialing._attempt
+
+    async def together(family: int, address: tuple[Any, ...]) -> socket.socket:
+        connected = await attempt(family, address)
+        await asyncio.sleep(0.05)
+        return connected
+
+    monkeypatch.setattr(dialing, "_attempt", together)
+    monkeypatch.setattr(dialing, "HEAD_START", 0.0)
+    assert run_with(monkeypatch, [at(upstream.port)] * 5) == b"here"
+
+
 def test_a_name_none_of_whose_addresses_answers_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """All refuse: one fault."""
     refused = at(closed_port())

@@ -82,6 +82,19 @@ def test_a_client_that_expects_to_be_invited_is_not_asked_for_a_refused_body(
     assert upstream.received[0].body == b""
 
 
+def test_a_refusal_instead_of_an_invitation_may_take_its_time(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """The body stays unsent also while the rest of the refusal is still to come."""
+    gate = Gate()
+    upstream.will_answer([head(417, [(b"Content-Length", b"2")]), gate, b"no", UNTIL_CLOSED])
+    with proxied.connect() as client:
+        client.send(request(b"POST", b"/x", [(b"Expect", b"100-continue"), (b"Content-Length", b"4")]))
+        assert client.head().status == 417
+        gate.open()
+        assert client.exactly(2) == b"no"
+    upstream.received[0].wait_closed()
+    assert upstream.received[0].body == b""
+
+
 def test_a_client_that_expects_to_be_invited_waits_for_upstreams_word(
     proxied: Proxied, upstream: ScriptedUpstream
 ) -> None:

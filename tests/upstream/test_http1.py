@@ -9,11 +9,12 @@ import pytest
 
 from proxy.faults import Fault
 from proxy.headers import Fields
+from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.base_url import base_url
 from proxy.upstream.deadline import NEVER, Deadline
-from proxy.upstream.http1 import Http1Client
+from proxy.upstream.http1 import Http1Client, _upload
 from proxy.upstream.seam import Deadlines, Request
-from tests.scripts import END, READ_BODY, Gate, answer, script
+from tests.scripts import END, READ_BODY, UNTIL_CLOSED, Gate, answer, head, script
 from tests.upstream.test_pool import whole
 from tests.upstream_server import ScriptedUpstream
 
@@ -133,6 +134,83 @@ def test_a_large_body_that_is_not_taken_is_given_up(upstream: ScriptedUpstream) 
         sent(upstream, LARGE, Deadlines(idle=0.2))
     gate.open()
     assert caught.value.code == "upstream_upload_timeout"
+
+
+def test_an_answer_that_is_there_is_read_before_more_is_written(upstream: ScriptedUpstream) -> None:
+    """An upstream that refuses and closes would break the next write, and its refusal would be lost with it."""
+    gate = Gate()
+    upstream.will_answer([gate, answer(413, b"too long")[1], END])
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"ab"
+        gate.wait_reached()
+        gate.open()
+        upstream.received[0].wait_over()  # the whole loop waits, so that nothing is read meanwhile
+        yield b"cd"
+
+    request = Request(b"POST", b"/", [HOST, (b"content-length", b"4")], body())
+    assert sent(upstream, request) == b"too long"
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_refused_body_is_not_even_begun(upstream: ScriptedUpstream, early: bool) -> None:
+    """A body that waits for its invitation is dropped when a final answer comes, before or while it waits."""
+    upstream.will_answer([head(417, [(b"content-length", b"2")]), UNTIL_CLOSED])
+    framing = [HOST, (b"expect", b"100-continue"), (b"content-length", b"4")]
+
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("nobody asked for the body")
+        yield b""
+
+    async def main() -> None:
+        client = Http1Client(base_url(upstream.url))
+        if early:
+            connection = await client.pool.connection()
+            incoming = connection.begin([b"GET / HTTP/1.1\r\n\r\n"], head_request=False, sent=False)
+            await incoming.begun()
+            await _upload(connection, incoming, Request(b"POST", b"/", framing, never()), 4)
+            incoming.drop()
+        else:
+            answered = await client.send(Request(b"POST", b"/", framing, never()))
+            assert isinstance(answered, IncomingAnswer)
+            assert answered.upload is not None
+            await answered.upload
+            await answered.close()
+        await client.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_first_failure_counts(ended: bool) -> None:
+    """An answer that has come to its end does not fail any more, and one that has failed does not fail otherwise."""
+
+    async def main() -> None:
+        incoming = IncomingAnswer(Mute(), asyncio.get_running_loop(), 10)
+        incoming.add(b"so far")
+        if ended:
+            incoming.end()
+        incoming.fail(ValueError("first"))
+        incoming.fail(ValueError("second"))
+        assert await incoming.read() == (b"so far", not ended)
+        if not ended:
+            with pytest.raises(ValueError, match="first"):
+                await incoming.read()
+
+    asyncio.run(main())
+
+
+class Mute:
+    """A source of nothing."""
+
+    def pause(self) -> None:
+        """Send nothing."""
+
+    def resume(self) -> None:
+        """Send nothing."""
+
+    def abandon(self) -> None:
+        """Send nothing."""
 
 
 def missed_by(plan: "list[tuple[float, str]]", wait: float) -> list[str]:

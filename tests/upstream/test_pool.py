@@ -10,9 +10,10 @@ import pytest
 
 from proxy.faults import Fault
 from proxy.upstream.base_url import base_url
+from proxy.upstream.connection import Connection
 from proxy.upstream.http1 import Http1Client
 from proxy.upstream.seam import Deadlines, Limits, Request
-from tests.scripts import answer, event_stream
+from tests.scripts import UNTIL_CLOSED, answer, event_stream, script
 from tests.upstream_server import ScriptedUpstream
 
 GET = Request(b"GET", b"/", [(b"host", b"a.test")], b"")
@@ -35,6 +36,11 @@ async def emptied(client: Http1Client) -> None:
     """Wait until every connection is closed."""
     while client.pool.taken:  # noqa: ASYNC110 - the pool tells nobody when a connection is closed
         await asyncio.sleep(0.01)
+
+
+async def heard(upstream: ScriptedUpstream) -> None:
+    """Wait until upstream has a request, without blocking the loop."""
+    await asyncio.to_thread(upstream.wait_received)
 
 
 def run(upstream: ScriptedUpstream, work: Callable[[Http1Client], Awaitable[None]], **limits: Any) -> None:
@@ -124,6 +130,85 @@ def test_a_connection_closed_by_upstream_leaves_the_pool(upstream: ScriptedUpstr
         with pytest.raises(Fault, match="No connection"):
             await whole(client)
         assert client.pool.taken == 0
+
+    run(upstream, work)
+
+
+def test_a_connection_that_has_lived_long_is_not_used_again(upstream: ScriptedUpstream) -> None:
+    """A name is resolved again now and then, however busy its connections are."""
+    upstream.will_answer(*(answer(200, b"x") for _ in range(3)))
+
+    async def work(client: Http1Client) -> None:
+        await asyncio.gather(whole(client), whole(client))
+        client.pool._idle[-1].made_at = float("-inf")
+        await whole(client)
+
+    run(upstream, work)
+    assert upstream.received[2].connection in (1, 2)
+
+
+def test_who_gives_up_in_the_moment_of_being_served_is_passed_over(upstream: ScriptedUpstream) -> None:
+    """A slot goes to the first who still waits."""
+    upstream.will_answer(script(UNTIL_CLOSED), answer(200, b"second"))
+
+    async def work(client: Http1Client) -> None:
+        tasks = [asyncio.create_task(whole(client)) for _ in range(3)]
+        await heard(upstream)
+        tasks[1].cancel()
+        client.pool.taken += 1
+        client.pool._give_back()  # as when a third connection closes
+        await tasks[2]
+        await client.close()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [Fault, asyncio.CancelledError, bytes]
+
+    run(upstream, work, connections=1)
+
+
+def test_closing_the_client_cuts_what_is_under_way(upstream: ScriptedUpstream) -> None:
+    """Requests in progress end with a fault when the connections are closed, and the slots come back."""
+    upstream.will_answer(script(UNTIL_CLOSED), event_stream([b"data: 1\n\n", UNTIL_CLOSED]))
+
+    async def work(client: Http1Client) -> None:
+        waiting = asyncio.create_task(whole(client))
+        await heard(upstream)
+        begun = await client.send(GET)
+        await client.close()
+        for ended in (waiting, begun.read(), begun.read()):
+            with contextlib.suppress(Fault):
+                await ended
+        with pytest.raises(Fault, match="broke off"):
+            await begun.read()
+        with pytest.raises(Fault, match="before it answered"):
+            await waiting
+        await emptied(client)
+
+    run(upstream, work)
+
+
+def test_a_connection_that_closes_before_it_is_used_is_none(upstream: ScriptedUpstream) -> None:
+    """What closes between the handshake and the request has not seen the request, and takes no slot."""
+
+    async def work(client: Http1Client) -> None:
+        dial = client.pool._dial
+
+        async def lost() -> Connection:
+            connection = await dial()
+            connection.abandon()
+            while not connection.closed:  # noqa: ASYNC110 - nobody is told yet
+                await asyncio.sleep(0)
+            return connection
+
+        async def closing() -> Connection:
+            connection = await dial()
+            connection.abandon()
+            return connection
+
+        for dialed in (lost, closing):
+            client.pool._dial = dialed
+            with pytest.raises(Fault, match="nothing was sent"):
+                await whole(client)
+            await emptied(client)
 
     run(upstream, work)
 
