@@ -190,6 +190,10 @@ def test_members_of_an_item() -> None:
     assert caller is not None
     assert caller.text("caller_id") == "c"
     assert item.member("a") is item.member("z") is None
+    assert item.array("a") is item.array("b") is item.array("z") is None
+    array = Item({"content": b"[1]"}).array("content")
+    assert array is not None
+    assert bytes(array) == b"[1]"
 
 
 def test_spans_of_items() -> None:

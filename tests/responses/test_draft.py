@@ -65,6 +65,13 @@ def test_all_marks_at_once() -> None:
     assert draft.changes.ids() == (("trimmed", "x"), ("item_id", "rs"), ("item_id", "a"))
 
 
+def test_what_is_sent() -> None:
+    """An entry is sent unless it was dropped."""
+    _, draft = _draft([USER, SAID])
+    draft.drop(draft.entries[0], "trimmed")
+    assert [entry.sent for entry in draft.entries] == [False, True]
+
+
 def test_dropping_everything() -> None:
     """Where all items go, nothing of them stays."""
     body, draft = _draft([USER, SAID, USER])

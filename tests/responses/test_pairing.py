@@ -166,6 +166,7 @@ def test_duplicates() -> None:
 @pytest.mark.parametrize(
     ("items", "stays"),
     [
+        ([USER, SAID, USER], True),
         ([USER, REASONING, SAID, USER], True),
         ([USER, REASONING, REASONING, samples.call()], True),
         ([USER, REASONING, {"type": "hologram_call"}], True),
