@@ -17,7 +17,7 @@ from proxy.upstream.http1 import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
 from proxy.upstream.seam import Client, Deadlines, Limits
 from tests.raw_client import RawAnswer, RawClient, exchange
-from tests.serving import serving
+from tests.serving import Stage, staged
 from tests.upstream_server import ScriptedUpstream
 
 MakeClient = Callable[..., Client]
@@ -76,8 +76,15 @@ def make_client(request: pytest.FixtureRequest) -> MakeClient:
     return made
 
 
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """The server of all proxies, one after the other."""
+    with staged() as stage:
+        yield stage
+
+
 @pytest.fixture
-def start(upstream: ScriptedUpstream, make_client: MakeClient) -> Iterator[Start]:
+def start(upstream: ScriptedUpstream, make_client: MakeClient, stage: Stage) -> Iterator[Start]:
     """Start a proxy before the scripted upstream (or `url`), its API below `path`, with these deadlines and limits."""
     with ExitStack() as running:
 
@@ -99,7 +106,8 @@ def start(upstream: ScriptedUpstream, make_client: MakeClient) -> Iterator[Start
                 scope["state"] = {"request_id": "req-000000000001"}
                 await app(scope, receive, send)
 
-            proxied.port = running.enter_context(serving(identified))
+            running.callback(lambda: stage.run(client.close()))
+            proxied.port = stage.show(identified)
             return proxied
 
         yield started
