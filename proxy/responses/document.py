@@ -175,7 +175,7 @@ def _fields(body: bytes, span: Span) -> Fields:
 
 # An object up to and with its `id`, as long as only plain strings and bare words stand in front of it.
 _UP_TO_ID: Final = re.compile(
-    rb'\{[ \t\n\r]*(?:"(?!id")[^"\\]*"[ \t\n\r]*:[ \t\n\r]*(?:"[^"\\]*"|[^][{}",\s]+)[ \t\n\r]*,[ \t\n\r]*)*'
+    rb'\{[ \t\n\r]*(?:"(?!id")[^"\\]*+"[ \t\n\r]*:[ \t\n\r]*(?:"[^"\\]*+"|[^][{}",\s]++)[ \t\n\r]*,[ \t\n\r]*)*+'
     rb'("id"[ \t\n\r]*:[ \t\n\r]*"[^"\\]*"[ \t\n\r]*,[ \t\n\r]*)'
 )
 

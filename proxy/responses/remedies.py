@@ -60,6 +60,8 @@ def _without_named_blobs(refusal: Refusal, situation: Situation) -> Form | None:
 
 
 def _named_blobs(refusal: Refusal, situation: Situation) -> Iterator[bytes]:
+    entries = situation.sent.entries
+    named = entries[refusal.index].came if refusal.index is not None and refusal.index < len(entries) else None
     for array in situation.document.arrays:
         for item in array.items:
             blob = item.raw("encrypted_content")
@@ -67,7 +69,7 @@ def _named_blobs(refusal: Refusal, situation: Situation) -> Iterator[bytes]:
                 continue
             text = blob[1:-1].decode("utf-8", "replace")
             shown = refusal.blob is not None and text.startswith(refusal.blob[0]) and text.endswith(refusal.blob[1])
-            if shown or item.text("id") in refusal.ids:
+            if shown or item is named or item.text("id") in refusal.ids:
                 yield blob
 
 
@@ -76,7 +78,8 @@ def _without_blobs(_: Refusal, situation: Situation) -> Form:
 
 
 def _noted_containers(refusal: Refusal, situation: Situation) -> Form:
-    return replace(situation.form, containers=situation.form.containers | refusal.ids)
+    expired = refusal.ids or {entry.came.text("container_id") or "" for entry in situation.sent.entries}
+    return replace(situation.form, containers=situation.form.containers | expired)
 
 
 def _field(refusal: Refusal, situation: Situation) -> Form | None:

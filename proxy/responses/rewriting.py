@@ -127,9 +127,14 @@ class _Rewriting:
 
     @property
     def strips_every_turn(self) -> bool:
-        """Whether ids go from all turns, so that what is nothing but its id has to go as well."""
+        """Whether ids go from all turns, from those as well that a pinned id or a profile lets keep theirs."""
         form = self.form
-        return form.repaired or form.no_blobs or bool(form.blobs) or any(name == "id" for _, name in form.refused)
+        return form.repaired or form.no_blobs or any(name == "id" for _, name in form.refused)
+
+    @property
+    def strips_ids(self) -> bool:
+        """Whether ids go from a form that is not portable, so that what is nothing but its id has to go as well."""
+        return self.strips_every_turn or bool(self.form.blobs)
 
     def _top_level(self) -> None:
         names: set[str] = set()
@@ -161,7 +166,7 @@ class _Rewriting:
             dropped, lost = portable.drop_references(draft)
             self.dropped_references |= dropped
             self.lost_references |= lost
-        if self.portable or self.strips_every_turn:
+        if self.portable or self.strips_ids:
             self.lost_reasoning |= portable.reduce_reasoning(draft)
             portable.replace_images(draft)
         if form.blobs or form.no_blobs:
@@ -181,7 +186,7 @@ class _Rewriting:
         form = self.form
         if form.refused:
             portable.remove_refused(draft, form.refused)
-        if self.portable or self.strips_every_turn:
+        if self.portable or self.strips_ids:
             portable.remove_ids(draft, profile=form.profile, all_turns=self.strips_every_turn, demanded=form.demanded)
         if self.portable:
             portable.remove_fields(draft, profile=form.profile, demanded=form.demanded)

@@ -227,6 +227,12 @@ LADDERS = [
         [USER, {"type": "message", "role": "assistant", "content": "[Code interpreter] run_model()"}, USER],
     ),
     (Policy(), [USER, PLAIN["code_interpreter_call"], USER], ["Expected container_id: cntr_2"], None),
+    (
+        Policy(),
+        [USER, PLAIN["code_interpreter_call"], USER],
+        ["Container is expired."],
+        [USER, {"type": "message", "role": "assistant", "content": "[Code interpreter] run_model()"}, USER],
+    ),
     (RECOVER, [USER, samples.output(), USER], ["No tool call found for function call output with call_id call_1."],
      [USER, {"type": "message", "role": "assistant", "content": "[Tool result for call_1] run_42 finished"}, USER]),
     (RECOVER, [USER, samples.output()], ["No tool call found for function call output with call_id call_1."], None),

@@ -256,6 +256,17 @@ def test_blobs() -> None:
     assert dict(every.removed) == {"compaction": 1, "encrypted_content": 2}
 
 
+def test_a_refused_blob_costs_its_turn_the_ids() -> None:
+    """Where a blob goes, its turn loses all ids, and a turn that keeps its own goes on keeping them."""
+    lost = [{"id": "rs_1", **REASONING}, {"id": "msg_1", **SAID}]
+    kept = [{"id": "rs_2", **REASONING, "encrypted_content": "gBBBB"}, PINNED["computer_call"]]
+    items = [USER, *lost, USER, *kept, samples.COMPUTER_OUTPUT]
+    for profile in ("openai", "azure"):
+        for portable in (True, False):
+            form = Form(profile=profile, portable=portable, blobs=frozenset({b'"gAAAA"'}))
+            assert _sent(items, form) == [USER, SAID, USER, *kept, samples.COMPUTER_OUTPUT]
+
+
 def test_expired_containers() -> None:
     """A code interpreter call of an expired container becomes a note; the others stay."""
     call = PLAIN["code_interpreter_call"]

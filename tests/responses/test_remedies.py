@@ -57,6 +57,11 @@ IDS = frozenset({"rs_1"})
             [("repaired", Form(blobs=frozenset({b'"gABCD=="'}))), ("repaired", Form(no_blobs=True)), TRIM],
         ),
         (Refusal("encrypted", blob=("gAB", "X==")), [("repaired", Form(no_blobs=True)), TRIM]),
+        (
+            Refusal("encrypted", index=1),
+            [("repaired", Form(blobs=frozenset({b'"gAAAA"'}))), ("repaired", Form(no_blobs=True)), TRIM],
+        ),
+        (Refusal("encrypted", index=99), [("repaired", Form(no_blobs=True)), TRIM]),
         (Refusal("container", IDS), [("repaired", Form(containers=IDS))]),
         (Refusal("envelope", field="status"), [("repaired", Form(no_envelope=True))]),
         (
@@ -90,10 +95,7 @@ def test_rungs_add_up() -> None:
     """What earlier refusals taught stays in the forms that follow."""
     form = Form(portable=True, without=frozenset({"a"}), unpaired=frozenset({"b"}), blobs=frozenset({b'"x"'}))
     situation = _situation(form)
-    assert _ladder(Refusal("item", IDS), situation)[1][1].without == {
-        "a",
-        "rs_1",
-    }  # no id was sent but the compaction's
+    assert _ladder(Refusal("item", IDS), situation)[1][1].without == {"a", "rs_1", "rs_2"}
     assert _ladder(Refusal("pairing", IDS), situation)[0][1].unpaired == {"b", "rs_1"}
     assert _ladder(Refusal("encrypted", IDS), situation)[0][1].blobs == {b'"x"', b'"gAAAA"'}
     field = frozenset({("reasoning", "id")})
