@@ -137,7 +137,10 @@ _UNKNOWN_FIELD: Final = _pattern(
 )
 _MISSING_FIELD: Final = _pattern(r"missing[\s_]required|field required|is required|required parameter")
 _UNKNOWN_TOP: Final = re.compile(r"Unknown parameter: '([A-Za-z0-9_]+)'")
-_ID_REQUIRED: Final = _pattern(r"\bid(?:\s+field)?\s+is\s+required|missing\s+(?:required\s+)?(?:field\s+)?['\"`]?id\b")
+_ID_REQUIRED: Final = _pattern(
+    r"(?:^|[.:;]\s|\b(?:item|items|reasoning|the|an)\s)['\"`]?id['\"`]?(?:\s+field)?\s+is\s+required|"
+    r"missing\s+(?:required\s+)?(?:field\s+)?['\"`]?id\b(?!\s+(?:of|for)\b)"
+)
 
 # What an item is made of: that it is refused is no stray field, and without it the item would mean something else.
 _SUBSTANCE: Final = frozenset(
@@ -148,6 +151,10 @@ _SUBSTANCE: Final = frozenset(
     }
 )
 
+# It speaks of what the request says, or how much, and may quote a user's words.
+_OF_CONTENT: Final = _pattern(
+    r"\bflagged\b|(?:content|usage)\s+polic|moderation|safety\s+system|context\s+(?:length|window)|rate\s+limit"
+)
 # Parameters under which a refusal may speak of items or of a previous response; of others it quotes names and texts.
 _STATE_PARAM: Final = re.compile(
     r"(?:input(?:\[\d+\])?(?:\.(?!content\b)\w+)?|previous_response_id|(?:response|item|call)?_?id|items?|store|conversation|messages\b.*)?"
@@ -209,7 +216,7 @@ def _field(said: Said) -> Refusal | None:
 
 
 def _by_text(said: Said) -> Refusal | None:
-    if said.code == "invalid_type" or not _STATE_PARAM.fullmatch(said.param):
+    if said.code == "invalid_type" or not _STATE_PARAM.fullmatch(said.param) or _OF_CONTENT.search(said.message):
         return None
     for row in _ROWS:
         if row.text.search(said.message) and not (row.unless and row.unless.search(said.message)):
