@@ -35,6 +35,7 @@ class IncomingAnswer:
         self._high_water = high_water
         self._chunks: list[bytes] = []
         self._held = 0
+        self._paused = False
         self._ended = False
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -67,6 +68,7 @@ class IncomingAnswer:
         if self._invitation is not None and not self._invitation.done():
             self._invitation.set_result(None)
         if self._held > self._high_water and self._source is not None:
+            self._paused = True
             self._source.pause()
 
     # What the reader does.
@@ -92,11 +94,10 @@ class IncomingAnswer:
         while not (self._chunks or self._ended):
             if self._failure is not None:
                 raise self._failure
+            self._resume()
             await self._news()
         chunk = b"".join(self._chunks)
         self._chunks.clear()
-        if self._held > self._high_water and self._source is not None:
-            self._source.resume()
         self._held = 0
         return chunk, not self._ended
 
@@ -111,6 +112,12 @@ class IncomingAnswer:
         if self._source is not None:
             self._source.abandon()
             self._source = None
+
+    def _resume(self) -> None:
+        # Not before the reader is back for more: while it waits for a slow client, nothing else should pile up.
+        if self._paused and self._source is not None:
+            self._paused = False
+            self._source.resume()
 
     async def _news(self) -> None:
         self._waiter = self._loop.create_future()

@@ -5,10 +5,10 @@ reads; after it there are two endings: complete, or visibly cut. A cut is made b
 sent, which uvicorn takes as the order to close the connection.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
-from anyio import CancelScope
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy import headers
@@ -62,17 +62,19 @@ class _Hop:
 
     async def perform(self, receive: Receive) -> None:
         """Send, relay, and whatever happens let go of both sides."""
-        with CancelScope() as exchange:
-            upload = Upload(receive, exchange, self.proxy.upload_idle_timeout)
-            try:
-                await self._relay(await self.proxy.client.send(await self._request(upload)), upload)
-            except ClientGone:
-                return
-            except Fault as fault:
-                upload.disarm()
-                await self._fail(fault)
-            finally:
-                upload.disarm()
+        upload = Upload(receive, self.proxy.upload_idle_timeout)
+        try:
+            await self._relay(await self.proxy.client.send(await self._request(upload)), upload)
+        except ClientGone:
+            return
+        except asyncio.CancelledError as reason:
+            if not upload.explains(reason):
+                raise
+        except Fault as fault:
+            upload.disarm()
+            await self._fail(fault)
+        finally:
+            upload.disarm()
 
     async def _request(self, upload: Upload) -> Request:
         scope = self.scope
@@ -110,8 +112,7 @@ class _Hop:
                     upload.disarm()
                 await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
         finally:
-            with CancelScope(shield=True):
-                await answer.close()
+            await answer.close()
 
     async def _commit(self, answer: Answer) -> None:
         fields = headers.response_fields(answer.status, answer.fields)

@@ -133,10 +133,11 @@ class _Httpx2Answer:
 
     async def close(self) -> None:
         """Let go of the connection, which is not kept where something is left over."""
-        await self._chunks.aclose()
-        if _left_over(self._stream):
-            await self._network.aclose()
-        await self._stream.aclose()
+        with anyio.CancelScope(shield=True):
+            await self._chunks.aclose()
+            if _left_over(self._stream):
+                await self._network.aclose()
+            await self._stream.aclose()
 
 
 def _left_over(stream: Any) -> bool:

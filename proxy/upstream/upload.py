@@ -1,13 +1,13 @@
 """The client's side of one exchange: the body it sends, and whether it is still there.
 
 ASGI has one `receive` for both, so one object owns it: first it yields the body, then it watches for the client to
-leave. A client that leaves ends the exchange at once, whatever is being waited for, by cancelling its scope.
+leave. A client that leaves ends the exchange at once, whatever is being waited for, by cancelling the task it runs in.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
-from anyio import CancelScope
 from starlette.types import Receive
 
 from proxy.faults import hop_fault
@@ -18,12 +18,13 @@ class ClientGone(Exception):  # noqa: N818 - nobody's error: it says what happen
 
 
 class Upload:
-    """What one client sends; `exchange` is the scope it is answered in, `idle` how many seconds it may be silent."""
+    """What one client sends to the exchange in the current task; it may be silent for `idle` seconds."""
 
-    def __init__(self, receive: Receive, exchange: CancelScope, idle: float) -> None:
+    def __init__(self, receive: Receive, idle: float) -> None:
         self._receive = receive
-        self._exchange = exchange
         self._idle = idle
+        self._exchange = cast("asyncio.Task[None]", asyncio.current_task())
+        self._gone = False
         self._watch: asyncio.Task[None] | None = None
 
     async def body(self) -> bytes | AsyncIterator[bytes]:
@@ -40,6 +41,10 @@ class Upload:
             chunk, more = await self._next()
         if chunk:
             yield chunk
+
+    def explains(self, _: asyncio.CancelledError) -> bool:
+        """Whether the task was cancelled because the client left, and for no other reason; then it goes on."""
+        return self._gone and self._exchange.uncancel() == 0
 
     def disarm(self) -> None:
         """Watch no longer; a server reports a disconnect after the normal end as well."""
@@ -62,4 +67,7 @@ class Upload:
     async def _watch_client(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass  # nothing else may come after the last chunk, and nothing else is of interest
+        # Not anyio's cancellation, which does not reach a task whose awaits are over each time it looks: one that
+        # relays a fast answer to nobody would do so to the end.
+        self._gone = True
         self._exchange.cancel()

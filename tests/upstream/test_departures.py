@@ -1,7 +1,15 @@
 """Clients that leave: upstream's connection is closed at once, and half a request never looks like a whole one."""
 
-import pytest
+import asyncio
+import socket
 
+import pytest
+from starlette.types import Message
+
+from proxy.events import Observers
+from proxy.upstream.app import ReverseProxy
+from proxy.upstream.base_url import base_url
+from proxy.upstream.http1 import Http1Client
 from tests.raw_client import request
 from tests.scripts import UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
 from tests.upstream.conftest import Proxied, Start
@@ -31,6 +39,49 @@ def test_a_client_that_leaves_amid_the_answer_ends_it(
             client.reset()
     upstream.received[0].wait_closed()
     assert proxied.causes == []
+
+
+def test_a_client_that_leaves_amid_a_flood_ends_it(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """An upstream that sends faster than it is read is no reason not to notice that nobody reads.
+
+    It used to be sent to nobody, to its end: a cancellation of anyio waits for a pause that never came.
+    """
+
+    def flood(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(bytes(1_000_000))
+
+    upstream.will_answer(script(head(200), flood))
+    with proxied.connect() as client:
+        client.send(request(b"GET", b"/x"))
+        client.exactly(5_000_000)
+    upstream.received[0].wait_closed()
+
+
+def test_a_server_that_stops_is_not_taken_for_a_client_that_leaves(upstream: ScriptedUpstream) -> None:
+    """Whoever cancels the exchange for a reason of their own sees it cancelled."""
+    upstream.will_answer(script(UNTIL_CLOSED))
+    origin = base_url(upstream.url)
+    app = ReverseProxy(Http1Client(origin), origin, Observers())
+    scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
+    messages: list[Message] = [{"type": "http.request"}]
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.sleep(60)
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def main() -> None:
+        task = asyncio.create_task(app(scope, receive, send))
+        await asyncio.to_thread(upstream.wait_received)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
 
 
 def test_a_client_that_leaves_does_not_disturb_the_next(proxied: Proxied, upstream: ScriptedUpstream) -> None:
