@@ -26,7 +26,8 @@ def main() -> None:
     """Measure, and print the table."""
     options = _parser().parse_args()
     _raise_descriptor_limit()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     result = json.loads(options.show.read_text()) if options.show else _measured(options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -91,8 +92,11 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupt(number: int, _: object) -> NoReturn:
+    """End as the context managers say: everything that was started is ended."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

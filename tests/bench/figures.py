@@ -26,6 +26,7 @@ FIGURES: Final = (
     Figure("burst", "W4: 500 events at once, CPU", "µs/event", 2, "ratio", 2.5, 1.5),
     Figure("event_delay", "W4: delay added to an event, p50", "µs", 0, "ratio", 1),
     Figure("slow_event", "W5: 1,000 streams, an event a second each, CPU", "µs/event", 1),
+    Figure("alone", "W6: one connection, CPU", "µs/request", 1),
     Figure("latency", "W6: latency added to a small request, p50", "µs", 0, "absolute", 300, 150),
     Figure("start", "memory at start", "MiB", 1, "absolute", 40, 30),
     Figure("streams", "memory for 1,000 streams more", "MiB", 1, "absolute", 25, 18),

@@ -147,8 +147,10 @@ def latency(bench: Bench, running: Running) -> Values:
     """How much longer a small request takes than without a proxy, on one connection."""
     task = work.answered(1500, work.small(), 1)
     direct = bench.load(direct_to(bench, running), task, 0.3)
+    before = processes.cpu_seconds(running.session)
     outcome = bench.load(running, task, 0.7)
-    return {"latency": outcome.latency_p50 - direct.latency_p50, "failed": outcome.failed}
+    values = _shared("alone", processes.cpu_seconds(running.session) - before, outcome.answered, outcome.failed)
+    return values | {"latency": outcome.latency_p50 - direct.latency_p50}
 
 
 def streams(bench: Bench, running: Running) -> Values:

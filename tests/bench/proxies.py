@@ -133,8 +133,9 @@ def _first_line(command: list[str]) -> str:
     try:
         ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except OSError:
-        return "?"
-    return (ended.stdout or ended.stderr).strip().partition("\n")[0]
+        return "no version"
+    said = (ended.stdout or ended.stderr).strip().partition("\n")[0]
+    return said.removeprefix("nginx version: ") if ended.returncode == 0 else "no version"
 
 
 def _says(*command: str) -> Callable[[], str]:
@@ -181,7 +182,7 @@ RIVALS: Final = (
         what="relays only",
         install="npm install --global @portkey-ai/gateway",
         is_installed=_has("gateway"),
-        version=lambda: "?",
+        version=lambda: "no version",
         command=lambda place: ["gateway", f"--port={place.port}", "--headless"],
         request=_portkey_request,
         relays_bytes=False,
