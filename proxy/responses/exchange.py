@@ -105,6 +105,7 @@ class Exchange:
     def _first(self, document: Document) -> _Attempt:
         came = Form(
             profile=self.policy.profile,
+            asks=not self._side_route,
             drop_conversation=self.policy.drop_conversation,
             refused=self._scope.fields("refused"),
             demanded=self._scope.fields("demanded"),

@@ -20,6 +20,8 @@ class Form:
     """What is done to a body. The default is nothing: the very bytes that came."""
 
     profile: str = "openai"
+    asks: bool = True
+    """It is a question, so that its end has to be something to answer; a count and a compaction ask nothing."""
     portable: bool = False
     """References, ids and stray fields go (with `drop_conversation`, so does the conversation)."""
     drop_conversation: bool = False
@@ -223,6 +225,8 @@ class _Rewriting:
             return False
         if draft is None:
             return not self.took_references or bool(self.document.text("input"))
+        if not self.form.asks:
+            return True
         came = (entry for entry in reversed(draft.entries) if entry.fate != "added")
         end = next((entry for entry in came if not _is_setting(entry.came.kind)), None)
         if end is None:

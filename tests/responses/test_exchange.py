@@ -435,3 +435,11 @@ def test_side_routes_recover_without_loss_of_history(route: Any) -> None:
     bad_field.start()
     repaired = bad_field.receive(400, refused("Unknown parameter: 'input[0].phase'."))
     assert repaired == Forward(body([USER], **PARENT))
+
+
+@pytest.mark.parametrize("route", ["input_tokens", "compact"])
+def test_side_routes_ask_nothing(route: Any) -> None:
+    """A history to count or to compact may end with the model's own words, and is recovered all the same."""
+    exchange = Exchange(body([USER, BARE, SAID]), route=route)
+    exchange.start()
+    assert sent(exchange.receive(404, refused(NO_ITEM))) == [USER, SAID]
