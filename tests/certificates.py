@@ -1,8 +1,7 @@
-"""A certificate authority for tests: certificates on P-256, written and signed here, because OpenSSL may not be installed.
+"""Certificates for tests: an authority nobody trusts by itself, and what it signs.
 
-    authority = Authority(tmp_path)
-    authority.ca_file                                   # what a client should trust
-    authority.server_context("localhost", "127.0.0.1")  # what a server should use
+`Authority(tmp_path).ca_file` is what a client should trust; `server_context("localhost", "127.0.0.1")` gives what a
+server should use.
 """
 
 import hashlib
