@@ -185,12 +185,15 @@ def test_addresses_that_answer_together_leave_one_connection(
 ) -> None:
     """Of several addresses that answer in the same moment one is taken, and the others are closed."""
     upstream.will_answer(answer(200, b"here"))
-    attempt = dialing._attempt
+    attempt, connected, all_there = dialing._attempt, [], asyncio.Event()
 
     async def together(family: int, address: tuple[Any, ...]) -> socket.socket:
-        connected = await attempt(family, address)
-        await asyncio.sleep(0.05)
-        return connected
+        connected.append(await attempt(family, address))
+        own = connected[-1]
+        if len(connected) == 5:
+            all_there.set()
+        await all_there.wait()
+        return own
 
     monkeypatch.setattr(dialing, "_attempt", together)
     monkeypatch.setattr(dialing, "HEAD_START", 0.0)
