@@ -3,9 +3,9 @@
 Reads no more than it may, waits no longer than it may, and knows nothing of what the body means.
 """
 
+import asyncio
 from typing import Final
 
-import anyio
 from starlette.types import Message, Receive
 
 from proxy import codings, headers
@@ -73,12 +73,14 @@ class Intake:
         self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _message(self) -> Message:
-        with anyio.move_on_after(self._idle):
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            return message
-        raise hop_fault("client_upload_timeout")
+        try:
+            async with asyncio.timeout(self._idle):
+                message = await self._receive()
+        except TimeoutError:
+            raise hop_fault("client_upload_timeout") from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
 
     async def replay(self) -> Message:
         """A `receive` that begins with what was taken in, and goes on with what the client sends."""

@@ -1,6 +1,6 @@
 """Every request gets an id, under which the log speaks of it and by which the client can ask."""
 
-import secrets
+import os
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +16,7 @@ class RequestIdMiddleware:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        request_id = f"req-{secrets.token_hex(6)}"
+        request_id = f"req-{os.urandom(6).hex()}"
         scope.setdefault("state", {})["request_id"] = request_id
         field = (b"x-unpinned-request-id", request_id.encode())
 

@@ -124,6 +124,8 @@ class LogObserver:
     def _answered(self, event: Answered, told: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(logging.INFO):
             return
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
         report = event.report
         removed, repaired = _counted(report.removed), _counted(report.repaired)
         told = {
@@ -248,6 +250,8 @@ def configure(level: str, form: Literal["auto", "text", "json"], stream: TextIO 
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     handler.addFilter(is_news)
     logging.raiseExceptions = False  # where nobody reads the log, there is nobody to tell
+    # "If you don't need this information, … set to False": no line tells the thread, the process or the task.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in (LOGGER.name, "uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

@@ -5,6 +5,7 @@ Everything that decides whether to try again lives here and in `remedies`; nothi
 """
 
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -103,20 +104,25 @@ class Exchange:
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
 
     def _first(self, document: Document) -> _Attempt:
-        came = Form(
-            profile=self.policy.profile,
-            asks=not self._side_route,
-            drop_conversation=self.policy.drop_conversation,
-            refused=self._scope.fields("refused"),
-            demanded=self._scope.fields("demanded"),
-            blobs=self._refused_blobs(document),
-        )
+        came = self._came(document)
         if self.policy.mode != "recover" or self._will_be_refused(document):
-            form = replace(came, portable=True)
+            form = _made_portable(came)
             portable = rewrite(document, form)
             if self._may_start_with(portable):
                 return _Attempt(form, portable)
         return _Attempt(came, rewrite(document, came))
+
+    def _came(self, document: Document) -> Form:
+        """The request as the client sent it, but for what this upstream and this credential are known to refuse."""
+        form = _untouched(self.policy.profile, asks=not self._side_route, drops=self.policy.drop_conversation)
+        if not self._scope.lessons:
+            return form
+        return replace(
+            form,
+            refused=self._scope.fields("refused"),
+            demanded=self._scope.fields("demanded"),
+            blobs=self._refused_blobs(document),
+        )
 
     def _may_start_with(self, portable: Rewrite) -> bool:
         if not portable.took_references:
@@ -239,6 +245,16 @@ class Exchange:
         self.events.append(LossyAnswer(self._scope.credential, tuple(sorted(sent.lossy))))
         if self.policy.mode == "strip" and not sent.lossy.isdisjoint({"previous_response_id", "item_reference"}):
             self.events.append(StartedFresh(self._scope.credential))
+
+
+@cache
+def _untouched(profile: str, *, asks: bool, drops: bool) -> Form:
+    return Form(profile=profile, asks=asks, drop_conversation=drops)
+
+
+@lru_cache(maxsize=16)
+def _made_portable(form: Form) -> Form:
+    return replace(form, portable=True)
 
 
 def _report(action: Action, sent: Rewrite, attempts: int) -> Report:
