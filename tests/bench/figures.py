@@ -30,6 +30,7 @@ FIGURES: Final = (
     Figure("latency", "W6: latency added to a small request, p50", "µs", 0, "absolute", 300, 150),
     Figure("start", "memory at start", "MiB", 1, "absolute", 40, 30),
     Figure("streams", "memory for 1,000 streams more", "MiB", 1, "absolute", 25, 18),
+    Figure("held", "memory for an open stream that 200 KB asked for", "KiB"),
     Figure("stalled", "memory for a stalled stream", "KiB", 0, "absolute", 256, 64),
     Figure("many_streams", "memory for 5,000 streams more", "MiB", 1),
     Figure("ready", "start to ready", "s", 2, "absolute", 1, 0.4),

@@ -49,7 +49,6 @@ def body(size: int) -> bytes:
 
 def _at_size(bench: Bench, size: int, running: Running) -> dict[str, tuple[float, float]]:
     task = work.answered(700, body(size), 4)
-    bench.load(running, task, 0.2)
     values = cpu_a_request("request", lambda: task)(bench, running)
     return {"request": (len(task.body), values["request"])} if "request" in values else {}
 

@@ -19,6 +19,7 @@ from tests.bench.work import Work
 _STARTS_WITHIN: Final = 60.0
 _RAMP: Final = 1000  # a thousand connections a second
 _STALLED: Final = 50
+_HELD: Final = 200
 _MIB: Final = 1024 * 1024
 
 
@@ -119,6 +120,7 @@ def cpu_a_request(name: str, task: Callable[[], Work], seconds: float = 1.0) -> 
     """CPU microseconds for each request of `task`."""
 
     def measure(bench: Bench, running: Running) -> Values:
+        bench.load(running, task(), 0.2)  # so that the windows of its connections have grown
         before = processes.cpu_seconds(running.session)
         outcome = bench.load(running, task(), seconds)
         return _shared(name, processes.cpu_seconds(running.session) - before, outcome.answered, outcome.failed)
@@ -174,6 +176,13 @@ def stalled(bench: Bench, running: Running) -> Values:
     return {"stalled": peak.growth / _STALLED / 1024}
 
 
+def held(bench: Bench, running: Running) -> Values:
+    """Memory for each open stream that was asked for with a large body: upstream has it, so nobody need keep it."""
+    task = work.streamed(4, 1000, _HELD)._replace(body=work.large())
+    values = open_streams(bench, running, task)
+    return {"held": values["growth"] * 1024 / _HELD, "failed": values["failed"]}
+
+
 def open_streams(bench: Bench, running: Running, task: Work) -> Values:
     """What streams cost that are open at the same time: memory in MiB, and CPU for an event once all are open."""
     at_open: list[tuple[float, int]] = []
@@ -225,7 +234,7 @@ SHARED: Final[dict[str, Measure]] = {
     "latency": latency,
 }
 """Measured on a process that lives as long as the round."""
-FRESH: Final[dict[str, Measure]] = {"streams": streams, "stalled": stalled}
+FRESH: Final[dict[str, Measure]] = {"streams": streams, "held": held, "stalled": stalled}
 """Measured on a process of its own."""
 ONCE: Final[dict[str, Measure]] = {"many": many_streams}
 """Measured once in a run, on a process of its own."""

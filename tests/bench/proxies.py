@@ -73,7 +73,10 @@ def _commit(directory: Path) -> str:
     return _first_line(["git", "-C", str(directory), "describe", "--always", "--dirty"])
 
 
-def _nginx(place: Place, main: str = "", location: str = "proxy_request_buffering off;") -> list[str]:
+_RELAYED: Final = "proxy_request_buffering off; client_body_buffer_size 128k;"
+
+
+def _nginx(place: Place, main: str = "", location: str = _RELAYED) -> list[str]:
     values = {"directory": place.directory, "port": place.port, "upstream": place.upstream, "location": location}
     values["main"] = main + ("user root;" if os.geteuid() == 0 else "")
     text = (_RIVALS / "nginx.conf").read_text()

@@ -46,8 +46,6 @@ def _round(bench: Bench, proxies: list[Proxy], wanted: frozenset[str]) -> Round:
     shared = _chosen(measuring.SHARED, wanted)
     with ExitStack() as stack:
         lively = [stack.enter_context(bench.started(proxy)) for proxy in proxies] if shared else []
-        for running in lively:
-            shared[0](bench, running)  # warm
         for measure in shared:
             for running in lively:
                 _note(found[running.proxy.name], _measured(measure, bench, running))
