@@ -6,6 +6,7 @@ SIGTERM and SIGINT: readiness turns 503, nothing new is accepted, running reques
 import asyncio
 import contextlib
 import errno
+import gc
 import resource
 import secrets
 import signal
@@ -31,6 +32,7 @@ _BACKLOG: Final = 2048
 def run(settings: Settings, app: ASGIApp) -> None:
     """Serve `app`, and the admin app, until told to end. Raises SettingsError where nobody can listen."""
     _raise_descriptor_limit()
+    _collect_less()
     readiness = Readiness()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening("--listen", settings.listen))
@@ -229,6 +231,16 @@ def _is_left_over(path: str) -> bool:
         return False
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _collect_less() -> None:
+    """Leave what is there at start alone, and look for cycles more seldom: a request leaves hardly any.
+
+    Measured (2 KB bodies, 2026-11): a tenth of the time went into collections that found nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _raise_descriptor_limit() -> None:

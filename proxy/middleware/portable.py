@@ -121,6 +121,12 @@ class _Call:
 
     async def perform(self) -> None:
         """Read the body, and send it in the forms the exchange says until one is answered."""
+        attempts = await self._attempts()
+        if attempts is not None:
+            await attempts.run()
+
+    async def _attempts(self) -> "_Attempts | None":
+        """What is to be tried for the body that comes; None where it cannot be read, and has been passed on."""
         options = self.options
         intake = Intake(
             self.scope["headers"],
@@ -132,9 +138,9 @@ class _Call:
         plain = await intake.take()
         if plain is None:
             await self.pass_on(Report(action="unread"), intake.replay)
-            return
+            return None
         exchange = Exchange(plain, options.policy, route=self.route, scope=self._lesson_scope())
-        await _Attempts(self, exchange, intake.body, plain).run()
+        return _Attempts(self, exchange, intake.body, plain)
 
     def _lesson_scope(self) -> LessonScope:
         named = b"\n".join(value for name, value in self.scope["headers"] if name in _CREDENTIAL)
@@ -149,13 +155,17 @@ class _Call:
 
 
 class _Attempts:
-    """The attempts of one exchange, and what is held of their refusals."""
+    """The attempts of one exchange, and what is held of their refusals.
+
+    Bodies and exchange are forgotten when the answer begins: a stream may last an hour.
+    """
 
     def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes) -> None:
         self.call = call
         self.exchange = exchange
         self.body = body
         self.plain = plain
+        self.step: Forward | Relay = exchange.start()
         self.first: list[Message] = []
         self.held: list[Message] = []
         self.size = 0
@@ -163,19 +173,18 @@ class _Attempts:
         self.committed = False
 
     async def run(self) -> None:
-        step: Forward | Relay = self.exchange.start()
-        while isinstance(step, Forward):
+        while isinstance(self.step, Forward):
             self.call.tell(self.exchange)
-            if step.delay and await self._left(step.delay):
+            if self.step.delay and await self._left(self.step.delay):
                 return
-            await self._attempt(step.body)
+            await self._attempt()
             if self.committed or not self.held:
                 return
             if self.size <= HELD and self.held[-1].get("more_body", True):
                 await self._commit(self.held)  # broken off: the client is given what came of it, and no more
                 return
             self.first = self.first or self.held
-            step = self.exchange.receive(self.held[0]["status"], self._refusal())
+            self.step = self.exchange.receive(self.held[0]["status"], self._refusal())
         await self._commit(self.first)
 
     async def _left(self, seconds: float) -> bool:
@@ -186,15 +195,19 @@ class _Attempts:
             return True
         return False
 
-    async def _attempt(self, body: bytes) -> None:
+    async def _attempt(self) -> None:
         self.count += 1
         self.held = []
         self.size = 0
-        changed = body is not self.plain
-        payload = body if changed else self.body
-        scope = {**self.call.scope, "headers": self._fields(len(payload), changed=changed)}
         with suppress(_Enough):
-            await self.call.options.app(scope, _whole(payload, self.call.receive), self._take)
+            await self.call.options.app(*self._outgoing(), self._take)
+
+    def _outgoing(self) -> tuple[Scope, Receive]:
+        """The scope and the `receive` with which the app is asked."""
+        changed = isinstance(self.step, Forward) and self.step.body is not self.plain
+        body = self.step.body if isinstance(self.step, Forward) and changed else self.body
+        scope = {**self.call.scope, "headers": self._fields(len(body), changed=changed)}
+        return scope, _whole(body, self.call.receive)
 
     def _fields(self, length: int, *, changed: bool) -> list[tuple[bytes, bytes]]:
         """The request's fields for a body of `length` bytes, the length in its old place."""
@@ -232,6 +245,7 @@ class _Attempts:
         self.committed = True
         report = self.exchange.settle(messages[0]["status"])
         self.call.tell(self.exchange)
+        del self.exchange, self.step, self.body, self.plain, self.first
         await self.call.send(self.call.reported(messages[0], report))
         for message in messages[1:]:
             await self.call.send(message)

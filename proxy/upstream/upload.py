@@ -12,6 +12,9 @@ from starlette.types import Receive
 
 from proxy.faults import hop_fault
 
+WATCHED_AFTER = 0.05
+"""Seconds after the body from which a client is watched: what is answered before needs no task for it."""
+
 
 class ClientGone(Exception):  # noqa: N818 - nobody's error: it says what happened
     """The client left before its request was whole."""
@@ -25,6 +28,7 @@ class Upload:
         self._idle = idle
         self._exchange = cast("asyncio.Task[None]", asyncio.current_task())
         self._gone = False
+        self._armed: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def body(self) -> bytes | AsyncIterator[bytes]:
@@ -48,8 +52,12 @@ class Upload:
 
     def disarm(self) -> None:
         """Watch no longer; a server reports a disconnect after the normal end as well."""
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._armed is not None:
+            self._armed.cancel()
+        # A cancelled task keeps its traceback, and with it this object: held here, only the collector would free them.
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
 
     async def _next(self) -> tuple[bytes, bool]:
         try:
@@ -61,8 +69,11 @@ class Upload:
             raise ClientGone
         more = message.get("more_body", False)
         if not more:
-            self._watch = asyncio.create_task(self._watch_client())
+            self._armed = self._exchange.get_loop().call_later(WATCHED_AFTER, self._begin_watch)
         return message.get("body", b""), more
+
+    def _begin_watch(self) -> None:
+        self._watch = self._exchange.get_loop().create_task(self._watch_client())
 
     async def _watch_client(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

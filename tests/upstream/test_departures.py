@@ -7,6 +7,7 @@ import pytest
 from starlette.types import Message
 
 from proxy.events import Observers
+from proxy.upstream import upload
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
 from proxy.upstream.http1 import Http1Client
@@ -129,9 +130,10 @@ def test_a_client_that_sends_on_is_answered_in_order(proxied: Proxied, upstream:
 
 
 def test_a_client_that_leaves_while_it_waits_for_a_connection_leaves_its_place(
-    start: Start, upstream: ScriptedUpstream
+    start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for a free connection and leaves takes none from those who stay."""
+    monkeypatch.setattr(upload, "WATCHED_AFTER", 0)
     gate = Gate()
     upstream.will_answer(script(gate, *answer(200, b"1")[1:]), answer(200, b"2"))
     proxied = start(path="/base", connections=1)
