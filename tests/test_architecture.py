@@ -24,7 +24,7 @@ LAYERS = (
     ("proxy.admin", "proxy.settings"),
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
-    ("proxy.responses", "proxy.codings"),
+    ("proxy.responses", "proxy.codings", "proxy.receiving"),
     ("proxy.events", "proxy.faults", "proxy.headers"),
 )
 DOORS = {

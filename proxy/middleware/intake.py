@@ -3,19 +3,15 @@
 Reads no more than it may, waits no longer than it may, and knows nothing of what the body means.
 """
 
-import asyncio
 from typing import Final
 
 from starlette.types import Message, Receive
 
 from proxy import codings, headers
-from proxy.faults import Fault, hop_fault
+from proxy.faults import Fault
+from proxy.receiving import next_piece
 
 _BY_THE_CLIENT: Final = "invalid_request_error"
-
-
-class ClientGone(Exception):  # noqa: N818 -- no error: the client has left, and there is nobody to answer
-    """The client left before its request was whole."""
 
 
 class Intake:
@@ -66,21 +62,10 @@ class Intake:
         chunks: list[bytes] = []
         size = 0
         while self.more and size <= self._limit:
-            message = await self._message()
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            self.more = message.get("more_body", False)
+            piece, self.more = await next_piece(self._receive, self._idle)
+            chunks.append(piece)
+            size += len(piece)
         self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def _message(self) -> Message:
-        try:
-            async with asyncio.timeout(self._idle):
-                message = await self._receive()
-        except TimeoutError:
-            raise hop_fault("client_upload_timeout") from None
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        return message
 
     async def replay(self) -> Message:
         """A `receive` that begins with what was taken in, and goes on with what the client sends."""

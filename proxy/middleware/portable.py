@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy import codings
 from proxy.events import Observer, Observers, Report, Route
 from proxy.faults import Fault
-from proxy.middleware.intake import ClientGone, Intake
+from proxy.middleware.intake import Intake
+from proxy.receiving import ClientGone
 from proxy.responses.exchange import Exchange, Forward, Policy, Relay
 from proxy.responses.lessons import Lessons
 from proxy.responses.lessons import Scope as LessonScope

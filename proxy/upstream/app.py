@@ -14,9 +14,10 @@ from starlette.types import Message, Receive, Scope, Send
 from proxy import headers
 from proxy.events import Observer, UpstreamFailed
 from proxy.faults import Fault, hop_fault
+from proxy.receiving import ClientGone
 from proxy.upstream.base_url import BaseUrl, climbs
 from proxy.upstream.seam import Answer, Client, Request
-from proxy.upstream.upload import ClientGone, Upload
+from proxy.upstream.upload import Upload
 
 
 class ReverseProxy:

@@ -10,14 +10,10 @@ from typing import cast
 
 from starlette.types import Receive
 
-from proxy.faults import hop_fault
+from proxy.receiving import next_piece
 
 WATCHED_AFTER = 0.05
 """Seconds after the body from which a client is watched: what is answered before needs no task for it."""
-
-
-class ClientGone(Exception):  # noqa: N818 - nobody's error: it says what happened
-    """The client left before its request was whole."""
 
 
 class Upload:
@@ -60,17 +56,10 @@ class Upload:
             watch.cancel()
 
     async def _next(self) -> tuple[bytes, bool]:
-        try:
-            async with asyncio.timeout(self._idle):
-                message = await self._receive()
-        except TimeoutError:
-            raise hop_fault("client_upload_timeout") from None
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        more = message.get("more_body", False)
+        piece, more = await next_piece(self._receive, self._idle)
         if not more:
             self._armed = self._exchange.get_loop().call_later(WATCHED_AFTER, self._begin_watch)
-        return message.get("body", b""), more
+        return piece, more
 
     def _begin_watch(self) -> None:
         self._watch = self._exchange.get_loop().create_task(self._watch_client())
