@@ -1,7 +1,7 @@
 """One fact for each request that is over: how it was answered, how long it took, and what was done to it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +10,7 @@ from proxy.middleware.portable import route_of
 
 
 class AccessMiddleware:
-    """Tells `observer` of each answered request. Costs two assignments a chunk."""
+    """Tells `observer` of each answered request. Costs two assignments a chunk, and no coroutine."""
 
     def __init__(self, app: ASGIApp, observer: Observer, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = app
@@ -25,13 +25,13 @@ class AccessMiddleware:
         status = 0
         complete = False
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
             else:
                 complete = not message.get("more_body", False)
-            await send(message)
+            return send(message)
 
         try:
             return await self.app(scope, receive, watched)

@@ -1,5 +1,7 @@
 """A mistake of ours is answered in OpenAI's shape, as all faults are; the server still hears of it, and logs it."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.faults import Fault
@@ -17,10 +19,10 @@ class LastResortMiddleware:
             return await self.app(scope, receive, send)
         committed = False
 
-        async def noticed(message: Message) -> None:
+        def noticed(message: Message) -> Awaitable[None]:
             nonlocal committed
             committed = True
-            await send(message)
+            return send(message)
 
         try:
             return await self.app(scope, receive, noticed)

@@ -5,7 +5,7 @@ while they are judged, and lets everything else through as it comes.
 """
 
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final
@@ -106,10 +106,10 @@ class _Call:
     async def pass_on(self, report: Report, receive: Receive | None = None) -> None:
         """Let the app answer; `receive` begins with what has been taken of the body already."""
 
-        async def relay(message: Message) -> None:
+        def relay(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = self.reported(message, report)
-            await self.send(message)
+            return self.send(message)
 
         await self.options.app(self.scope, receive or self.receive, relay)
 
@@ -222,16 +222,13 @@ class _Attempts:
                 fields.append(framing)
         return fields
 
-    async def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> Awaitable[None]:
         """Take a message of the app's: hold it if it belongs to a refusal, relay it otherwise."""
         if self.committed:
-            await self.call.send(message)
-        elif message["type"] != "http.response.start":
-            await self._hold(message)
-        elif self.exchange.judges(message["status"]):
-            self.held = [message]
-        else:
-            await self._commit([message])
+            return self.call.send(message)
+        if message["type"] == "http.response.start" and not self.exchange.judges(message["status"]):
+            return self._commit([message])
+        return self._hold(message)
 
     async def _hold(self, message: Message) -> None:
         self.held.append(message)

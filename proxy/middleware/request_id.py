@@ -1,6 +1,7 @@
 """Every request gets an id, under which the log speaks of it and by which the client can ask."""
 
 import os
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,9 +21,9 @@ class RequestIdMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         field = (b"x-unpinned-request-id", request_id.encode())
 
-        async def identified(message: Message) -> None:
+        def identified(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start" and (self.report or "fault" in message):
                 message = {**message, "headers": [*message.get("headers", ()), field]}
-            await send(message)
+            return send(message)
 
         return await self.app(scope, receive, identified)
