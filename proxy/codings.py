@@ -83,14 +83,12 @@ def _deflate(body: bytes, limit: int) -> bytes:
 def _brotli(body: bytes, limit: int) -> bytes:
     decoder = brotli.Decompressor()
     try:
-        pieces = [decoder.process(body, output_buffer_limit=limit + 1)]
-        while not decoder.is_finished() and sum(map(len, pieces)) <= limit:
-            if decoder.can_accept_more_data():
-                raise CorruptError
-            pieces.append(decoder.process(b"", output_buffer_limit=limit + 1))
+        decoded: bytes = decoder.process(body, output_buffer_limit=limit + 1)
     except brotli.error as error:
         raise CorruptError from error
-    return b"".join(pieces)
+    if len(decoded) <= limit and not decoder.is_finished():
+        raise CorruptError
+    return decoded
 
 
 # A step of zstd grows by at most 128 KiB for four bytes, one of deflate a thousandfold.
