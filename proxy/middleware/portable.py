@@ -181,7 +181,7 @@ class _Attempts:
             await self._attempt()
             if self.committed or not self.held:
                 return
-            if self.size <= HELD and self.held[-1].get("more_body", True):
+            if self.size <= HELD and _is_cut(self.held[-1]):
                 await self._commit(self.held)  # broken off: the client is given what came of it, and no more
                 return
             self.first = self.first or self.held
@@ -262,6 +262,11 @@ class _Attempts:
 
 class _Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer is wanted
     """A later refusal is too long to be held; the first one will be relayed."""
+
+
+def _is_cut(last: Message) -> bool:
+    """Whether an answer of which `last` is the last message has not come to its end."""
+    return last["type"] == "http.response.start" or bool(last.get("more_body", False))
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:

@@ -72,13 +72,13 @@ def test_it_can_be_left_running(own_ports: tuple[int, ...]) -> None:
         addresses = _addresses(process.stdout)
         pages = [httpx2.get(address, trust_env=False) for address in addresses]
         number = httpx2.post(f"{addresses[0]}/conversations", trust_env=False).json()["number"]
-        asked = {"question": "My name is Ada.", "way": "unpinned"}
+        asked = {"question": demonstration.FIRST, "way": "unpinned"}
         httpx2.post(f"{addresses[0]}/conversations/{number}", json=asked, trust_env=False)
         elsewhere = httpx2.get(f"{addresses[1]}/conversations/{number}", trust_env=False).json()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert all("through Unpinned" in page.text for page in pages)
-    assert [message["who"] for message in elsewhere["messages"]] == ["you", "model"]
+    assert [message["who"] for message in elsewhere["messages"]] == ["you", "tool", "model"]
 
 
 def _addresses(lines: Iterator[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What crosses the wire when requests are made portable and refusals recovered, with a scripted upstream."""
 
+import asyncio
 import gzip
 import json
 import threading
@@ -9,8 +10,10 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
+from starlette.types import Message, Receive, Scope, Send
 
 from proxy.events import LossyAnswer, Read, Recovered, Refused, StartedFresh, Unrecovered
+from proxy.middleware.portable import PortableMiddleware
 from proxy.responses.exchange import Policy
 from tests.product import Notebook, unpinned
 from tests.raw_client import RawAnswer, RawClient, exchange, request
@@ -502,3 +505,25 @@ def test_digests_of_a_changed_body_go(upstream: ScriptedUpstream) -> None:
         post(port, CONVERSATION, (b"Content-Digest", b"sha-256=:x:"))
         post(port, {"input": "x"}, (b"Content-Digest", b"sha-256=:x:"))
     assert [seen.values(b"content-digest") for seen in upstream.received] == [[], [b"sha-256=:x:"]]
+
+
+def test_a_client_that_leaves_during_the_pause_ends_it() -> None:
+    """While the same bytes wait to be sent again, nothing but a disconnect is of interest; it ends the exchange."""
+    asked: list[Scope] = []
+    says = [{"type": "http.request", "body": b'{"conversation":"conv_1","input":"x"}'}, {"type": "http.request"}]
+
+    async def locked(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        asked.append(scope)
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"error":{"code":"conversation_locked"}}'})
+
+    async def receive() -> Message:
+        return says.pop(0) if says else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/responses", "headers": []}
+    asyncio.run(PortableMiddleware(locked)(scope, receive, send))
+    assert len(asked) == 1

@@ -101,6 +101,12 @@ def test_ids_removed(log: Log) -> None:
     assert log.told(Removed(REMOVALS)) == []
 
 
+def test_a_silent_log_costs_nothing(log: Log) -> None:
+    """Where access lines are not wanted, none is made."""
+    log.configure("warning")
+    assert log.told(Answered("GET", "other", "/", 200, 0.0, complete=True, report=Report())) == []
+
+
 def test_no_ids_found(log: Log) -> None:
     """Where there is nothing to say, nothing is said."""
     assert log.messages(Read(items=1, found=0)) == ["Original conversation length: 1"]
