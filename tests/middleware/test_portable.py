@@ -510,7 +510,10 @@ def test_digests_of_a_changed_body_go(upstream: ScriptedUpstream) -> None:
 def test_a_client_that_leaves_during_the_pause_ends_it() -> None:
     """While the same bytes wait to be sent again, nothing but a disconnect is of interest; it ends the exchange."""
     asked: list[Scope] = []
-    says = [{"type": "http.request", "body": b'{"conversation":"conv_1","input":"x"}'}, {"type": "http.request"}]
+    says: list[Message] = [
+        {"type": "http.request", "body": b'{"conversation":"conv_1","input":"x"}'},
+        {"type": "http.request"},
+    ]
 
     async def locked(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
