@@ -12,6 +12,7 @@ from tests.bench.figures import FIGURES, Figure, Values
 if TYPE_CHECKING:
     from tests.bench.proxies import Proxy
 
+_IN_WORDS: Final = {"none": "", "nginx": "≤ nginx's"}
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
@@ -58,12 +59,13 @@ def _cell(figure: Figure, values: Values, ratios: Values) -> str:
     if figure.name not in values:
         return "-"
     text = f"{values[figure.name]:,.{figure.digits}f}"
-    return f"{text} ({ratios[figure.name]:.2g}x)" if figure.goal != "absolute" and figure.name in ratios else text
+    compared = figure.goal in ("ratio", "none") and figure.name in ratios
+    return f"{text} ({ratios[figure.name]:.2g}x)" if compared else text
 
 
 def _goal(figure: Figure) -> str:
-    if figure.goal == "none":
-        return ""
+    if figure.goal in _IN_WORDS:
+        return _IN_WORDS[figure.goal]
     mark = "x" if figure.goal == "ratio" else ""
     return f"≤ {figure.reach:g}{mark}" + (f", {figure.aim:g}{mark}" if figure.aim else "")
 
