@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import threading
 import zlib
 from typing import Any
 
@@ -445,21 +444,6 @@ def test_a_conversation_that_is_locked_is_asked_for_again(upstream: ScriptedUpst
         assert report(post(port, body)) == {"action": "recovered", "fidelity": "exact", "attempts": "2"}
         assert post(port, body).status == 400
     assert [seen.wire for seen in upstream.received] == [body] * 4
-
-
-def test_a_client_that_leaves_during_the_pause_ends_the_exchange(upstream: ScriptedUpstream) -> None:
-    """Nothing more is sent for a client that left while the same bytes were about to be sent again."""
-    gate = Gate()
-    locked = refusal(400, {"message": "Please retry.", "code": "conversation_locked"})
-    upstream.will_answer([READ_BODY, gate, *locked[1:]], json_answer({}))
-    with unpinned(upstream.url) as port:
-        with RawClient(port) as client:
-            client.send(request(b"POST", TARGET, body=b'{"conversation":"conv_1","input":"x"}'))
-            gate.wait_reached()
-            gate.open()
-            threading.Event().wait(0.05)
-        assert post(port, {"input": "still there?"}).status == 200
-    assert [seen.json()["input"] for seen in upstream.received] == ["x", "still there?"]
 
 
 def test_a_client_that_leaves_amid_its_body_is_not_answered_for(upstream: ScriptedUpstream) -> None:
