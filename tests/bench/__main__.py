@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.bench import arrival, growth, plot, processes, report, rounds
-from tests.bench.measuring import Bench
-from tests.bench.proxies import NGINX, Proxy, chosen
+from tests.bench.measuring import Bench, NotAnsweringError
+from tests.bench.proxies import NGINX, RIVALS, Proxy, chosen
 from tests.bench.report import say
 from tests.bench.traffic import Traffic
 
@@ -61,6 +61,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         with traffic.upstream():
             bench = Bench(traffic, Path(directory), _QUICK if options.quick else 1.0)
             verdicts = _verdicts(bench, proxies)
+            proxies = [proxy for proxy in proxies if proxy.name in verdicts]
             result = rounds.as_json(rounds.run(bench, proxies, options.rounds, wanted))
             grown = {"growth": growth.measured(bench, proxies, quick=options.quick)} if options.plot else {}
     who = report.candidates(proxies, verdicts)
@@ -80,10 +81,16 @@ def _candidates(options: argparse.Namespace) -> list[Proxy]:
 
 
 def _verdicts(bench: Bench, proxies: list[Proxy]) -> dict[str, str]:
+    """What reaches upstream through each candidate that answers; a rival that does not is left out."""
     found = {}
     for proxy in proxies:
-        with bench.started(proxy) as running:
-            found[proxy.name] = arrival.verdict(running)
+        try:
+            with bench.started(proxy) as running:
+                found[proxy.name] = arrival.verdict(running)
+        except NotAnsweringError as error:
+            if proxy not in RIVALS:
+                sys.exit(str(error))
+            say(f"Left out: {error}")
     return found
 
 

@@ -16,11 +16,15 @@ from tests.bench.proxies import Place, Proxy
 from tests.bench.traffic import Load, Outcome, Traffic
 from tests.bench.work import Work
 
-_STARTS_WITHIN: Final = 60.0
+_STARTS_WITHIN: Final = 30.0
 _RAMP: Final = 1000  # a thousand connections a second
 _STALLED: Final = 50
 _HELD: Final = 200
 _MIB: Final = 1024 * 1024
+
+
+class NotAnsweringError(Exception):
+    """A proxy that was started does not answer as it should."""
 
 
 class Running(NamedTuple):
@@ -48,10 +52,10 @@ class Bench:
             command, log = proxy.command(place), self.directory / f"{proxy.name}.log"
             began = time.monotonic()
             with processes.running(command, processes.cores().proxy, directory=proxy.directory, log=log) as process:
-                self._await_answer(proxy, place)
+                self._await_answer(proxy, place, log)
                 yield Running(proxy, place, process.pid, time.monotonic() - began)
 
-    def _await_answer(self, proxy: Proxy, place: Place) -> None:
+    def _await_answer(self, proxy: Proxy, place: Place, log: Path) -> None:
         request = proxy.request(work.answered(700, work.small(), 1), place)
         until = time.monotonic() + _STARTS_WITHIN
         while time.monotonic() < until:
@@ -62,8 +66,8 @@ class Bench:
                 continue
             if status == http.HTTPStatus.OK:
                 return
-            raise RuntimeError(f"{proxy.name} answers {status}")
-        raise RuntimeError(f"{proxy.name} does not answer; see {self.directory}")
+            raise NotAnsweringError(f"{proxy.name} answers {status}")
+        raise NotAnsweringError(f"{proxy.name} does not answer: {log.read_text()[-1000:]}")
 
     def load(
         self, running: Running, task: Work, seconds: float, opened: Callable[[int], None] = lambda _: None
