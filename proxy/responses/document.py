@@ -217,7 +217,7 @@ def _walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
         value_start = lenient.skip_space(body, colon + 1)
         if not body.startswith(value, value_start):
             return None
-        end = value_start + len(bytes(value))
+        end = value_start + len(memoryview(value))
         found.append(Member(name, position, value_start, end))
         position = lenient.skip_space(body, end)
         if body[position] not in b",}":
