@@ -81,7 +81,9 @@ HOP: Final[dict[str, Row]] = {
     "upstream_cut": Row(502, "Upstream broke off its answer."),
     "upstream_idle_timeout": Row(504, "Upstream fell silent within its answer."),
     "client_upload_timeout": Row(408, "The request's body did not come in time.", (LAST,), CLIENT),
-    "incomplete_body": Row(400, "The request's body is not as long as its Content-Length says.", (LAST,), CLIENT),
+    "incomplete_body": Row(
+        400, "The request's body did not come, or not all of it; was it sent with an Upgrade field?", (LAST,), CLIENT
+    ),
     "invalid_path": Row(400, "The path must not have '..' segments.", (), CLIENT),
     "invalid_fields": Row(400, "The request's header fields cannot be sent on.", (), CLIENT),
     "websocket_unsupported": Row(

@@ -105,6 +105,19 @@ def content_length(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
     return int(digits) if digits is not None and digits.isdigit() else None
 
 
+def is_body_lost(fields: Iterable[tuple[bytes, bytes]], size: int) -> bool:
+    """Whether more of a body was announced than the `size` bytes that came as the whole of it.
+
+    llhttp takes a request with an Upgrade for one without a body (Java's client offers h2c on a POST); what follows its
+    head is lost, and half a request is worse than none.
+    """
+    fields = list(fields)
+    announced = content_length(fields)
+    if announced is not None:
+        return announced > size
+    return size == 0 and is_chunked(fields) and b"upgrade" in tokens(fields, b"connection")
+
+
 def upgrades_to(fields: Iterable[tuple[bytes, bytes]], protocol: bytes) -> bool:
     """Whether the client asks to go on with `protocol` on this connection (RFC 9110, 7.8)."""
     fields = list(fields)

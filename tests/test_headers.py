@@ -121,3 +121,19 @@ def test_lookups_give_all_values_or_the_first() -> None:
     assert headers.values(fields, b"a") == [b"1", b"3"]
     assert headers.value(fields, b"a") == b"1"
     assert headers.value(fields, b"c") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "size", "lost"),
+    [
+        ([], 0, False),
+        ([(b"content-length", b"5")], 5, False),
+        ([(b"content-length", b"5")], 4, True),
+        ([(b"transfer-encoding", b"chunked")], 0, False),
+        ([(b"transfer-encoding", b"chunked"), (b"connection", b"Upgrade")], 0, True),
+        ([(b"transfer-encoding", b"chunked"), (b"connection", b"Upgrade")], 3, False),
+    ],
+)
+def test_bodies_that_are_lost(fields: headers.Fields, size: int, lost: bool) -> None:
+    """A body that was announced and did not come is noticed, also where an Upgrade hides it from the parser."""
+    assert headers.is_body_lost(fields, size) is lost

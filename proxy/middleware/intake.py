@@ -8,7 +8,7 @@ from typing import Final
 from starlette.types import Message, Receive
 
 from proxy import codings, headers
-from proxy.faults import Fault
+from proxy.faults import Fault, hop_fault
 from proxy.receiving import next_piece
 
 _BY_THE_CLIENT: Final = "invalid_request_error"
@@ -41,6 +41,8 @@ class Intake:
         await self._collect()
         if self._is_too_large(len(self.body)):
             return None
+        if headers.is_body_lost(self._fields, len(self.body)):
+            raise hop_fault("incomplete_body")
         try:
             return codings.decode(self._coding, self.body, self._limit)
         except codings.TooLargeError:

@@ -96,8 +96,7 @@ class _Hop:
         if headers.value(fields, b"expect") is not None:
             return upload.chunks()  # not read, and so not asked for, before it is needed
         body = await upload.body()
-        if isinstance(body, bytes) and (headers.content_length(fields) or 0) > len(body):
-            # llhttp takes a request with an Upgrade for one without a body; what is left of it would be half a request.
+        if isinstance(body, bytes) and headers.is_body_lost(fields, len(body)):
             raise hop_fault("incomplete_body")
         return body
 

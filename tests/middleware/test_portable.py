@@ -514,3 +514,17 @@ def test_a_client_that_leaves_during_the_pause_ends_it() -> None:
     scope = {"type": "http", "method": "POST", "path": "/v1/responses", "headers": []}
     asyncio.run(PortableMiddleware(locked)(scope, receive, send))
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("target", [TARGET, b"/v1/embeddings"])
+@pytest.mark.parametrize("framing", [b"length", b"chunked"])
+def test_a_body_that_an_upgrade_hides_is_not_lost(upstream: ScriptedUpstream, target: bytes, framing: bytes) -> None:
+    """A POST that offers h2c comes without its body; it is refused, not sent on empty."""
+    upgrade = [(b"Connection", b"Upgrade, HTTP2-Settings"), (b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"AAMAAABk")]
+    body = b'{"input":"x"}'
+    whole = request(b"POST", target, upgrade, body)
+    chunked = request(b"POST", target, [*upgrade, (b"Transfer-Encoding", b"chunked")]) + chunk(body) + chunk(b"")
+    with unpinned(upstream.url) as port:
+        received = exchange(port, whole if framing == b"length" else chunked)
+    assert (received.status, json.loads(received.body)["error"]["code"]) == (400, "incomplete_body")
+    assert upstream.received == []
