@@ -111,14 +111,14 @@ def note_unreasoned(draft: Draft, named: Collection[str]) -> None:
 
 
 def drop_duplicates(draft: Draft) -> None:
-    """Drop items whose id came before, and references to items that are inline.
+    """Drop items whose id came before, and references to items that are inline; an output may bear its call's id.
 
     400 "Duplicate item found with id …" (continue#10200, pi#5165).
     """
-    seen: dict[str, Entry] = {}
+    seen: dict[tuple[str, frozenset[str]], Entry] = {}
     for entry in sorted(draft.sent(), key=lambda entry: entry.came.kind is REFERENCE):
         id_ = entry.came.text("id")
-        if id_ is not None and seen.setdefault(id_, entry) is not entry:
+        if id_ is not None and seen.setdefault((id_, entry.came.kind.answers), entry) is not entry:
             draft.drop(entry, "item_reference" if entry.came.kind is REFERENCE else "trimmed")
 
 

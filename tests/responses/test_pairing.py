@@ -163,6 +163,14 @@ def test_duplicates() -> None:
     assert dict(draft.removed) == {"trimmed": 1, "item_reference": 1}
 
 
+def test_an_output_with_its_calls_id_is_no_duplicate() -> None:
+    """A local shell call and its output have one id, and both stay; a second output of that id goes."""
+    call, output = samples.PINNED["local_shell_call"], samples.LOCAL_OUTPUT
+    body, draft = _draft([USER, call, output, output])
+    drop_duplicates(draft)
+    assert _sent(body, draft) == [USER, call, output]
+
+
 @pytest.mark.parametrize(
     ("items", "stays"),
     [
