@@ -23,6 +23,7 @@ _ELEMENTS: Final = msgspec.json.Decoder(list[Raw])
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KIND_OF_TYPE: Final = {b'"%s"' % name.encode(): kind for name, kind in KINDS.items()}
+_MESSAGE: Final = (b'"message"', b"")
 _KIND_OF_ROLE: Final = {b'"%s"' % role.encode(): kind for role, kind in MESSAGES.items()}
 
 
@@ -41,7 +42,7 @@ class Item:
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
-        self.kind: Kind = _quick_kind(fields) or self._kind()
+        self.kind: Kind = quick_kind(fields) or self._kind()
 
     def _kind(self) -> Kind:
         return kind_of(self.text("type") or "", self.text("role") or "", has_id="id" in self.fields)
@@ -68,13 +69,18 @@ class Item:
     def member(self, name: str) -> "Item | None":
         """The object that the member `name` holds, read as an item is; None where it holds none."""
         literal = self.raw(name)
-        return Item(objects(b"[" + literal + b"]")[0]) if literal is not None and literal[:1] == b"{" else None
+        return item_of(literal) if literal is not None and literal[:1] == b"{" else None
 
 
-def _quick_kind(fields: Fields) -> Kind | None:
-    """The kind of an item whose type and role are written as everybody writes them."""
+def item_of(json: bytes) -> Item:
+    """The item that `json`, an object, is."""
+    return Item(objects(b"[" + json + b"]")[0])
+
+
+def quick_kind(fields: Fields) -> Kind | None:
+    """The kind of an item whose type and role are written as everybody writes them; None where they are not."""
     type_ = bytes(fields.get("type", b""))
-    if type_ == b'"message"':
+    if type_ in _MESSAGE:
         return _KIND_OF_ROLE.get(bytes(fields.get("role", b"")))
     kind = _KIND_OF_TYPE.get(type_)
     if kind is not None and kind.name == HOSTED_SEARCH_OUTPUT.name and bytes(fields.get("call_id", b"null")) == b"null":
@@ -134,7 +140,7 @@ def read(body: bytes) -> Document | None:
         members = None
     if members is None:
         return _read_leniently(body)
-    return Document(body, members, [_array(body, member) for member in members if _is_array(body, member)])
+    return _document(body, members)
 
 
 def _read_leniently(body: bytes) -> Document | None:
@@ -144,7 +150,10 @@ def _read_leniently(body: bytes) -> Document | None:
         raise MalformedError
     if body[start : start + 1] != b"{":
         return None
-    members = lenient.members(body, start)
+    return _document(body, lenient.members(body, start))
+
+
+def _document(body: bytes, members: list[Member]) -> Document:
     return Document(body, members, [_array(body, member) for member in members if _is_array(body, member)])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from proxy.responses.document import Array, Edit, Item, cut_id, cut_members, cut_spans, members_of, objects
+from proxy.responses.document import Array, Edit, Item, cut_id, cut_members, cut_spans, item_of, members_of, objects
 from proxy.responses.lenient import Member, Span
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -24,9 +24,9 @@ class Entry:
 
     __slots__ = ("came", "cut", "cut_parts", "fate", "item", "json", "lost_reasoning", "put")
 
-    def __init__(self, item: Item, json: bytes | None = None) -> None:
-        self.came = item
-        self.item = item
+    def __init__(self, came: Item, json: bytes | None = None) -> None:
+        self.came = came
+        self.item = came
         self.fate: Fate = "kept" if json is None else "added"
         self.json = json
         """What stands in the item's place, or is added."""
@@ -48,7 +48,7 @@ class Entry:
         """Send `json`, an item, in its place."""
         self.fate = "replaced"
         self.json = json
-        self.item = Item(objects(b"[" + json + b"]")[0])
+        self.item = item_of(json)
 
 
 @dataclass(slots=True)
@@ -69,10 +69,6 @@ class Changes:
         """Names of `removed` and `repaired` by which the model sees less, or other things, than the client sent."""
         self.taken: list[tuple[str, Item | str]] = []
         """As what an item, or an id, was taken out."""
-
-    def ids(self) -> tuple[tuple[str, str], ...]:
-        """(what, id) of everything taken out that may have an id; read only where somebody wants to know."""
-        return tuple((what, taken if isinstance(taken, str) else taken.text("id") or "") for what, taken in self.taken)
 
 
 class Draft:
@@ -127,7 +123,7 @@ class Draft:
         for entry in self.entries:
             grown.append(entry)
             for json in additions.get(entry, ()):
-                grown.append(Entry(Item(objects(b"[" + json + b"]")[0]), json))
+                grown.append(Entry(item_of(json), json))
                 self.repaired[what] += 1
                 self.lossy.add(what)
         self.entries = grown
@@ -137,11 +133,11 @@ class Draft:
         entry.cut |= {name}
         self.count_removed(what, entry.came)
 
-    def count_removed(self, what: str, item: Item) -> None:
-        """Count `what` as taken out of, or with, `item`."""
+    def count_removed(self, what: str, came: Item) -> None:
+        """Count `what` as taken out of, or with, the item `came`."""
         self.removed[what] += 1
         if what != "envelope_field":
-            self.changes.taken.append((what, item))
+            self.changes.taken.append((what, came))
 
     def edits(self, body: bytes) -> list[Edit]:
         """The edits of `body` that make its input what this draft says."""

@@ -5,7 +5,7 @@ Everything that decides whether to try again lives here and in `remedies`; nothi
 """
 
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -24,6 +24,7 @@ from proxy.events import (
     StartedFresh,
     Unrecovered,
 )
+from proxy.responses import ordinary
 from proxy.responses.document import Document, read
 from proxy.responses.errors import NEVER_OURS, Refusal, classify
 from proxy.responses.lenient import MalformedError
@@ -84,9 +85,9 @@ class Exchange:
         self._sent: set[bytes] = set()
         self._relayed = False
         self._readable = True
-        self._document = self._read()
 
-    def _read(self) -> Document | None:
+    @cached_property
+    def _document(self) -> Document | None:
         try:
             return read(self._body)
         except MalformedError:
@@ -95,13 +96,32 @@ class Exchange:
 
     def start(self) -> Forward:
         """The first attempt."""
-        if self._document is None:
-            return Forward(self._body)
-        first = self._first(self._document)
+        first = self._first_of_ordinary() if self._may_be_ordinary else None
+        if first is None:
+            if self._document is None:
+                return Forward(self._body)
+            first = self._first(self._document)
+            self._tell_read(self._document)
         self._attempts.append(first)
-        self._tell_read(self._document)
         self._tell_removed(first.rewrite)
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
+
+    @property
+    def _may_be_ordinary(self) -> bool:
+        """Whether the short way could make of an ordinary request what the whole way would."""
+        policy = self.policy
+        return policy.mode != "recover" and policy.profile == "openai" and not (policy.tell_ids or self._scope.has_news)
+
+    def _first_of_ordinary(self) -> _Attempt | None:
+        short = ordinary.portable(self._body)
+        if short is None:
+            return None
+        self.events.append(Read(short.items, short.found))
+        return _Attempt(_made_portable(self._as_it_came), short.rewrite)
+
+    @property
+    def _as_it_came(self) -> Form:
+        return _untouched(self.policy.profile, asks=not self._side_route, drops=self.policy.drop_conversation)
 
     def _first(self, document: Document) -> _Attempt:
         came = self._came(document)
@@ -114,11 +134,10 @@ class Exchange:
 
     def _came(self, document: Document) -> Form:
         """The request as the client sent it, but for what this upstream and this credential are known to refuse."""
-        form = _untouched(self.policy.profile, asks=not self._side_route, drops=self.policy.drop_conversation)
-        if not self._scope.lessons:
-            return form
+        if not self._scope.has_news:
+            return self._as_it_came
         return replace(
-            form,
+            self._as_it_came,
             refused=self._scope.fields("refused"),
             demanded=self._scope.fields("demanded"),
             blobs=self._refused_blobs(document),
@@ -142,7 +161,7 @@ class Exchange:
 
     def judges(self, status: int) -> bool:
         """Whether an answer with `status` is to be held and handed to `receive`, its body decoded."""
-        if self._document is None or self.policy.mode == "observe" or not 400 <= status < 500:
+        if not 400 <= status < 500 or self.policy.mode == "observe" or self._document is None:
             return False
         return status not in NEVER_OURS if len(self._attempts) == 1 else status != 429
 
@@ -164,6 +183,7 @@ class Exchange:
         if self._document is None or len(self._attempts) > self.policy.max_recoveries:
             return None
         self._sent.add(_fingerprint(last.rewrite.body))
+        last.rewrite = rewrite(self._document, last.form)  # the short way leaves the entries out
         situation = Situation(self._document, last.form, last.rewrite, self.policy.keep_last, self._side_route)
         for remedy, form in remedies(refusal, situation):
             if remedy == "same":
@@ -192,13 +212,13 @@ class Exchange:
 
     def settle(self, status: int) -> Report:
         """The report for the answer with `status` that the client gets (the first refusal's after `Relay`)."""
-        if self._document is None:
+        if not self._attempts:
             return Report(action="passthrough" if self._readable else "unread")
         attempts = len(self._attempts)
         if status >= 400:
             return self._settle_refused(attempts)
         last = self._attempts[-1]
-        if attempts > 1:
+        if attempts > 1 and self._document is not None:
             self.events.append(Recovered(last.remedy, attempts))
             self._learn(self._document, last)
         if self.policy.mode != "observe":
@@ -235,9 +255,9 @@ class Exchange:
         self.events.append(Read(len(items), found, tuple(filter(None, ids))))
 
     def _tell_removed(self, sent: Rewrite) -> None:
-        ids = sent.changes.ids() if self.policy.tell_ids else ()
-        if ids:
-            self.events.append(Removed(tuple(Removal(what, id_) for what, id_ in ids)))
+        removals = tuple(Removal(*taken) for taken in sent.ids_taken()) if self.policy.tell_ids else ()
+        if removals:
+            self.events.append(Removed(removals))
 
     def _tell_losses(self, sent: Rewrite) -> None:
         if not sent.lossy:

@@ -44,6 +44,21 @@ class Kind:
         """The kind's name, with a message's role: fields are refused and demanded by kind and role."""
         return f"{self.name}:{self.role}" if self.role else self.name
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether an item is certainly the model's, so that it shows that the client sent the history along."""
+        return self.known and self.made_by == "model"
+
+    @property
+    def is_setting(self) -> bool:
+        """Whether an item says how to answer rather than what: it may stand behind the question."""
+        return self.lasting and not self.essential and self.made_by == "client"
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether a conversation may begin with the item: a message that is not the model's."""
+        return self.name == "message" and self.made_by == "client"
+
 
 MESSAGES: Final = {
     "user": Kind("message", "client", essential=True, role="user"),

@@ -60,6 +60,16 @@ class Scope:
     upstream: str = ""
     now: float = 0.0
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something is known that could change what is sent to this upstream, or with this credential."""
+        topics: tuple[tuple[Topic, str], ...] = (
+            ("blob", self.credential),
+            ("refused", self.upstream),
+            ("demanded", self.upstream),
+        )
+        return bool(self.lessons) and any(self.lessons.about(topic, scope, self.now) for topic, scope in topics)
+
     def ids(self) -> set[str]:
         """Ids that were refused to this credential."""
         return self.lessons.about("id", self.credential, self.now)

@@ -3,16 +3,15 @@
 Every attempt is made from the body that came: a pure function of it and of a `Form`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from proxy.responses import pairing, portable, trimming
-from proxy.responses.document import Document, Edit, splice
+from proxy.responses.document import Document, Edit, Item, splice
 from proxy.responses.draft import Changes, Draft, Entry
-from proxy.responses.items import PAIRED, REQUEST_ENVELOPE, Kind
-
-_BEGINNINGS: Final = ("user", "system", "developer")
+from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +46,15 @@ class Form:
     """Essential items that a trim keeps; 0: no trim."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(NamedTuple):
     """A body in a form, and what that did."""
 
     body: bytes
-    removed: Mapping[str, int] = field(default_factory=dict)
-    repaired: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = MappingProxyType({})
+    repaired: Mapping[str, int] = MappingProxyType({})
     lossy: frozenset[str] = frozenset()
-    changes: Changes = field(default_factory=Changes)
-    """All that was done, with the ids concerned."""
+    taken: Sequence[tuple[str, Item | str]] = ()
+    """As what an item, or an id, was taken out."""
     took_references: bool = False
     """A previous response, a reference, a bare reasoning or a conversation was taken out."""
     answerable: bool = True
@@ -67,6 +65,13 @@ class Rewrite:
     """What was taken out held no items that the input does not: all that is lost is reasoning."""
     entries: tuple[Entry, ...] = ()
     """What is sent of the input, in order: `input[i]` of a refusal is `entries[i]`."""
+
+    def ids_taken(self) -> Iterator[tuple[str, str]]:
+        """(what, id) of everything taken out that has an id."""
+        for what, taken in self.taken:
+            id_ = taken if isinstance(taken, str) else taken.text("id")
+            if id_:
+                yield what, id_
 
 
 def rewrite(document: Document, form: Form) -> Rewrite:
@@ -106,7 +111,7 @@ class _Rewriting:
             removed=self.removed,
             repaired=self.changes.repaired,
             lossy=frozenset(self.lossy),
-            changes=self.changes,
+            taken=self.changes.taken,
             took_references=self.took_references,
             answerable=self._answerable(last),
             stands_alone=alone and not self.lost_reasoning,
@@ -228,7 +233,7 @@ class _Rewriting:
         if not self.form.asks:
             return True
         came = (entry for entry in reversed(draft.entries) if entry.fate != "added")
-        end = next((entry for entry in came if not _is_setting(entry.came.kind)), None)
+        end = next((entry for entry in came if not entry.came.kind.is_setting), None)
         if end is None:
             return not self.took_references
         return end.fate == "kept" and (end.came.kind.essential or not self.took_references)
@@ -239,17 +244,7 @@ class _Rewriting:
         if draft is None:
             return not self.removed["previous_response_id"]
         sent = draft.sent()
-        begins = next((entry for entry in sent if entry.item.kind.role or not _is_setting(entry.item.kind)), None)
-        if begins is None or begins.item.kind.role not in _BEGINNINGS:
+        begins = next((entry for entry in sent if entry.item.kind.role or not entry.item.kind.is_setting), None)
+        if begins is None or not begins.item.kind.is_beginning:
             return not self.took_references
-        return not self.removed["previous_response_id"] or any(_is_answer(entry.item.kind) for entry in sent)
-
-
-def _is_answer(kind: Kind) -> bool:
-    """Whether an item is certainly the model's, so that it shows that the client sent the history along."""
-    return kind.known and kind.made_by == "model"
-
-
-def _is_setting(kind: Kind) -> bool:
-    """Whether an item says how to answer rather than what: it may stand behind the question."""
-    return kind.lasting and not kind.essential and kind.made_by == "client"
+        return not self.removed["previous_response_id"] or any(entry.item.kind.is_answer for entry in sent)

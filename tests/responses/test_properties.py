@@ -230,7 +230,7 @@ def _outcome(body: bytes) -> tuple[Any, ...]:
     if document is None:
         return (body,)
     sent = rewrite(document, PORTABLE)
-    return sent.body, sent.removed, sent.repaired, sent.lossy, sent.changes.ids(), sent.answerable, sent.stands_alone
+    return sent.body, sent.removed, sent.repaired, sent.lossy, [*sent.ids_taken()], sent.answerable, sent.stands_alone
 
 
 _refusals = st.sampled_from(
