@@ -101,8 +101,8 @@ def is_sound(fields: Iterable[tuple[bytes, bytes]]) -> bool:
 
 def content_length(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
     """The length that Content-Length announces, None where there is no such field or it is no number."""
-    digits = value(fields, b"content-length")
-    return int(digits) if digits is not None and digits.isdigit() else None
+    digits = (value(fields, b"content-length") or b"").strip(b" \t")
+    return int(digits) if digits.isdigit() else None
 
 
 def is_body_lost(fields: Iterable[tuple[bytes, bytes]], size: int) -> bool:

@@ -1,4 +1,4 @@
-"""The process: uvicorn on the data and the admin listener, deadlines for a client's head, and an orderly end.
+"""The process: uvicorn on the data and the admin listener, and an orderly end.
 
 SIGTERM and SIGINT: readiness turns 503, nothing new is accepted, running requests finish; a second signal ends at once.
 """
@@ -8,7 +8,6 @@ import contextlib
 import errno
 import gc
 import resource
-import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ from typing import Any, Final, Literal
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.admin import Readiness, admin
-from proxy.faults import Fault
+from proxy.clients import ClientProtocol
 from proxy.observers.logs import LOGGER
 from proxy.settings import Settings, SettingsError
 from proxy.values import Address
@@ -113,7 +111,7 @@ class _Server(uvicorn.Server):
 def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=type("ClientProtocol", (_ClientProtocol,), {"header_timeout": settings.header_timeout}),
+        http=type("ClientProtocol", (ClientProtocol,), {"header_timeout": settings.header_timeout}),
         ws="none",
         lifespan=lifespan,
         log_config=None,
@@ -132,68 +130,6 @@ def _durations(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": settings.client_keepalive,
         "timeout_graceful_shutdown": settings.drain_timeout,
     }
-
-
-class _ClientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a deadline for a request's head and refusals in OpenAI's shape."""
-
-    header_timeout: float
-    _deadline: asyncio.TimerHandle | None = None
-    _begun = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._arm()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._deadline is None and not self.transport.is_closing() and self.cycle.response_complete:
-            self._arm()
-
-    def on_message_begin(self) -> None:
-        self._begun = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._disarm()
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
-        self._refuse(Fault(400, "invalid_request", msg, kind="invalid_request_error"))
-
-    def _arm(self) -> None:
-        self._deadline = self.loop.call_later(self.header_timeout, self._too_slow)
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self) -> None:
-        if not self._begun:  # nothing was asked, so nothing is answered: it could be taken for the answer to what comes
-            self.transport.close()
-            return
-        message = f"The request's head did not come within {self.header_timeout:g} seconds."
-        self._refuse(Fault(408, "header_timeout", message, kind="invalid_request_error"))
-
-    def _refuse(self, fault: Fault) -> None:
-        """Answer and close, unless an answer is under way."""
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_raw(fault))
-        self.transport.close()
-
-
-def _raw(fault: Fault) -> bytes:
-    start, body = fault.messages()
-    fields: Any = start["headers"]
-    request_id = (b"x-unpinned-request-id", f"req-{secrets.token_hex(6)}".encode())
-    lines = [b"%s: %s\r\n" % field for field in (*fields, request_id, (b"connection", b"close"))]
-    return b"HTTP/1.1 %d \r\n%s\r\n%s" % (fault.status, b"".join(lines), body["body"])
 
 
 @contextlib.contextmanager

@@ -21,10 +21,11 @@ LAYERS = (
     ("proxy.demo",),
     ("proxy.app",),
     ("proxy.server",),
+    ("proxy.clients",),
     ("proxy.admin", "proxy.settings"),
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
-    ("proxy.responses", "proxy.codings", "proxy.receiving"),
+    ("proxy.responses", "proxy.codings", "proxy.heads", "proxy.receiving"),
     ("proxy.events", "proxy.faults", "proxy.headers"),
 )
 DOORS = {
@@ -32,7 +33,15 @@ DOORS = {
     "proxy.settings": {"proxy.upstream.base_url", "proxy.values"},
 }  # of a layer below, a part needs only these modules
 
-PURE = ("proxy.responses", "proxy.codings", "proxy.events", "proxy.faults", "proxy.headers", "proxy.upstream.base_url")
+PURE = (
+    "proxy.responses",
+    "proxy.codings",
+    "proxy.events",
+    "proxy.faults",
+    "proxy.headers",
+    "proxy.heads",
+    "proxy.upstream.base_url",
+)
 PURE_IMPORTS = frozenset({
     "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "msgspec", "orjson",
     "proxy", "re", "types", "typing", "urllib", "zlib", "zstandard",

@@ -84,12 +84,14 @@ class _Source:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.buffer = bytearray()
+        self.wire = bytearray()
 
     def more(self) -> None:
         piece = self.connection.recv(65536)
         if not piece:
             raise ConnectionError("closed by the other side")
         self.buffer += piece
+        self.wire += piece
 
     def until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
@@ -144,6 +146,7 @@ class ScriptedUpstream:
         self._news = threading.Condition()
         self._failures: list[BaseException] = []
         self._open: set[socket.socket] = set()
+        self._sources: list[_Source] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         address: tuple[str, int] | str = path or ("::1" if family == socket.AF_INET6 else "127.0.0.1", 0)
@@ -156,6 +159,11 @@ class ScriptedUpstream:
     def url(self) -> str:
         """The base URL, without a path."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def wire(self) -> bytes:
+        """Every byte that was read, connection by connection, whether or not it became a request."""
+        return b"".join(bytes(source.wire) for source in self._sources)
 
     def will_answer(self, *scripts: Script) -> None:
         """Answer the next requests with `scripts`, one each."""
@@ -212,6 +220,7 @@ class ScriptedUpstream:
             connection = self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
             self._open.add(connection)
             source = _Source(connection)
+            self._sources.append(source)
             while self._answer_one(source, number):
                 pass
         except (OSError, AssertionError) as failure:

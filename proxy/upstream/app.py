@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy import headers
+from proxy import headers, heads
 from proxy.events import Observer, UpstreamFailed
 from proxy.faults import Fault, hop_fault
 from proxy.receiving import ClientGone
@@ -86,6 +86,8 @@ class _Hop:
         if self.proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
+        if heads.BARE_QUERY in scope.get("extensions", ()):
+            target += b"?"
         body = await self._body(upload)
         size = len(body) if isinstance(body, bytes) else None
         sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
