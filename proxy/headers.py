@@ -59,6 +59,11 @@ END_TO_END = frozenset({
     b"x-should-retry",
 })  # fmt: skip
 
+_OF_THE_HOP = HOP_BY_HOP | {b"content-length", b"expect"}
+# A client's fields as they go upstream: its Host is upstream's, and a chunked body has no length (RFC 9112, 6.1).
+_OF_A_REQUEST = HOP_BY_HOP | {b"host"}
+_OF_A_CHUNKED_REQUEST = _OF_A_REQUEST | {b"content-length"}
+
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -69,7 +74,15 @@ def values(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 def value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The value of the first field called `name`."""
-    return next((value for key, value in fields if key == name), None)
+    for key, content in fields:
+        if key == name:
+            return content
+    return None
+
+
+def hop_fields(fields: Fields) -> Fields:
+    """The few of `fields` that the functions below ask for: what concerns this connection and a body's framing."""
+    return [field for field in fields if field[0] in _OF_THE_HOP]
 
 
 def tokens(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> Iterator[bytes]:
@@ -79,12 +92,11 @@ def tokens(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> Iterator[bytes
             yield token.strip(b" \t").lower()
 
 
-def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """The fields that travel on: all but those of this connection."""
-    fields = list(fields)
+def end_to_end(fields: Fields, own: frozenset[bytes] = HOP_BY_HOP) -> Fields:
+    """The fields that travel on: all but `own`, those of this connection, and those that Connection names."""
     named = frozenset(tokens(fields, b"connection"))
-    gone = HOP_BY_HOP if not named else HOP_BY_HOP | (named - END_TO_END)
-    return [(name, content) for name, content in fields if name not in gone]
+    gone = own if named <= own else own | (named - END_TO_END)
+    return [field for field in fields if field[0] not in gone]
 
 
 def is_chunked(fields: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -121,28 +133,26 @@ def is_body_lost(fields: Iterable[tuple[bytes, bytes]], size: int) -> bool:
 def upgrades_to(fields: Iterable[tuple[bytes, bytes]], protocol: bytes) -> bool:
     """Whether the client asks to go on with `protocol` on this connection (RFC 9110, 7.8)."""
     fields = list(fields)
-    return b"upgrade" in tokens(fields, b"connection") and protocol in tokens(fields, b"upgrade")
+    return protocol in tokens(fields, b"upgrade") and b"upgrade" in tokens(fields, b"connection")
 
 
-def request_fields(fields: Iterable[tuple[bytes, bytes]], authority: bytes, size: int | None) -> Fields:
+def request_fields(fields: Fields, authority: bytes, size: int | None) -> Fields:
     """A client's fields as they go upstream: end to end, with that hop's Host and framing and nothing else added.
 
     `size` is the body's, None where it still comes; it counts only where the client's own connection needs no framing.
     """
-    fields = list(fields)
-    announced = value(fields, b"content-length") is not None
-    chunked = is_chunked(fields) or (size is None and not announced)
-    # RFC 9112, 6.1: "A sender MUST NOT send a Content-Length header field in any message that contains
-    # a Transfer-Encoding header field."
-    dropped = (b"host", b"content-length") if chunked else (b"host",)
-    kept = [(name, content) for name, content in end_to_end(fields) if name not in dropped]
-    framing = [(b"transfer-encoding", b"chunked")] if chunked else []
-    if size and not (chunked or announced):
-        framing = [(b"content-length", b"%d" % size)]
-    return [(b"host", authority), *kept, *framing]
+    of_the_hop = hop_fields(fields)
+    announced = value(of_the_hop, b"content-length") is not None
+    chunked = is_chunked(of_the_hop) or (size is None and not announced)
+    sent = [(b"host", authority), *end_to_end(fields, _OF_A_CHUNKED_REQUEST if chunked else _OF_A_REQUEST)]
+    if chunked:
+        sent.append((b"transfer-encoding", b"chunked"))
+    elif size and not announced:
+        sent.append((b"content-length", b"%d" % size))
+    return sent
 
 
-def response_fields(status: int, fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+def response_fields(status: int, fields: Fields) -> Fields:
     """Upstream's fields as the client gets them: end to end, and event streams not held back by a proxy before us."""
     relayed = end_to_end(fields)
     if is_event_stream(relayed) and value(relayed, b"x-accel-buffering") is None:

@@ -7,7 +7,6 @@ while they are judged, and lets everything else through as it comes.
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import Any, Final
 
 import anyio
@@ -27,6 +26,7 @@ _ROUTES: Final[dict[bytes, Route]] = {
     b"/responses/input_tokens": "input_tokens",
     b"/responses/compact": "compact",
 }
+_ENDS: Final = tuple(_ROUTES)
 _CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
 # What tells the length, the coding or the digest of a body that is sent in another form.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
@@ -34,6 +34,8 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 # Whoever read the body has met the expectation (RFC 9110, 10.1.1).
 _MET: Final = frozenset({b"expect"})
 # It stands for one request: with another body it would be refused, or answered with what was answered before.
+_GONE: Final = {False: _MET, True: _MET | _OF_THE_BODY}
+"""By whether the body is sent in another form: fields that do not go with it."""
 _FIRST_ONLY: Final = frozenset({b"idempotency-key"})
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
@@ -43,10 +45,8 @@ State = MutableMapping[str, Any]
 
 def route_of(method: str, path: bytes) -> Route:
     """The route by the end of the raw path, whatever is in front: `/v1`, `/openai/v1`, `/openai/deployments/…`."""
-    if method == "POST":
-        for end, route in _ROUTES.items():
-            if path.endswith(end):
-                return route
+    if method == "POST" and path.endswith(_ENDS):
+        return _ROUTES[path[path.rindex(b"/responses") :]]
     return "other"
 
 
@@ -144,9 +144,8 @@ class _Call:
         return _Attempts(self, exchange, intake.body, plain)
 
     def _lesson_scope(self) -> LessonScope:
-        named = b"\n".join(value for name, value in self.scope["headers"] if name in _CREDENTIAL)
-        digest = sha256(named).hexdigest()[:32]
-        return LessonScope(self.options.lessons, digest, self.options.upstream, self.options.clock())
+        named = b"\n".join([value for name, value in self.scope["headers"] if name in _CREDENTIAL])
+        return LessonScope(self.options.lessons, named, self.options.upstream, self.options.clock())
 
     def tell(self, exchange: Exchange) -> None:
         """Tell the observer what happened since the last time."""
@@ -212,14 +211,11 @@ class _Attempts:
 
     def _fields(self, length: int, *, changed: bool) -> list[tuple[bytes, bytes]]:
         """The request's fields for a body of `length` bytes, the length in its old place."""
-        gone = _MET | (_OF_THE_BODY if changed else frozenset()) | (_FIRST_ONLY if self.count > 1 else frozenset())
-        fields: list[tuple[bytes, bytes]] = []
-        framing = (b"content-length", b"%d" % length)
-        for name, value in self.call.scope["headers"]:
-            if name not in _FRAMING and name not in gone:
-                fields.append((name, value))
-            elif name in _FRAMING and framing not in fields:
-                fields.append(framing)
+        gone = _GONE[changed] if self.count == 1 else _GONE[changed] | _FIRST_ONLY
+        fields = [field for field in self.call.scope["headers"] if field[0] not in gone]
+        framing = [place for place, (name, _) in enumerate(fields) if name in _FRAMING]
+        for place in reversed(framing):
+            fields[place : place + 1] = [(b"content-length", b"%d" % length)] if place == framing[0] else []
         return fields
 
     def _take(self, message: Message) -> Awaitable[None]:

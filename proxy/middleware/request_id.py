@@ -1,7 +1,7 @@
 """Every request gets an id, under which the log speaks of it and by which the client can ask."""
 
-import os
 from collections.abc import Awaitable
+from random import getrandbits
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +17,7 @@ class RequestIdMiddleware:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        request_id = f"req-{os.urandom(6).hex()}"
+        request_id = f"req-{getrandbits(48):012x}"
         scope.setdefault("state", {})["request_id"] = request_id
         field = (b"x-unpinned-request-id", request_id.encode())
 

@@ -5,7 +5,7 @@ Everything that decides whether to try again lives here and in `remedies`; nothi
 """
 
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -117,16 +117,16 @@ class Exchange:
         if short is None:
             return None
         self.events.append(Read(short.items, short.found))
-        return _Attempt(_made_portable(self._as_it_came), short.rewrite)
+        return _Attempt(self._form(portable=True), short.rewrite)
 
-    @property
-    def _as_it_came(self) -> Form:
-        return _untouched(self.policy.profile, asks=not self._side_route, drops=self.policy.drop_conversation)
+    def _form(self, *, portable: bool) -> Form:
+        """The form in which a request is sent of which nothing is known."""
+        return _form(self.policy.profile, self.policy.drop_conversation, self._side_route, portable)
 
     def _first(self, document: Document) -> _Attempt:
         came = self._came(document)
         if self.policy.mode != "recover" or self._will_be_refused(document):
-            form = _made_portable(came)
+            form = replace(came, portable=True)
             portable = rewrite(document, form)
             if self._may_start_with(portable):
                 return _Attempt(form, portable)
@@ -135,9 +135,9 @@ class Exchange:
     def _came(self, document: Document) -> Form:
         """The request as the client sent it, but for what this upstream and this credential are known to refuse."""
         if not self._scope.has_news:
-            return self._as_it_came
+            return self._form(portable=False)
         return replace(
-            self._as_it_came,
+            self._form(portable=False),
             refused=self._scope.fields("refused"),
             demanded=self._scope.fields("demanded"),
             blobs=self._refused_blobs(document),
@@ -268,13 +268,8 @@ class Exchange:
 
 
 @cache
-def _untouched(profile: str, *, asks: bool, drops: bool) -> Form:
-    return Form(profile=profile, asks=asks, drop_conversation=drops)
-
-
-@lru_cache(maxsize=16)
-def _made_portable(form: Form) -> Form:
-    return replace(form, portable=True)
+def _form(profile: str, drops_conversation: bool, side_route: bool, portable: bool) -> Form:
+    return Form(profile=profile, asks=not side_route, portable=portable, drop_conversation=drops_conversation)
 
 
 def _report(action: Action, sent: Rewrite, attempts: int) -> Report:

@@ -5,6 +5,7 @@ A hint only: its loss costs one retry. Never shared between credentials, but for
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -51,24 +52,24 @@ class Lessons:
             del self._values[topic, scope]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
-    """The lessons that concern one request: of its credential (a digest) and of its upstream, at the time `now`."""
+    """The lessons that concern one request: of who `named` himself so, and of its upstream, at the time `now`."""
 
     lessons: Lessons
-    credential: str = ""
+    named: bytes = b""
     upstream: str = ""
     now: float = 0.0
+
+    @cached_property
+    def credential(self) -> str:
+        """The digest by which the credential is known; of a few requests only anybody asks for it."""
+        return sha256(self.named).hexdigest()[:32]
 
     @property
     def has_news(self) -> bool:
         """Whether something is known that could change what is sent to this upstream, or with this credential."""
-        topics: tuple[tuple[Topic, str], ...] = (
-            ("blob", self.credential),
-            ("refused", self.upstream),
-            ("demanded", self.upstream),
-        )
-        return bool(self.lessons) and any(self.lessons.about(topic, scope, self.now) for topic, scope in topics)
+        return bool(self.lessons) and bool(self.blobs() or self.fields("refused") or self.fields("demanded"))
 
     def ids(self) -> set[str]:
         """Ids that were refused to this credential."""

@@ -80,7 +80,8 @@ class _Hop:
     async def _request(self, upload: Upload) -> Request:
         scope = self.scope
         fields: headers.Fields = scope["headers"]
-        if headers.upgrades_to(fields, b"websocket"):
+        of_the_hop = headers.hop_fields(fields)
+        if headers.upgrades_to(of_the_hop, b"websocket"):
             raise hop_fault("websocket_unsupported")
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         if self.proxy.upstream.path and climbs(raw_path):
@@ -88,13 +89,12 @@ class _Hop:
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
         if heads.BARE_QUERY in scope.get("extensions", ()):
             target += b"?"
-        body = await self._body(upload)
+        body = await self._body(upload, of_the_hop)
         size = len(body) if isinstance(body, bytes) else None
         sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
         return Request(scope["method"].encode("ascii"), target, sent, body)
 
-    async def _body(self, upload: Upload) -> bytes | AsyncIterator[bytes]:
-        fields: headers.Fields = self.scope["headers"]
+    async def _body(self, upload: Upload, fields: headers.Fields) -> bytes | AsyncIterator[bytes]:
         if headers.value(fields, b"expect") is not None:
             return upload.chunks()  # not read, and so not asked for, before it is needed
         body = await upload.body()

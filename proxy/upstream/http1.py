@@ -73,11 +73,8 @@ class Http1Client:
 
 def head(request: Request) -> bytes:
     """The head of `request`; a Fault where it could be read as anything but what its parts say."""
-    lines = [request.method, b" ", request.target, b" HTTP/1.1\r\n"]
-    for name, value in request.fields:
-        lines += (name, b": ", value, b"\r\n")
-    lines.append(b"\r\n")
-    raw = b"".join(lines)
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target), *map(b": ".join, request.fields), b"\r\n"]
+    raw = b"\r\n".join(lines)
     ends = len(request.fields) + 2
     if raw.count(b"\n") != ends or raw.count(b"\r") != ends or b"\0" in raw or not TARGET.fullmatch(request.target):
         raise hop_fault("invalid_fields")

@@ -37,17 +37,17 @@ def test_the_default_bounds() -> None:
 def test_scopes() -> None:
     """Ids and blobs belong to a credential, fields to an upstream."""
     lessons = Lessons()
-    mine = Scope(lessons, "me", "https://one")
+    mine = Scope(lessons, b"me", "https://one")
     mine.learn_id("rs_1")
     mine.learn_blob(b'"gAAAA"')
     mine.learn_field("refused", "message:user", "a b")
     mine.learn_field("demanded", "reasoning", "id")
     assert (mine.ids(), mine.blobs()) == ({"rs_1"}, {digest(b'"gAAAA"')})
     assert mine.fields("refused") == {("message:user", "a b")}
-    other_key = Scope(lessons, "you", "https://one")
+    other_key = Scope(lessons, b"you", "https://one")
     assert (other_key.ids(), other_key.blobs()) == (set(), set())
     assert other_key.fields("demanded") == {("reasoning", "id")}
-    assert Scope(lessons, "me", "https://two").fields("refused") == frozenset()
+    assert Scope(lessons, b"me", "https://two").fields("refused") == frozenset()
 
 
 def test_no_secret_is_kept() -> None:
