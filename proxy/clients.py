@@ -5,6 +5,7 @@ What is not a request beyond doubt is answered 400 and the connection closed; no
 
 import asyncio
 import secrets
+import select
 import socket
 import struct
 from typing import Any, Final, Self, cast
@@ -115,8 +116,18 @@ class ClientProtocol(HttpToolsProtocol):
             cycle.__class__ = _OldCycle
         super()._start_asgi_task(cycle, app)
 
+    def is_idle(self) -> bool:
+        """Whether nothing goes on here, as far as can be seen: no answer goes out, and no request comes in."""
+        return (self.cycle is None or self.cycle.response_complete) and not self._begun and not self._is_readable()
+
+    def _is_readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def _begin(self) -> None:
         self._disarm()
+        self._begun = False
         super().on_headers_complete()
         self.headers = _TRAILERS
         if self.url.endswith(b"?") and not self.scope["query_string"]:

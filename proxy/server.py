@@ -1,6 +1,7 @@
 """The process: uvicorn on the data and the admin listener, and an orderly end.
 
-SIGTERM and SIGINT: readiness turns 503, nothing new is accepted, running requests finish; a second signal ends at once.
+SIGTERM and SIGINT: readiness turns 503, what comes is still accepted for a moment, running requests finish; a second
+signal ends at once.
 """
 
 import asyncio
@@ -20,11 +21,14 @@ from starlette.types import ASGIApp
 
 from proxy.admin import Readiness, admin
 from proxy.clients import ClientProtocol
+from proxy.draining import DrainingServer
 from proxy.observers.logs import LOGGER
 from proxy.settings import Settings, SettingsError
 from proxy.values import Address
 
 _BACKLOG: Final = 2048
+_ADMIN_DRAIN: Final = 1
+"""Seconds in which the admin listener ends when the other has ended."""
 
 
 def run(settings: Settings, app: ASGIApp) -> None:
@@ -34,10 +38,12 @@ def run(settings: Settings, app: ASGIApp) -> None:
     readiness = Readiness()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening("--listen", settings.listen))
-        servers = [_Server(_config(app, settings, lifespan="on"), listener)]
+        servers = [DrainingServer(_config(app, settings, lifespan="on"), listener, settings.drain_delay)]
         if settings.admin_listen is not None:
             admin_listener = stack.enter_context(_listening("--admin-listen", settings.admin_listen))
-            servers.append(_Server(_config(admin(readiness), settings, lifespan="off"), admin_listener))
+            config = _config(admin(readiness), settings, lifespan="off")
+            config.timeout_graceful_shutdown = _ADMIN_DRAIN
+            servers.append(DrainingServer(config, admin_listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Process(settings, readiness, servers).run())
 
@@ -45,7 +51,7 @@ def run(settings: Settings, app: ASGIApp) -> None:
 class _Process:
     """The servers of this process, from their start to their end."""
 
-    def __init__(self, settings: Settings, readiness: Readiness, servers: list["_Server"]) -> None:
+    def __init__(self, settings: Settings, readiness: Readiness, servers: list[DrainingServer]) -> None:
         self._settings = settings
         self._readiness = readiness
         self._servers = servers
@@ -61,18 +67,14 @@ class _Process:
         self._tell()
         await data
         for server in self._servers[1:]:
-            server.should_exit = True
+            server.end()
         await asyncio.gather(*admins)
 
     def _end(self) -> None:
-        data = self._servers[0]
-        if self._readiness.draining:
-            for server in self._servers:
-                server.force_exit = True
-            return
+        if not self._readiness.draining:
+            LOGGER.info("Ending: running requests may go on for %g seconds", self._settings.drain_timeout)
         self._readiness.draining = True
-        data.should_exit = True
-        LOGGER.info("Ending: running requests may go on for %g seconds", self._settings.drain_timeout)
+        self._servers[0].end()
 
     def _tell(self) -> None:
         listen, *admins = [server.name for server in self._servers]
@@ -80,32 +82,6 @@ class _Process:
         told = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
         health = "".join(f", health on {name}" for name in admins)
         LOGGER.info("Unpinned listens on %s for %s in %s mode%s", listen, upstream, mode, health, extra={"told": told})
-
-
-class _Server(uvicorn.Server):
-    """A server on one socket, whose signals are handled elsewhere."""
-
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-        self._listener = listener
-
-    @property
-    def name(self) -> str:
-        """Where it listens."""
-        if self._listener.family == socket.AF_UNIX:
-            return f"unix:{self._listener.getsockname()}"
-        host, port = self._listener.getsockname()[:2]
-        return f"http://{Address(host, port)}"
-
-    async def serve_socket(self) -> None:
-        """Serve until told to end."""
-        await self._serve([self._listener])
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup(sockets)
-        self.ready.set()
 
 
 def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:

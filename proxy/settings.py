@@ -59,6 +59,7 @@ class Settings:
     keepalive_expiry: float
     client_keepalive: float
     ca_file: str | None
+    drain_delay: float
     drain_timeout: float
     report: bool
     log_level: Literal["debug", "info", "warning", "error"]
@@ -158,7 +159,14 @@ TABLE: Final = (
     Row("keepalive_expiry", "30", SECONDS, "How long an idle connection to upstream is kept."),
     Row("client_keepalive", "75", SECONDS, "How long an idle connection of a client is kept."),
     Row("ca_file", "system", FILE, "Certificates against which upstream is checked: a PEM file, or the system's."),
-    Row("drain_timeout", "120", SECONDS, "How long running requests may go on after SIGTERM."),
+    Row(
+        "drain_delay",
+        "1",
+        SECONDS,
+        "How long connections are still accepted after SIGTERM, while `/readyz` says 503: as long as a load "
+        "balancer needs to notice.",
+    ),
+    Row("drain_timeout", "120", SECONDS, "How long running requests may go on after SIGTERM; DRAIN_DELAY counts."),
     Row("report", "on", SWITCH, "Whether answers have the `x-unpinned-*` fields."),
     Row(
         "log_level",

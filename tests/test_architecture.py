@@ -21,7 +21,7 @@ LAYERS = (
     ("proxy.demo",),
     ("proxy.app",),
     ("proxy.server",),
-    ("proxy.clients",),
+    ("proxy.clients", "proxy.draining"),
     ("proxy.admin", "proxy.settings"),
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),

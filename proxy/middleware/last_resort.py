@@ -1,5 +1,6 @@
-"""A mistake of ours is answered in OpenAI's shape, as all faults are; the server still hears of it, and logs it."""
+"""Whatever ends a request before it was answered is told in OpenAI's shape, as all faults are; the server hears it."""
 
+from asyncio import CancelledError
 from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,7 +9,7 @@ from proxy.faults import Fault
 
 
 class LastResortMiddleware:
-    """Answers 500 where the app behind raises before it began to answer; raises on in any case."""
+    """Answers where the app behind raises, or is cancelled, before it began to answer; raises on in any case."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -26,11 +27,14 @@ class LastResortMiddleware:
 
         try:
             return await self.app(scope, receive, noticed)
-        except Exception:
+        except (Exception, CancelledError) as reason:
             if not committed:
-                fault = Fault(
-                    500, "internal_error", "Unpinned made a mistake; its log says where.", kind="server_error"
-                )
-                for message in fault.messages():
+                for message in _fault(reason).messages():
                     await send(dict(message))
             raise
+
+
+def _fault(reason: BaseException) -> Fault:
+    if isinstance(reason, CancelledError):
+        return Fault(503, "draining", "Unpinned ends, and cannot wait for the answer any longer.", kind="server_error")
+    return Fault(500, "internal_error", "Unpinned made a mistake; its log says where.", kind="server_error")

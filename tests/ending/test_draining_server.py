@@ -1,0 +1,72 @@
+"""What no client can bring about on purpose: the moment in which a server listens no more, or looks twice."""
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from proxy.clients import ClientProtocol
+from proxy.draining import DrainingServer
+from tests.asgi import answering
+from tests.raw_client import PATIENCE, request
+
+
+def server(listener: socket.socket) -> DrainingServer:
+    """A server of an app that says OK."""
+    http = type("ClientProtocol", (ClientProtocol,), {"header_timeout": 20})
+    config = uvicorn.Config(answering(), http=http, lifespan="off", log_config=None, timeout_graceful_shutdown=20)
+    return DrainingServer(config, listener)
+
+
+def test_who_has_connected_already_is_answered() -> None:
+    """A client whose connection the system has accepted, but not we, when we listen no more, is answered, not reset."""
+
+    async def main() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+            serving = server(listener)
+            done = asyncio.create_task(serving.serve_socket())
+            await serving.ready.wait()
+            client.settimeout(PATIENCE)
+            client.connect(listener.getsockname())  # blocks the loop: nobody accepts meanwhile
+            client.sendall(request(b"GET", b"/"))
+            await serving._listen_no_more()
+            serving.end()
+            got = await asyncio.to_thread(client.recv, 65536)
+            await done
+            return got
+
+    got = uvloop.run(main())
+    assert got.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in got
+
+
+class Connection:
+    """A connection as the server sees it."""
+
+    def __init__(self, *looks: bool) -> None:
+        self.looks = list(looks)
+        self.transport = self
+        self.closed = False
+
+    def is_idle(self) -> bool:
+        """Whether it is idle at this look."""
+        return self.looks.pop(0)
+
+    def close(self) -> None:
+        """Close."""
+        self.closed = True
+
+
+def test_a_connection_has_to_be_idle_twice() -> None:
+    """A connection is closed when it was idle at two looks in a row, so that a next request has time to come."""
+    with socket.socket() as listener:
+        serving = server(listener)
+        idle, busy = Connection(True, True), Connection(True, False)
+        connections: Any = serving.server_state.connections
+        connections.update((idle, busy))
+        serving._close_idle()
+        assert (idle.closed, busy.closed) == (False, False)
+        serving._close_idle()
+        assert (idle.closed, busy.closed) == (True, False)
