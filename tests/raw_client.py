@@ -46,10 +46,10 @@ def request(
 
 
 class RawClient:
-    """One connection to 127.0.0.1."""
+    """One connection to 127.0.0.1, or to another address of this machine."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
 
@@ -148,8 +148,8 @@ class RawClient:
         self._buffer += piece
 
 
-def exchange(port: int, raw: bytes) -> RawAnswer:
+def exchange(port: int, raw: bytes, host: str = "127.0.0.1") -> RawAnswer:
     """One request on a connection of its own, and its answer."""
-    with RawClient(port) as client:
+    with RawClient(port, host) as client:
         client.send(raw)
         return client.answer(bodiless=raw.startswith(b"HEAD "))
