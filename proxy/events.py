@@ -104,6 +104,14 @@ class StartedFresh:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetExceeded:
+    """Too many recent requests needed recovery, `recoveries` of `requests`: the next ones get one more attempt each."""
+
+    recoveries: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamFailed:
     """The hop to upstream failed; `cause` is the code of the fault the client was given (or would have been)."""
 
@@ -123,7 +131,18 @@ class Answered:
     report: Report
 
 
-Event = Read | Removed | Refused | Recovered | Unrecovered | LossyAnswer | StartedFresh | UpstreamFailed | Answered
+Event = (
+    Read
+    | Removed
+    | Refused
+    | Recovered
+    | Unrecovered
+    | LossyAnswer
+    | StartedFresh
+    | BudgetExceeded
+    | UpstreamFailed
+    | Answered
+)
 
 
 class Observer(Protocol):

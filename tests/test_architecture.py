@@ -43,8 +43,8 @@ PURE = (
     "proxy.upstream.base_url",
 )
 PURE_IMPORTS = frozenset({
-    "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "msgspec", "orjson",
-    "proxy", "re", "types", "typing", "urllib", "zlib", "zstandard",
+    "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "math", "msgspec",
+    "orjson", "proxy", "re", "types", "typing", "urllib", "zlib", "zstandard",
 })  # fmt: skip
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 NAMES_THAT_SAY_NOTHING = re.compile(r"utils?|helpers?|base|manager|handler|common|misc")

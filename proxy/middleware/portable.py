@@ -17,6 +17,7 @@ from proxy.events import Observer, Observers, Report, Route
 from proxy.faults import Fault
 from proxy.middleware.intake import Intake
 from proxy.receiving import ClientGone
+from proxy.responses.budget import Budget
 from proxy.responses.exchange import Exchange, Forward, Policy, Relay
 from proxy.responses.lessons import Lessons
 from proxy.responses.lessons import Scope as LessonScope
@@ -74,6 +75,7 @@ class PortableMiddleware:
         self.report = report
         self.lessons = Lessons()
         self.clock = clock
+        self.budget = Budget(self.policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind."""
@@ -140,7 +142,8 @@ class _Call:
         if plain is None:
             await self.pass_on(Report(action="unread"), intake.replay)
             return None
-        exchange = Exchange(plain, options.policy, route=self.route, scope=self._lesson_scope())
+        scope = self._lesson_scope()
+        exchange = Exchange(plain, options.budget.admit(scope.now), route=self.route, scope=scope)
         return _Attempts(self, exchange, intake.body, plain)
 
     def _lesson_scope(self) -> LessonScope:
@@ -152,6 +155,12 @@ class _Call:
         for event in exchange.events:
             self.options.observer.notice(self.state.get("request_id", ""), event)
         exchange.events.clear()
+
+    def spend(self) -> None:
+        """Take an attempt after the first out of the budget."""
+        exceeded = self.options.budget.spend()
+        if exceeded is not None:
+            self.options.observer.notice(self.state.get("request_id", ""), exceeded)
 
 
 class _Attempts:
@@ -185,6 +194,8 @@ class _Attempts:
                 return
             self.first = self.first or self.held
             self.step = self.exchange.receive(self.held[0]["status"], self._refusal())
+            if self.count == 1 and isinstance(self.step, Forward):
+                self.call.spend()
         await self._commit(self.first)
 
     async def _left(self, seconds: float) -> bool:

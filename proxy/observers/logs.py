@@ -18,6 +18,7 @@ import orjson
 
 from proxy.events import (
     Answered,
+    BudgetExceeded,
     Event,
     LossyAnswer,
     Read,
@@ -59,14 +60,21 @@ class LogObserver:
                 self._recovered(event, told)
             case Unrecovered():
                 self._unrecovered(event, told)
-            case LossyAnswer():
-                self._lossy(event, told)
-            case StartedFresh():
-                self._started_fresh(event, told)
+            case LossyAnswer() | StartedFresh() | BudgetExceeded():
+                self._warn(event, told)
             case UpstreamFailed():
                 self._upstream_failed(event, told)
             case _:
                 assert_never(event)
+
+    def _warn(self, event: LossyAnswer | StartedFresh | BudgetExceeded, told: dict[str, object]) -> None:
+        match event:
+            case LossyAnswer():
+                self._lossy(event, told)
+            case StartedFresh():
+                self._started_fresh(event, told)
+            case BudgetExceeded():
+                self._budget_exceeded(event, told)
 
     def _log(self, level: int, message: str, extra: dict[str, object]) -> None:
         self._logger.log(level, message, extra={"told": extra})
@@ -117,6 +125,11 @@ class LogObserver:
                 "previous_response_id or item_reference. UNPINNED_MODE=recover keeps them while upstream knows them"
             )
             self._log(logging.WARNING, message, told)
+
+    def _budget_exceeded(self, event: BudgetExceeded, told: dict[str, object]) -> None:
+        if self._once.may("budget", 60):
+            share = f"{event.recoveries} of the last {event.requests} requests needed recovery"
+            self._log(logging.WARNING, f"{share}: until fewer do, each gets one attempt after the first", told)
 
     def _upstream_failed(self, event: UpstreamFailed, told: dict[str, object]) -> None:
         self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)

@@ -12,6 +12,7 @@ import pytest
 
 from proxy.events import (
     Answered,
+    BudgetExceeded,
     Event,
     LossyAnswer,
     Read,
@@ -166,6 +167,15 @@ def test_started_fresh(log: Log) -> None:
     assert len(log.told(StartedFresh("b"))) == 1
     log.now = 3600
     assert len(log.told(StartedFresh("a"))) == 1
+
+
+def test_an_exceeded_budget(log: Log) -> None:
+    """That too many requests need recovery is a warning with the figures and what follows, once a minute at most."""
+    (line,) = log.told(BudgetExceeded(30, 100))
+    assert line.startswith(f"WARNING [{REQUEST_ID}] 30 of the last 100 requests needed recovery")
+    assert log.told(BudgetExceeded(30, 100)) == []
+    log.now = 60
+    assert len(log.told(BudgetExceeded(30, 100))) == 1
 
 
 def test_memory_is_bounded(log: Log) -> None:
