@@ -47,7 +47,7 @@ def base_url(url: str) -> BaseUrl:
         raise ValueError("must be an http:// or https:// URL with a host")
     if parts.query or parts.fragment or parts.username is not None:
         raise ValueError("must have neither a query nor a fragment nor credentials")
-    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
+    host = parts.hostname.encode("idna").decode("ascii")  # also where it is ASCII: nobody could resolve a bad label
     path = parts.path.rstrip("/").encode("ascii")
     return BaseUrl(parts.scheme, host, parts.port or DEFAULT_PORTS[parts.scheme], path)
 

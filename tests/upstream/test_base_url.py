@@ -24,7 +24,7 @@ def test_a_base_url_is_an_origin_and_a_path(url: str, parsed: BaseUrl, authority
 @pytest.mark.parametrize(
     "url",
     ["", "api.openai.com/v1", "ftp://a.test", "http://", "http://a.test:x", "http://a.test/?b", "http://a.test/#b",
-     "http://user:secret@a.test", "http://a.test/ü"],
+     "http://user:secret@a.test", "http://a.test/ü", "http://a..test", "http://" + 64 * "a"],
 )  # fmt: skip
 def test_what_names_no_upstream_is_refused(url: str) -> None:
     """A base URL without scheme or host, or with more than a path, is refused with a sentence that holds no secret."""
