@@ -112,8 +112,8 @@ class ClientProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.scope["http_version"] == "1.0":
-            cycle.__class__ = _OldCycle
+        cycle.__class__ = _OldCycle if cycle.scope["http_version"] == "1.0" else _Cycle
+        cycle.body = cast("bytearray", _Pieces(cycle.body))
         super()._start_asgi_task(cycle, app)
 
     def is_idle(self) -> bool:
@@ -200,6 +200,37 @@ class ClientProtocol(HttpToolsProtocol):
         return True
 
 
+class _Pieces:
+    """What has come of a body, for the application to take: each byte is copied once, not with every piece again."""
+
+    __slots__ = ("_pieces", "_size")
+
+    def __init__(self, body: bytes | bytearray = b"") -> None:
+        self._pieces = [bytes(body)] if body else []
+        self._size = len(body)
+
+    def __iadd__(self, piece: bytes) -> Self:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return self
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer."""
+
+    async def receive(self) -> Any:
+        """What has come of the request, or that its client left."""
+        message = await super().receive()
+        self.body = cast("bytearray", _Pieces())
+        return message
+
+
 class _AnyLength(int):
     """The length of a body that ends with the connection: none is longer or shorter."""
 
@@ -215,7 +246,7 @@ class _AnyLength(int):
     __hash__ = int.__hash__
 
 
-class _OldCycle(RequestResponseCycle):
+class _OldCycle(_Cycle):
     """A request of HTTP/1.0, which knows no chunks (RFC 9112, 6.1): a body of unknown length ends with the connection.
 
     So that a body that was cut does not look whole, the connection is then reset.
