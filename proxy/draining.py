@@ -5,9 +5,12 @@ begins now says that its connection ends. Then it listens no more, closes connec
 waits, so long as it may, for the rest. What has not ended by then is cut, visibly.
 """
 
+import array
 import asyncio
 import contextlib
 import socket
+import struct
+import sys
 from typing import Any, Final
 
 import uvicorn
@@ -20,6 +23,16 @@ an answer which did not yet announce the connection's has that long to send its 
 _LAST_WORDS: Final = 1.0
 """Seconds in which requests that were cut end."""
 _LAST: Final = (b"connection", b"close")
+_NO_SYN: Final = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # the flags of the TCP header
+        (0x45, 0, 1, 0x02),  # SYN?
+        (0x06, 0, 0, 0),  # dropped
+        (0x06, 0, 0, 0xFFFFFFFF),  # passes
+    )
+)
+_SO_ATTACH_FILTER: Final = 26
 
 
 class DrainingServer(uvicorn.Server):
@@ -71,6 +84,9 @@ class DrainingServer(uvicorn.Server):
         began = now()
         while not self.force_exit and now() < began + (self.config.timeout_graceful_shutdown or 0):
             if now() >= began + self._delay:
+                if self.servers:
+                    let_nobody_in(self._listener)
+                    await asyncio.sleep(_TICK)
                 await self._listen_no_more()
                 self._close_idle()
                 if not self.server_state.connections and not self.server_state.tasks:
@@ -119,3 +135,15 @@ class DrainingServer(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
+
+
+def let_nobody_in(listener: socket.socket) -> None:
+    """Let no connection begin; what has begun gets through. Who tries again a second later is refused, or not.
+
+    Between the last `accept` and the end of listening there is always a moment, and a connection made in it is reset
+    when its request was sent: so it went with one in 30 restarts under 1,500 connections a second.
+    """
+    if sys.platform == "linux" and listener.family != socket.AF_UNIX:
+        program = array.array("B", _NO_SYN)
+        address, size = program.buffer_info()
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", size // 8, address))

@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
+import sys
 from typing import Any
 
+import pytest
 import uvicorn
 import uvloop
 
 from proxy.clients import ClientProtocol
-from proxy.draining import DrainingServer
+from proxy.draining import DrainingServer, let_nobody_in
 from tests.asgi import answering
 from tests.raw_client import PATIENCE, request
 
@@ -40,6 +42,21 @@ def test_who_has_connected_already_is_answered() -> None:
     got = uvloop.run(main())
     assert got.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in got
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
+def test_nobody_gets_in_who_would_be_reset() -> None:
+    """Shortly before it listens no more no connection begins; one that has begun gets through."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as early, socket.socket() as late:
+        early.connect(listener.getsockname())
+        let_nobody_in(listener)
+        late.settimeout(0.2)  # without the filter the system accepts it at once
+        with pytest.raises(TimeoutError):
+            late.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
+            early.sendall(b"asked")
+            assert accepted.recv(5) == b"asked"
 
 
 class Connection:
