@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -135,6 +136,33 @@ def test_one_that_came_back_is_asked_at_once(balancer: Balancer, behind: Fleet, 
     assert [ask(balancer).status for _ in range(4)] == [502] * 4
     behind.replace(1)
     assert ask(balancer).status == 200
+
+
+def test_a_rolling_restart_loses_nothing(balancer: Balancer, behind: Fleet, upstream: ScriptedUpstream) -> None:
+    """While each process ends and another takes its place, every question of a steady load is answered, once."""
+    upstream.will_always_answer(json_answer({"id": "resp_1"}))
+    over = threading.Event()
+    answers: list[RawAnswer] = []
+
+    def load(questions_a_connection: int) -> None:
+        while not over.is_set():
+            with balancer.client() as client:
+                for _ in range(questions_a_connection):
+                    client.send(QUESTION)
+                    answers.append(client.answer())
+
+    askers = [threading.Thread(target=load, args=(count,)) for count in (1, 1, 50, 50)]
+    for asker in askers:
+        asker.start()
+    try:
+        for number in range(3):
+            behind.restart(number)
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+    assert {(answer.status, answer.complete) for answer in answers} == {(200, True)}
+    assert len(upstream.received) == len(answers)
 
 
 def test_connections_are_kept(balancer: Balancer, behind: Fleet, upstream: ScriptedUpstream) -> None:
