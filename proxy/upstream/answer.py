@@ -1,14 +1,21 @@
 """An answer while it comes: filled by its connection, emptied by whoever relays it.
 
-No I/O. What has come is given out before the end or the failure that followed it.
+No I/O. What has come is given out before the end or the failure that followed it. What comes while the relaying task
+waits for it is given on where it arrives, without waking the task, as long as the client takes it at once: that spares
+a quarter of an event's cost, and a turn of the loop.
 """
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+import types
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from proxy.upstream.seam import Answer
 
 if TYPE_CHECKING:
     from proxy.headers import Fields
+    from proxy.upstream.seam import Give
 
 
 class Source(Protocol):
@@ -24,7 +31,7 @@ class Source(Protocol):
         """Nobody wants the rest."""
 
 
-class IncomingAnswer:
+class IncomingAnswer(Answer):
     """One answer of `source`, which is held back while more than `high_water` bytes wait to be read."""
 
     def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, high_water: int) -> None:
@@ -40,6 +47,8 @@ class IncomingAnswer:
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._invitation: asyncio.Future[None] | None = None
+        self._give: Give | None = None
+        self._rest: Generator[Any, None, None] | None = None
         self.upload: asyncio.Task[None] | None = None
 
     # What the connection does.
@@ -63,7 +72,9 @@ class IncomingAnswer:
 
     def wake(self) -> None:
         """Tell the reader that there is news, and hold the source back when the reader is slow."""
-        if self._waiter is not None and not self._waiter.done():
+        if self._give is not None and self._chunks and not (self._ended or self._failure):
+            self._push(self._give)
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._invitation is not None and not self._invitation.done():
             self._invitation.set_result(None)
@@ -96,10 +107,21 @@ class IncomingAnswer:
                 raise self._failure
             self._resume()
             await self._news()
-        chunk = b"".join(self._chunks)
-        self._chunks.clear()
-        self._held = 0
-        return chunk, not self._ended
+        return self._taken(), not self._ended
+
+    async def relay(self, give: "Give") -> None:
+        """Give the body on; see `seam.Answer`."""
+        more = True
+        while more:
+            while not (self._chunks or self._ended or self._failure):
+                self._resume()
+                self._give = give
+                await self._news()
+                rest, self._rest = self._rest, None
+                if rest is not None:
+                    await _gone_on_with(rest)
+            chunk, more = await self.read()
+            await give(chunk, more)
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -124,4 +146,48 @@ class IncomingAnswer:
         try:
             await self._waiter
         finally:
-            self._waiter = None
+            self._waiter = self._give = None
+
+    def _push(self, give: "Give") -> None:
+        """Give on what has come, in place of the task that waits for it; where the client is slow, that goes on."""
+        giving = give(self._taken(), True).__await__()
+        try:
+            self._rest = _Rest(next(giving), giving)
+        except StopIteration:
+            return
+        except Exception as reason:  # noqa: BLE001 - it is raised where the answer is relayed
+            self._rest = _raising(reason)
+        self._give = None
+        self.wake()
+
+    def _taken(self) -> bytes:
+        chunk = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        return chunk
+
+
+class _Rest(Generator[Any, None, None]):
+    """What is left of `giving`, which waits for `first`: the steps of an awaitable, for another task to go on with."""
+
+    def __init__(self, first: Any, giving: Generator[Any, None, None]) -> None:
+        self._first = [first]
+        self._giving = giving
+
+    def send(self, value: None) -> Any:
+        """Take the next step; the first one has been taken already."""
+        return self._first.pop() if self._first else self._giving.send(value)
+
+    def throw(self, *reason: Any) -> Any:
+        """Hand a cancellation on."""
+        return self._giving.throw(*reason)
+
+
+def _raising(reason: Exception) -> Generator[Any, None, None]:
+    yield from ()
+    raise reason
+
+
+@types.coroutine
+def _gone_on_with(steps: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    yield from steps

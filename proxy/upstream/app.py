@@ -6,7 +6,7 @@ sent, which uvicorn takes as the order to close the connection.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
@@ -107,12 +107,14 @@ class _Hop:
             if not 200 <= answer.status < 600:
                 raise hop_fault("upstream_invalid_answer")
             await self._commit(answer)
-            more = True
-            while more:
-                chunk, more = await answer.read()
+            send = self.send
+
+            def give(chunk: bytes, more: bool) -> Awaitable[None]:
                 if not more:
                     upload.disarm()
-                await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
+                return send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+            await answer.relay(give)
         finally:
             await answer.close()
 

@@ -109,7 +109,7 @@ class _Body(httpx2.AsyncByteStream):
             self._head.deadline = anyio.current_time() + self._first_byte
 
 
-class _Httpx2Answer:
+class _Httpx2Answer(Answer):
     """An answer of httpx2, its body as it came on the wire."""
 
     def __init__(self, response: httpx2.Response, idle: float) -> None:

@@ -4,7 +4,7 @@ No I/O here. Whoever implements `Client` promises: header fields and body bytes 
 redirect followed, no cookie kept, nothing added; a request is sent once; what goes wrong is raised as a `Fault`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from proxy.headers import Fields
@@ -45,6 +45,10 @@ class Request(NamedTuple):
     body: bytes | AsyncIterator[bytes]
 
 
+Give = Callable[[bytes, bool], Awaitable[None]]
+"""Takes a piece of a body, and whether there are more to come."""
+
+
 class Answer(Protocol):
     """An answer whose head has come, and whose body is read while it comes."""
 
@@ -56,6 +60,13 @@ class Answer(Protocol):
 
         Raises a Fault where upstream broke off or fell silent: a body that is cut short never ends like a whole one.
         """
+
+    async def relay(self, give: Give) -> None:
+        """Give the body on as it comes, each piece when the one before it was taken, as `read` would return it."""
+        more = True
+        while more:
+            chunk, more = await self.read()
+            await give(chunk, more)
 
     async def close(self) -> None:
         """Let go of the answer; its connection is closed unless the answer was read to its end."""

@@ -8,7 +8,7 @@ from starlette.types import Message, Scope
 from proxy.events import Observers
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
-from proxy.upstream.seam import Request
+from proxy.upstream.seam import Answer, Request
 from tests.raw_client import request
 from tests.scripts import answer
 from tests.upstream.conftest import Proxied
@@ -44,7 +44,7 @@ def test_a_body_that_the_server_lost_is_not_sent_as_empty(proxied: Proxied, upst
     assert upstream.received == []
 
 
-class Recording:
+class Recording(Answer):
     """A client of upstream that keeps what it was asked to send, and has a short answer to all."""
 
     status = 200
