@@ -109,9 +109,9 @@ def extension(number: int, content: bytes, *, critical: bool = False) -> bytes:
     return der(0x30, der(0x06, bytes([0x55, 0x1D, number])), flag, der(0x04, content))
 
 
-def certificate(subject: str, key: Key, issuer: str, signer: Key, *extensions: bytes) -> str:
-    """A certificate for `key`, signed by `signer`."""
-    validity = der(0x30, der(0x17, b"200101000000Z"), der(0x17, b"491231235959Z"))
+def certificate(subject: str, key: Key, issuer: str, signer: Key, *extensions: bytes, until: str = "491231") -> str:
+    """A certificate for `key`, signed by `signer`; it is valid from 2020 `until` a day."""
+    validity = der(0x30, der(0x17, b"200101000000Z"), der(0x17, f"{until}235959Z".encode()))
     known = extension(35, der(0x30, der(0x80, signer.identifier)))
     own = extension(14, der(0x04, key.identifier))
     contents = der(
@@ -139,12 +139,12 @@ class Authority:
         self.ca_file = str(folder / "ca.pem")
         Path(self.ca_file).write_text(certificate("tests", self._key, "tests", self._key, ability, use))
 
-    def server_context(self, *hosts: str) -> ssl.SSLContext:
-        """A server's context with a certificate for `hosts`, names or addresses."""
+    def server_context(self, *hosts: str, until: str = "491231") -> ssl.SSLContext:
+        """A server's context with a certificate for `hosts`, names or addresses, valid `until` a day."""
         key = Key()
         names = extension(17, der(0x30, *map(alternative, hosts)))
         chain = self._folder / f"{hosts[0]}.pem"
-        chain.write_text(key.pem() + certificate(hosts[0], key, "tests", self._key, names))
+        chain.write_text(key.pem() + certificate(hosts[0], key, "tests", self._key, names, until=until))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         return context

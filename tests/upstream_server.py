@@ -135,9 +135,14 @@ def _read_body(source: _Source, request: Received) -> None:
 
 
 class ScriptedUpstream:
-    """The server; `tls` makes it speak TLS, `family` may be `socket.AF_INET6`, or `socket.AF_UNIX` with `path`."""
+    """The server; `tls` makes it speak TLS, `family` may be `socket.AF_INET6`, or `socket.AF_UNIX` with `path`.
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET, path: str = "") -> None:
+    At `port` there may have been another one before.
+    """
+
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET, path: str = "", port: int = 0
+    ) -> None:
         self.received: list[Received] = []
         self.connections = 0
         self.tls = tls
@@ -149,7 +154,8 @@ class ScriptedUpstream:
         self._sources: list[_Source] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket(family, socket.SOCK_STREAM)
-        address: tuple[str, int] | str = path or ("::1" if family == socket.AF_INET6 else "127.0.0.1", 0)
+        address: tuple[str, int] | str = path or ("::1" if family == socket.AF_INET6 else "127.0.0.1", port)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
         self._listener.listen(1024)
         name = self._listener.getsockname()

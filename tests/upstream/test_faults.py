@@ -7,6 +7,7 @@ import pytest
 
 from proxy.events import UpstreamFailed
 from proxy.faults import HOP
+from tests.broken_answers import NO_HTTP
 from tests.raw_client import RawAnswer, request
 from tests.scripts import END, READ_BODY, RESET, UNTIL_CLOSED, Act, Gate, answer, event_stream, head, script
 from tests.upstream.conftest import Proxied, Start
@@ -47,21 +48,7 @@ def test_a_connection_that_closes_without_an_answer_is_a_502(
     assert (got.values(b"x-should-retry"), len(upstream.received)) == ([], 1)
 
 
-@pytest.mark.parametrize(
-    "wire",
-    [
-        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        b"HTTP/1.1 abc\r\n\r\n",
-        b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
-    ],
-)
+@pytest.mark.parametrize("wire", NO_HTTP.values(), ids=NO_HTTP)
 def test_an_answer_that_is_no_http_is_a_502(proxied: Proxied, upstream: ScriptedUpstream, wire: bytes) -> None:
     """Garbage, and framing that could be read in two ways, never reach a client; the connection is not used again."""
     upstream.will_answer(script(wire, UNTIL_CLOSED), answer(200, b"mine"))
