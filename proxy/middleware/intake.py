@@ -9,8 +9,11 @@ from starlette.types import Message, Receive
 
 from proxy import codings, headers
 from proxy.faults import Fault, hop_fault
+from proxy.middleware.beside import beside
 from proxy.receiving import next_piece
 
+_AT_ONCE: Final = 1024 * 1024
+"""Decoded bytes up to which decoding takes a few milliseconds, however small the body was."""
 _BY_THE_CLIENT: Final = "invalid_request_error"
 
 
@@ -44,7 +47,7 @@ class Intake:
         if headers.is_body_lost(self._fields, len(self.body)):
             raise hop_fault("incomplete_body")
         try:
-            return codings.decode(self._coding, self.body, self._limit)
+            return await self._decoded()
         except codings.TooLargeError:
             self._is_too_large(self._limit + 1)
             return None
@@ -52,13 +55,24 @@ class Intake:
             message = f"The request body is not the {self._coding} data its Content-Encoding says it is."
             raise Fault(400, "invalid_content_encoding", message, kind=_BY_THE_CLIENT) from None
 
-    def _is_too_large(self, size: int) -> bool:
-        if size <= self._limit:
-            return False
+    async def _decoded(self) -> bytes:
+        try:
+            return codings.decode(self._coding, self.body, min(self._limit, _AT_ONCE))
+        except codings.TooLargeError:
+            if self._limit <= _AT_ONCE:
+                raise
+        return await beside(codings.decode, self._coding, self.body, self._limit)
+
+    def leave_unread(self, code: str, message: str) -> None:
+        """Refuse the body, with 413 and these words, where one that is not read may not go on."""
         if self._strict:
+            raise Fault(413, code, message, kind=_BY_THE_CLIENT)
+
+    def _is_too_large(self, size: int) -> bool:
+        if size > self._limit:
             message = f"The request body is larger than the {self._limit} bytes that UNPINNED_MAX_BODY allows."
-            raise Fault(413, "request_too_large", message, kind=_BY_THE_CLIENT)
-        return True
+            self.leave_unread("request_too_large", message)
+        return size > self._limit
 
     async def _collect(self) -> None:
         chunks: list[bytes] = []

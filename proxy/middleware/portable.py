@@ -15,12 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy import codings
 from proxy.events import Observer, Observers, Report, Route
 from proxy.faults import Fault
+from proxy.middleware.beside import first_step, is_large, next_step
 from proxy.middleware.intake import Intake
 from proxy.receiving import ClientGone
 from proxy.responses.budget import Budget
 from proxy.responses.exchange import Exchange, Forward, Policy, Relay
 from proxy.responses.lessons import Lessons
 from proxy.responses.lessons import Scope as LessonScope
+from proxy.responses.weight import MOST
 
 _ROUTES: Final[dict[bytes, Route]] = {
     b"/responses": "responses",
@@ -143,8 +145,15 @@ class _Call:
             await self.pass_on(Report(action="unread"), intake.replay)
             return None
         scope = self._lesson_scope()
+        if is_large(plain):
+            scope = scope.extract()
         exchange = Exchange(plain, options.budget.admit(scope.now), route=self.route, scope=scope)
-        return _Attempts(self, exchange, intake.body, plain)
+        step = await first_step(exchange, plain)
+        if step is None:
+            intake.leave_unread("request_too_complex", f"The request body holds more than {MOST} values.")
+            await self.pass_on(Report(action="unread"), intake.replay)
+            return None
+        return _Attempts(self, exchange, intake.body, plain, step)
 
     def _lesson_scope(self) -> LessonScope:
         named = b"\n".join([value for name, value in self.scope["headers"] if name in _CREDENTIAL])
@@ -169,12 +178,12 @@ class _Attempts:
     Bodies and exchange are forgotten when the answer begins: a stream may last an hour.
     """
 
-    def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes) -> None:
+    def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes, step: Forward) -> None:
         self.call = call
         self.exchange = exchange
         self.body = body
         self.plain = plain
-        self.step: Forward | Relay = exchange.start()
+        self.step: Forward | Relay = step
         self.first: list[Message] = []
         self.held: list[Message] = []
         self.size = 0
@@ -193,7 +202,7 @@ class _Attempts:
                 await self._commit(self.held)  # broken off: the client is given what came of it, and no more
                 return
             self.first = self.first or self.held
-            self.step = self.exchange.receive(self.held[0]["status"], self._refusal())
+            self.step = await next_step(self.exchange, self.plain, self.held[0]["status"], self._refusal())
             if self.count == 1 and isinstance(self.step, Forward):
                 self.call.spend()
         await self._commit(self.first)

@@ -5,7 +5,7 @@ Everything that decides whether to try again lives here and in `remedies`; nothi
 """
 
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -85,9 +85,16 @@ class Exchange:
         self._sent: set[bytes] = set()
         self._relayed = False
         self._readable = True
+        self._documents: list[Document | None] = []
 
-    @cached_property
+    @property
     def _document(self) -> Document | None:
+        # Not a cached_property: till Python 3.12 who computes one keeps all others waiting, in every thread.
+        if not self._documents:
+            self._documents.append(self._read())
+        return self._documents[0]
+
+    def _read(self) -> Document | None:
         try:
             return read(self._body)
         except MalformedError:
@@ -96,12 +103,22 @@ class Exchange:
 
     def start(self) -> Forward:
         """The first attempt."""
+        return self.glance() or self.look()
+
+    def glance(self) -> Forward | None:
+        """The first attempt of an ordinary request, found quickly; None for any other."""
         first = self._first_of_ordinary() if self._may_be_ordinary else None
-        if first is None:
-            if self._document is None:
-                return Forward(self._body)
-            first = self._first(self._document)
-            self._tell_read(self._document)
+        return None if first is None else self._begin(first)
+
+    def look(self) -> Forward:
+        """The first attempt of any request; finding it may take long, if that was meant."""
+        if self._document is None:
+            return Forward(self._body)
+        first = self._first(self._document)
+        self._tell_read(self._document)
+        return self._begin(first)
+
+    def _begin(self, first: _Attempt) -> Forward:
         self._attempts.append(first)
         self._tell_removed(first.rewrite)
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
@@ -161,7 +178,7 @@ class Exchange:
 
     def judges(self, status: int) -> bool:
         """Whether an answer with `status` is to be held and handed to `receive`, its body decoded."""
-        if not 400 <= status < 500 or self.policy.mode == "observe" or self._document is None:
+        if not 400 <= status < 500 or self.policy.mode == "observe" or not self._attempts:
             return False
         return status not in NEVER_OURS if len(self._attempts) == 1 else status != 429
 

@@ -4,7 +4,8 @@ A hint only: its loss costs one retry. Never shared between credentials, but for
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Final, Literal
@@ -52,6 +53,22 @@ class Lessons:
             del self._values[topic, scope]
 
 
+class _Extract(Lessons):
+    """What is known in some scopes, as it is now, for who reads it in another thread; what he learns, all learn."""
+
+    def __init__(self, whole: Lessons, scopes: Iterable[tuple[Topic, str]], now: float) -> None:
+        super().__init__()
+        self._whole = whole
+        self._values = {(topic, scope): set(whole.about(topic, scope, now)) for topic, scope in scopes}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._values.values()))
+
+    def learn(self, topic: Topic, scope: str, value: str, now: float) -> None:
+        """Remember a fact where it was not extracted from."""
+        self._whole.learn(topic, scope, value, now)
+
+
 @dataclass(frozen=True)
 class Scope:
     """The lessons that concern one request: of who `named` himself so, and of its upstream, at the time `now`."""
@@ -70,6 +87,16 @@ class Scope:
     def has_news(self) -> bool:
         """Whether something is known that could change what is sent to this upstream, or with this credential."""
         return bool(self.lessons) and bool(self.blobs() or self.fields("refused") or self.fields("demanded"))
+
+    def extract(self) -> "Scope":
+        """The same, to be read in another thread; only what is learnt is not to be learnt there."""
+        scopes: tuple[tuple[Topic, str], ...] = (
+            ("id", self.credential),
+            ("blob", self.credential),
+            ("refused", self.upstream),
+            ("demanded", self.upstream),
+        )
+        return replace(self, lessons=_Extract(self.lessons, scopes, self.now))
 
     def ids(self) -> set[str]:
         """Ids that were refused to this credential."""

@@ -53,3 +53,21 @@ def test_scopes() -> None:
 def test_no_secret_is_kept() -> None:
     """Of a blob only its digest is remembered."""
     assert "gAAAA" not in digest(b'"gAAAA"')
+
+
+def test_an_extract() -> None:
+    """Who works in another thread reads what concerns his request as it was; what he learns is learnt for all."""
+    lessons = Lessons()
+    mine, other = Scope(lessons, b"me", "https://a.test"), Scope(lessons, b"other", "https://a.test")
+    assert not mine.extract().has_news
+    mine.learn_id("rs_1")
+    mine.learn_blob(b"blob")
+    other.learn_id("rs_2")
+    other.learn_field("refused", "message", "id")
+    extract = mine.extract()
+    lessons.learn("id", mine.credential, "rs_3", now=0)
+    assert (extract.ids(), extract.blobs()) == ({"rs_1"}, {digest(b"blob")})
+    assert extract.fields("refused") == {("message", "id")}
+    assert extract.has_news
+    extract.learn_id("rs_4")
+    assert mine.ids() == {"rs_1", "rs_3", "rs_4"}

@@ -1,0 +1,47 @@
+"""Asks an `Exchange` for its steps: in the loop what is quick, beside it what a large body may make slow.
+
+Nobody waits for somebody else's body, and no more than two are worked on at a time: that is the memory they take.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from proxy.responses.exchange import Exchange, Forward, Relay
+from proxy.responses.weight import MOST, containers, weight
+
+Step = TypeVar("Step")
+
+LARGE: Final = 64 * 1024
+"""Bytes beyond which a body that is not ordinary is not looked at in the loop: 64 KiB may take 0.1 s."""
+_GLANCED: Final = 4 * 1024 * 1024
+"""Bytes up to which a glance takes 0.1 s at most, whatever came."""
+_THREADS: Final = ThreadPoolExecutor(2, "unpinned-beside")
+
+
+def is_large(body: bytes) -> bool:
+    """Whether `body` may be looked at in another thread."""
+    return len(body) > LARGE
+
+
+async def first_step(exchange: Exchange, body: bytes) -> Forward | None:
+    """The first attempt for `body`; None where there is more in it than is read."""
+    if len(body) > _GLANCED and containers(body) > MOST:
+        return None
+    step = exchange.glance()
+    if step is not None or not is_large(body):
+        return step or exchange.look()
+    return await beside(exchange.look) if weight(body) <= MOST else None
+
+
+async def next_step(exchange: Exchange, body: bytes, status: int, refusal: bytes) -> Forward | Relay:
+    """What follows the refusal of `body`."""
+    if is_large(body):
+        return await beside(exchange.receive, status, refusal)
+    return exchange.receive(status, refusal)
+
+
+async def beside(work: Callable[..., Step], *arguments: Any) -> Step:
+    """What `work` returns or raises, in another thread."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work, *arguments)

@@ -1,0 +1,144 @@
+"""Bodies that cost far more to read than to send: bounded time, bounded memory, and nobody else waits for them."""
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+import zstandard
+
+from tests.hostile.conftest import Front
+from tests.process import Process, running
+from tests.raw_client import RawAnswer, RawClient, exchange, request
+from tests.scripts import answer
+from tests.upstream_server import ScriptedUpstream
+
+MIB = 1024 * 1024
+USER = b'{"role":"user","content":"x"}'
+CALL = b'{"type":"function_call","id":"fc_%d","call_id":"c%d","name":"f","arguments":"{}"}'
+SMALL = request(b"POST", b"/v1/responses", [], b'{"input":"x"}')
+
+
+def items(item: bytes, count: int) -> bytes:
+    """A body with so many of the same item, and a question."""
+    return b'{"input":[' + (item + b",") * count + USER + b"]}"
+
+
+def member(value: bytes) -> bytes:
+    """A body with an item that has an id and this content."""
+    return b'{"input":[{"role":"user","id":"msg_1","content":' + value + b"}," + USER + b"]}"
+
+
+def calls(count: int) -> bytes:
+    """A body with so many calls without an output, each of which gets one."""
+    return b'{"input":[' + b"".join(CALL % (number, number) + b"," for number in range(count)) + USER + b"]}"
+
+
+BOMBS = {
+    "100,000 messages": items(b'{"type":"message","id":"msg_1","role":"assistant","content":"x"}', 100_000),
+    "100,000 references": items(b'{"type":"item_reference","id":"rs_1"}', 100_000),
+    "100,000 elements that are no items": items(b"1", 100_000),
+    "100,000 fields": b"{" + b"".join(b'"k%d":1,' % number for number in range(100_000)) + b'"input":[' + USER + b"]}",
+    "5,000 inputs": b"{" + b",".join([b'"input":[{"id":"rs_1"}]'] * 5_000) + b"}",
+    "100,000 levels": member(b"[" * 100_000 + b"]" * 100_000),
+    "100,000 levels that never end": b'{"input":' + b'{"a":' * 100_000,
+    "16 MiB of text": member(b'"' + b"a" * 16 * MIB + b'"'),
+    "16 MiB of escapes": member(b'"' + b"\\ud800" * (16 * MIB // 6) + b'"'),
+    "an id of 16 MiB": items(b'{"type":"message","role":"assistant","id":"' + b"a" * 16 * MIB + b'"}', 1),
+    "a key of 16 MiB": b'{"input":[{"' + b'\\"' * 8 * MIB + b'":1,"id":"x"}]}',
+    "16 MiB of white space": b'{"input":[{"id":"x",' + b" " * 16 * MIB + b'"role":"user"}]}',
+    "a number of 16 MiB": b'{"input":[{"id":"x","n":' + b"1" * 16 * MIB + b"}]}",
+}
+
+
+def post(port: int, body: bytes, *fields: tuple[bytes, bytes]) -> RawAnswer:
+    """The answer to a request with this body."""
+    return exchange(port, request(b"POST", b"/v1/responses", fields, body))
+
+
+def peak(process: Process) -> int:
+    """The most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_answered(front: Front, name: str) -> None:
+    """It reaches upstream as one request, made portable or as it came, and the process lives on."""
+    got = post(front.port, BOMBS[name])
+    assert got.status == 200
+    [seen] = front.received()
+    assert seen.whole
+    assert b'"rs_1"' not in seen.body or got.values(b"x-unpinned-action") == [b"passthrough"]
+
+
+def test_bombs_take_bounded_memory(front: Front) -> None:
+    """After all of them the process has never had more than 600 MiB, ten times the largest body it takes."""
+    assert peak(front.process) < 600 * MIB
+
+
+def test_nobody_waits_for_somebody_elses_bomb(front: Front) -> None:
+    """While a second goes into one body, other requests are answered one after the other."""
+    answered = 0
+    bomb = Thread(target=post, args=(front.port, calls(60_000)))
+    with RawClient(front.port) as client:
+        client.send(SMALL)
+        assert client.answer().status == 200
+        bomb.start()
+        while bomb.is_alive():
+            client.send(SMALL)
+            assert client.answer().status == 200
+            answered += 1
+    assert answered > 20
+
+
+@pytest.mark.parametrize("mode", ["strip", "recover"])
+def test_what_holds_too_much_is_not_read(mode: str) -> None:
+    """A body of a million values is refused in `strip` mode; in others, which promise less, it goes on as it came."""
+    heavy = [items(b"{}", 6_000_000), items(b"{}", 1_000_000), items(b"1", 1_000_000), member(b"[" * 2_000_000)]
+    with ScriptedUpstream() as upstream, running("--upstream", upstream.url, "--mode", mode) as process:
+        upstream.will_always_answer(answer(200))
+        for body in heavy:
+            got = post(process.port, body)
+            if mode == "strip":
+                assert (got.status, json.loads(got.body)["error"]["code"]) == (413, "request_too_complex")
+            else:
+                assert (got.status, got.values(b"x-unpinned-action")) == (200, [b"unread"])
+        assert peak(process) < 250 * MIB
+    assert [seen.body for seen in upstream.received] == ([] if mode == "strip" else heavy)
+
+
+def bombs() -> Iterator[tuple[bytes, bytes]]:
+    """Codings, and 300 MiB in few bytes of each."""
+    gzip = zlib.compressobj(level=1, wbits=31)
+    yield b"gzip", b"".join(gzip.compress(bytes(MIB)) for _ in range(300)) + gzip.flush()
+    br = brotli.Compressor(quality=1)
+    yield b"br", b"".join(br.process(bytes(MIB)) for _ in range(300)) + br.finish()
+    zstd = zstandard.ZstdCompressor().compressobj()
+    yield b"zstd", b"".join(zstd.compress(bytes(MIB)) for _ in range(300)) + zstd.flush()
+
+
+def test_compression_bombs(upstream: ScriptedUpstream) -> None:
+    """A body that grows beyond the limit is refused after so many bytes, whatever coding it has."""
+    with running("--upstream", upstream.url) as process:
+        for coding, bomb in bombs():
+            assert len(bomb) < 2 * MIB
+            got = post(process.port, bomb, (b"Content-Encoding", coding))
+            assert (got.status, json.loads(got.body)["error"]["code"]) == (413, "request_too_large")
+        assert peak(process) < 450 * MIB
+    assert upstream.received == []
+
+
+def test_a_large_coded_body_is_read(front: Front) -> None:
+    """What is large within the limit is decoded and made portable, as what is small is."""
+    body = member(b'"' + b"a" * 4 * MIB + b'"')
+    got = post(front.port, zstandard.compress(body), (b"Content-Encoding", b"zstd"))
+    assert got.values(b"x-unpinned-removed") == [b"item_id=1"]
+    [seen] = front.received()
+    assert seen.body == body.replace(b'"id":"msg_1",', b"")
