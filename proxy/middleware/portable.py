@@ -175,7 +175,7 @@ class _Call:
 class _Attempts:
     """The attempts of one exchange, and what is held of their refusals.
 
-    Bodies and exchange are forgotten when the answer begins: a stream may last an hour.
+    Bodies, fields and exchange are forgotten when the answer begins: a stream may last an hour.
     """
 
     def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes, step: Forward) -> None:
@@ -184,6 +184,7 @@ class _Attempts:
         self.body = body
         self.plain = plain
         self.step: Forward | Relay = step
+        self.sent: MutableMapping[str, Any] = {}
         self.first: list[Message] = []
         self.held: list[Message] = []
         self.size = 0
@@ -226,8 +227,8 @@ class _Attempts:
         """The scope and the `receive` with which the app is asked."""
         changed = isinstance(self.step, Forward) and self.step.body is not self.plain
         body = self.step.body if isinstance(self.step, Forward) and changed else self.body
-        scope = {**self.call.scope, "headers": self._fields(len(body), changed=changed)}
-        return scope, _whole(body, self.call.receive)
+        self.sent = {**self.call.scope, "headers": self._fields(len(body), changed=changed)}
+        return self.sent, _whole(body, self.call.receive)
 
     def _fields(self, length: int, *, changed: bool) -> list[tuple[bytes, bytes]]:
         """The request's fields for a body of `length` bytes, the length in its old place."""
@@ -260,6 +261,7 @@ class _Attempts:
         report = self.exchange.settle(messages[0]["status"])
         self.call.tell(self.exchange)
         del self.exchange, self.step, self.body, self.plain, self.first
+        self.call.scope["headers"] = self.sent["headers"] = []
         await self.call.send(self.call.reported(messages[0], report))
         for message in messages[1:]:
             await self.call.send(message)

@@ -121,6 +121,7 @@ class _Hop:
     async def _commit(self, answer: Answer) -> None:
         fields = headers.response_fields(answer.status, answer.fields)
         start: Message = {"type": "http.response.start", "status": answer.status, "headers": fields}
+        answer.fields = []  # a stream may last an hour
         self.committed = True
         await self.send(start)
 
