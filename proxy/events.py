@@ -21,6 +21,8 @@ class Report:
     removed: Mapping[str, int] = field(default_factory=dict)
     repaired: Mapping[str, int] = field(default_factory=dict)
     attempts: int = 1
+    store: Literal["hit", "miss", "down"] | None = None
+    """Whether a store knew all that the request refers to; None where there was nothing to ask for."""
 
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The response fields that tell the client."""
@@ -33,6 +35,8 @@ class Report:
             counted = ", ".join(f"{what}={count}" for what, count in counts.items() if count)
             if counted:
                 told.append((name, counted.encode()))
+        if self.store is not None:
+            told.append((b"x-unpinned-store", self.store.encode()))
         return told
 
 

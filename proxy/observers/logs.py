@@ -154,6 +154,7 @@ class LogObserver:
             "repaired": repaired,
             "attempts": report.attempts,
             "complete": event.complete,
+            **({"store": report.store} if report.store else {}),
         }
         self._log(logging.INFO, _access_line(told, {**removed, **repaired}), told)
 
@@ -168,6 +169,7 @@ def _access_line(told: dict[str, object], counts: dict[str, int]) -> str:
         f"{told['action']} {told['fidelity']} attempts={told['attempts']}"
     )
     changes = [f"{what}={count}" for what, count in counts.items()]
+    changes += [f"store={told['store']}"] if "store" in told else []
     return " ".join([line, *changes, *([] if told["complete"] else ["incomplete"])])
 
 

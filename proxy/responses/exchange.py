@@ -2,18 +2,18 @@
 
 Everything that decides whether to try again lives here and in `remedies`; nothing performs I/O. A driver sends what
 `Forward` holds, hands every refusal that the exchange `judges` to `receive`, and calls `settle` for what it relays.
+With a store it asks `recall` before `start` and `receive`, and hands what the store knows to `recalled`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final
 
 from proxy.events import (
     Action,
     Event,
-    Fidelity,
-    LossyAnswer,
     Read,
     Recovered,
     Refused,
@@ -21,7 +21,6 @@ from proxy.events import (
     Removed,
     Report,
     Route,
-    StartedFresh,
     Unrecovered,
 )
 from proxy.responses import ordinary
@@ -29,37 +28,16 @@ from proxy.responses.document import Document, read
 from proxy.responses.errors import NEVER_OURS, Refusal, classify
 from proxy.responses.lenient import MalformedError
 from proxy.responses.lessons import Lessons, Scope, digest
+from proxy.responses.recall import RESOLVABLE, Recall, Recalled, Recollection
 from proxy.responses.remedies import Remedy, Situation, ids_of, learn, remedies
+from proxy.responses.reporting import losses, read_by, report
 from proxy.responses.rewriting import Form, Rewrite, rewrite
+from proxy.responses.steps import Forward, Policy, Relay
+
+__all__ = ["PAUSE", "Exchange", "Forward", "Policy", "Relay"]
 
 PAUSE: Final = 0.3
 """Seconds before the same bytes are sent again: a parent just made shows up in that time (semantic-kernel#13128)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The settings that decide what may be done to a request."""
-
-    mode: Literal["strip", "recover", "observe"] = "strip"
-    profile: Literal["openai", "azure"] = "openai"
-    keep_last: int = 3
-    max_recoveries: int = 3
-    drop_conversation: bool = False
-    tell_ids: bool = False
-    """Events name the ids concerned (for logs at DEBUG)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Send `body` upstream, `delay` seconds from now."""
-
-    body: bytes
-    delay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """Give the client the first refusal, byte for byte."""
 
 
 @dataclass(slots=True)
@@ -68,6 +46,8 @@ class _Attempt:
     rewrite: Rewrite
     remedy: Remedy = "same"
     refusal: Refusal | None = None
+    document: Document | None = None
+    """What it was made from, where that may not be what the next one is made from."""
 
 
 class Exchange:
@@ -86,6 +66,7 @@ class Exchange:
         self._relayed = False
         self._readable = True
         self._documents: list[Document | None] = []
+        self._memory: Recollection | None = None
 
     @property
     def _document(self) -> Document | None:
@@ -115,13 +96,38 @@ class Exchange:
         if self._document is None:
             return Forward(self._body)
         first = self._first(self._document)
-        self._tell_read(self._document)
+        self.events.append(read_by(self._memory.came if self._memory else self._document, self.policy.tell_ids))
         return self._begin(first)
 
     def _begin(self, first: _Attempt) -> Forward:
         self._attempts.append(first)
-        self._tell_removed(first.rewrite)
+        self._tell_removed(first.rewrite.ids_taken())
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
+
+    def recall(self, status: int = 0, refusal: bytes = b"") -> Recall | None:
+        """What to ask the store before `look`, or before this refusal is received; None where there is nothing.
+
+        To be asked until it is None: what was not found is looked for twice.
+        """
+        document = self._document if self.policy.recalls else None
+        if document is None or (self._memory is None and not self._may_recall(document, status, refusal)):
+            return None
+        if self._memory is None:
+            self._memory = Recollection(document, self.policy)
+        return self._memory.next
+
+    def _may_recall(self, document: Document, status: int, refusal: bytes) -> bool:
+        if not status:
+            return self.policy.mode != "recover" or self._will_be_refused(document)
+        refused = classify(status, refusal) if len(self._attempts) <= self.policy.max_recoveries else None
+        return refused is not None and refused.kind in RESOLVABLE
+
+    def recalled(self, found: Recalled | None) -> None:
+        """Take what the store knows; None: it is down."""
+        if self._memory is not None:
+            self._memory.take(found)
+            self._documents = [self._memory.document]
+            self._tell_removed(self._memory.ids)
 
     @property
     def _may_be_ordinary(self) -> bool:
@@ -131,7 +137,7 @@ class Exchange:
 
     def _first_of_ordinary(self) -> _Attempt | None:
         short = ordinary.portable(self._body)
-        if short is None:
+        if short is None or (self.policy.recalls and short.rewrite.took_references):
             return None
         self.events.append(Read(short.items, short.found))
         return _Attempt(self._form(portable=True), short.rewrite)
@@ -142,12 +148,13 @@ class Exchange:
 
     def _first(self, document: Document) -> _Attempt:
         came = self._came(document)
-        if self.policy.mode != "recover" or self._will_be_refused(document):
+        if self.policy.mode != "recover" or self._memory is not None or self._will_be_refused(document):
             form = replace(came, portable=True)
             portable = rewrite(document, form)
             if self._may_start_with(portable):
-                return _Attempt(form, portable)
-        return _Attempt(came, rewrite(document, came))
+                return _Attempt(form, portable, document=document)
+        document = self._memory.came if self._memory else document
+        return _Attempt(came, rewrite(document, came), document=document)
 
     def _came(self, document: Document) -> Form:
         """The request as the client sent it, but for what this upstream and this credential are known to refuse."""
@@ -192,7 +199,7 @@ class Exchange:
             return Relay()
         self._attempts.append(following)
         self.events.append(Refused(status, refusal.kind, following.remedy))
-        self._tell_removed(following.rewrite)
+        self._tell_removed(following.rewrite.ids_taken())
         return Forward(following.rewrite.body, PAUSE if following.remedy == "same" else 0.0)
 
     def _next(self, refusal: Refusal) -> _Attempt | None:
@@ -200,16 +207,17 @@ class Exchange:
         if self._document is None or len(self._attempts) > self.policy.max_recoveries:
             return None
         self._sent.add(_fingerprint(last.rewrite.body))
-        last.rewrite = rewrite(self._document, last.form)  # the short way leaves the entries out
+        # The short way leaves the entries out.
+        last.rewrite = rewrite(last.document or self._document, last.form)
         situation = Situation(self._document, last.form, last.rewrite, self.policy.keep_last, self._side_route)
         for remedy, form in remedies(refusal, situation):
             if remedy == "same":
                 if self._may_repeat(refusal):
-                    return _Attempt(form, last.rewrite, remedy)
+                    return _Attempt(form, last.rewrite, remedy, document=last.document)
                 continue
             changed = rewrite(self._document, form)
             if self._may_send(changed) and _fingerprint(changed.body) not in self._sent:
-                return _Attempt(form, changed, remedy)
+                return _Attempt(form, changed, remedy, document=self._document)
         return None
 
     @property
@@ -218,7 +226,7 @@ class Exchange:
 
     def _may_repeat(self, refusal: Refusal) -> bool:
         """Whether the same bytes may do: once, and not for an id of which it is known that they will not."""
-        if len(self._attempts) > 1:
+        if len(self._attempts) > 1 or (self._memory and self._memory.resolved):
             return False
         if refusal.kind == "locked":
             return True
@@ -239,14 +247,14 @@ class Exchange:
             self.events.append(Recovered(last.remedy, attempts))
             self._learn(self._document, last)
         if self.policy.mode != "observe":
-            self._tell_losses(last.rewrite)
-        return _report(self._action(last, attempts), last.rewrite, attempts)
+            self.events += losses(last.rewrite, self.policy.mode, self._scope)
+        return self._report(self._action(last, attempts), last, attempts)
 
     def _learn(self, document: Document, answered: _Attempt) -> None:
         if answered.remedy == "same":
             return  # what was refused is taken by now: it only came too early
         for attempt in self._attempts[:-1]:
-            learn(self._scope, document, attempt.refusal, attempt.rewrite, answered.form)
+            learn(self._scope, attempt.document or document, attempt.refusal, attempt.rewrite, answered.form)
 
     def _settle_refused(self, attempts: int) -> Report:
         first = self._attempts[0]
@@ -255,7 +263,11 @@ class Exchange:
             self.events.append(Unrecovered(refusal.kind, attempts))
         action: Action = "unrecovered" if refusal is not None else self._action(first, 1)
         shown = first if self._relayed else self._attempts[-1]
-        return _report(action, shown.rewrite, attempts)
+        return self._report(action, shown, attempts)
+
+    def _report(self, action: Action, shown: _Attempt, attempts: int) -> Report:
+        told = report(action, shown.rewrite, attempts)
+        return self._memory.reported(told, shown.document) if self._memory else told
 
     def _action(self, attempt: _Attempt, attempts: int) -> Action:
         if self.policy.mode == "observe":
@@ -264,35 +276,15 @@ class Exchange:
             return "recovered"
         return "passthrough" if attempt.rewrite.body is self._body else "rewritten"
 
-    def _tell_read(self, document: Document) -> None:
-        items = [item for array in document.arrays for item in array.items]
-        previous = document.text("previous_response_id")
-        found = (previous is not None) + sum("id" in item.fields for item in items)
-        ids = [previous, *(item.text("id") for item in items)] if self.policy.tell_ids else []
-        self.events.append(Read(len(items), found, tuple(filter(None, ids))))
-
-    def _tell_removed(self, sent: Rewrite) -> None:
-        removals = tuple(Removal(*taken) for taken in sent.ids_taken()) if self.policy.tell_ids else ()
+    def _tell_removed(self, taken: Iterable[tuple[str, str]]) -> None:
+        removals = tuple(Removal(*one) for one in taken) if self.policy.tell_ids else ()
         if removals:
             self.events.append(Removed(removals))
-
-    def _tell_losses(self, sent: Rewrite) -> None:
-        if not sent.lossy:
-            return
-        self.events.append(LossyAnswer(self._scope.credential, tuple(sorted(sent.lossy))))
-        if self.policy.mode == "strip" and not sent.lossy.isdisjoint({"previous_response_id", "item_reference"}):
-            self.events.append(StartedFresh(self._scope.credential))
 
 
 @cache
 def _form(profile: str, drops_conversation: bool, side_route: bool, portable: bool) -> Form:
     return Form(profile=profile, asks=not side_route, portable=portable, drop_conversation=drops_conversation)
-
-
-def _report(action: Action, sent: Rewrite, attempts: int) -> Report:
-    changed = bool(sent.removed or sent.repaired)
-    fidelity: Fidelity = "lossy" if sent.lossy else "lossless" if changed else "exact"
-    return Report(action, fidelity, sent.removed, sent.repaired, attempts)
 
 
 def _fingerprint(body: bytes) -> bytes:

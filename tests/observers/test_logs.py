@@ -205,6 +205,13 @@ def test_access_line(log: Log) -> None:
     assert log.told(answered()) == []
 
 
+def test_access_line_of_a_store(log: Log) -> None:
+    """Whether the store knew what a request referred to stands at the end."""
+    report = replace(REPORT, store="miss")
+    (line,) = log.messages(replace(answered(), report=report))
+    assert line.endswith("note=1 store=miss")
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
