@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
