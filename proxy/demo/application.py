@@ -4,8 +4,8 @@ Several of them share the transcripts, as they would share a database. None know
 """
 
 import json
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 from starlette.applications import Starlette
@@ -14,8 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from proxy.demo.chat_page import CHAT_PAGE
-
-Item = dict[str, Any]
+from proxy.demo.transcripts import Item, Transcripts
 
 WEATHER: Final[Item] = {
     "type": "function",
@@ -29,19 +28,6 @@ WEATHER: Final[Item] = {
     },
     "strict": True,
 }
-
-
-@dataclass
-class Transcripts:
-    """The conversations of all servers, by number: what a shared database would hold."""
-
-    conversations: dict[int, list[Item]] = field(default_factory=dict)
-
-    def begin(self) -> int:
-        """The number of a new conversation."""
-        number = len(self.conversations) + 1
-        self.conversations[number] = []
-        return number
 
 
 @dataclass(frozen=True)
@@ -68,8 +54,7 @@ class Application:
 
     async def ask(self, number: int, question: str, way: str, *, stream: bool = False) -> Turn:
         """Ask in conversation `number`; its transcript grows only if the question is answered."""
-        transcript = self.transcripts.conversations[number]
-        items = [*transcript, {"role": "user", "content": question}]
+        items = [*(self.transcripts.read(number) or ()), {"role": "user", "content": question}]
         reports: list[dict[str, str]] = []
         tools = 0
         async with httpx2.AsyncClient(headers=self._headers, timeout=30, trust_env=False) as client:
@@ -84,7 +69,7 @@ class Application:
                 items += [*output, *map(_tool_output, calls)]
                 tools += len(calls)
                 if not calls:
-                    transcript[:] = items
+                    self.transcripts.write(number, items)
                     return Turn(answer.status_code, _text(output), reports, tools)
 
     def asgi(self) -> Starlette:
@@ -106,7 +91,7 @@ class Application:
         return JSONResponse({"number": self.transcripts.begin()})
 
     async def _transcript(self, request: Request) -> Response:
-        items = self.transcripts.conversations.get(request.path_params["number"])
+        items = self.transcripts.read(request.path_params["number"])
         if items is None:
             return JSONResponse({"error": "There is no such conversation."}, 404)
         return JSONResponse({"messages": [message for item in items if (message := _shown(item))]})
@@ -114,7 +99,7 @@ class Application:
     async def _question(self, request: Request) -> Response:
         asked = await request.json()
         number = request.path_params["number"]
-        if number not in self.transcripts.conversations:
+        if self.transcripts.read(number) is None:
             return JSONResponse({"error": "There is no such conversation."}, 404)
         turn = await self.ask(number, str(asked["question"]), str(asked["way"]), stream=bool(asked.get("stream")))
         return JSONResponse(vars(turn))

@@ -17,7 +17,8 @@ from starlette.types import ASGIApp
 
 from proxy.app import build
 from proxy.demo import fake_openai
-from proxy.demo.application import Application, Transcripts
+from proxy.demo.application import Application
+from proxy.demo.transcripts import InMemory
 from proxy.events import Observers
 from proxy.settings import load
 
@@ -89,7 +90,7 @@ def _wait(account: Account, servers: list[Application]) -> None:
 
 def _servers(account: Account, stack: ExitStack) -> list[Application]:
     """The application servers, running, each with its own API instance and its own Unpinned."""
-    transcripts = Transcripts()
+    transcripts = InMemory()
     servers: list[Application] = []
     for number, (port, mode) in enumerate(zip(PORTS, MODES, strict=True), 1):
         direct = stack.enter_context(_serving(fake_openai.build(instance=f"instance-{number}")))

@@ -13,8 +13,9 @@ import httpx2
 import pytest
 
 from proxy.demo import demonstration
-from proxy.demo.application import Application, Transcripts
+from proxy.demo.application import Application
 from proxy.demo.demonstration import Account, main
+from proxy.demo.transcripts import InMemory
 from tests.serving import serving
 
 
@@ -94,7 +95,7 @@ def _addresses(lines: Iterator[str]) -> list[str]:
 
 def test_a_conversation_that_is_not_there() -> None:
     """A page asked for a conversation that nobody began says so."""
-    server = Application("server 1", "sk-demo-1", "http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1", Transcripts())
+    server = Application("server 1", "sk-demo-1", "http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1", InMemory())
     with serving(server.asgi()) as port:
         question = {"question": "hello", "way": "directly"}
         url = f"http://127.0.0.1:{port}/conversations/7"

@@ -181,8 +181,7 @@ class Balancer:
 
     def accepts(self) -> bool:
         """Whether it takes connections."""
-        with socket.socket() as probe:
-            return probe.connect_ex((self.address, PORT)) == 0
+        return accepts(self.address, PORT)
 
 
 @contextmanager
@@ -199,6 +198,12 @@ def balanced(kind: Kind, behind: Fleet, directory: Path) -> Iterator[Balancer]:
     finally:
         process.terminate()
         process.wait(PATIENCE)
+
+
+def accepts(address: str, port: int) -> bool:
+    """Whether anybody takes connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0
 
 
 def wait_until(so: Callable[[], bool], otherwise: str) -> None:

@@ -1,0 +1,153 @@
+"""`deploy/compose.yaml`: what Compose would read, and what it would run, run."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from proxy.settings import TABLE
+from tests.deploy.balancers import NGINX, PORT, Fleet, accepts, balanced, own_addresses, wait_until
+from tests.deploy.composition import FILE, Composition, interpolated, variables
+from tests.process import ROOT, Process
+from tests.raw_client import exchange, request
+
+yaml = pytest.importorskip("yaml", reason="pip install '.[test-deploy]'")
+compose_spec = pytest.importorskip("compose_spec", reason="pip install '.[test-deploy]'")
+
+DEMO = variables("deploy/demo.env")
+TEXT = interpolated(FILE.read_text(), DEMO)
+DRAIN_TIMEOUT = float({row.name: row.default for row in TABLE}["drain_timeout"])
+
+
+def services(text: str = TEXT) -> dict[str, Any]:
+    """The services, with YAML's merges done."""
+    found: dict[str, Any] = yaml.safe_load(text)["services"]
+    return found
+
+
+def check(text: str) -> None:
+    """Raise ValueError unless `text` is what the specification of Compose allows, in itself consistent."""
+    compose_spec.PyCompose.from_json(json.dumps(yaml.safe_load(text))).validate()
+
+
+def test_compose_would_take_it() -> None:
+    """The file is what the specification allows, with the demonstration's variables and with none."""
+    check(TEXT)
+    check(interpolated(FILE.read_text(), {}))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("stop_grace_period: 150s", "stop_grace_perod: 150s"),
+        ("read_only: true", "read_only: sometimes"),
+        ("condition: service_healthy", "condition: service_healhty"),
+        ("stop_grace_period: 150s", "stop_grace_period: 150 secs"),
+        ("driver_opts:", "driver_options:"),
+        ('volumes: ["transcripts:', 'volumes: ["transcript:'),
+    ],
+)
+def test_a_typo_would_be_seen(right: str, wrong: str) -> None:
+    """The check above rejects a planted typo."""
+    assert right in TEXT
+    with pytest.raises(ValueError, match=r".+"):
+        check(TEXT.replace(right, wrong))
+
+
+def test_the_demonstrations_variables_are_used() -> None:
+    """Each variable of `demo.env` is one that the file has, or Compose's own."""
+    assert set(DEMO) - {"COMPOSE_PROFILES"} <= set(re.findall(r"\$\{(\w+)", FILE.read_text()))
+    assert DEMO["COMPOSE_PROFILES"] in services()["fake-openai"]["profiles"]
+
+
+def test_containers_are_locked_up() -> None:
+    """Each of our containers has a read-only root, no capability and no way to more."""
+    ours = [service for service in services().values() if service["image"] == "unpinned"]
+    assert len(ours) == 7
+    for service in ours:
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_nobody_is_killed_while_draining() -> None:
+    """Whoever has streams may take longer to end than Unpinned gives them."""
+    for name, service in services().items():
+        if name.startswith(("unpinned", "application", "nginx")):
+            assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN_TIMEOUT, name
+    assert services()["nginx"]["stop_signal"] == "SIGQUIT"
+
+
+def test_only_this_machine_gets_in() -> None:
+    """Every published port is on the loopback interface."""
+    ports = [port for service in services().values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def image_environment() -> dict[str, str]:
+    """The settings that the Dockerfile puts into the image."""
+    return dict(word.split("=", 1) for word in shlex.split((ROOT / "Dockerfile").read_text()) if "UNPINNED_" in word)
+
+
+@pytest.fixture
+def composition(tmp_path: Path) -> Iterator[Composition]:
+    """The services of the demonstration, running."""
+    found = {name: each for name, each in services().items() if each["image"] == "unpinned"}
+    transcripts = tmp_path / "transcripts"
+    transcripts.mkdir()
+    made = Composition(found, own_addresses(4), {"/transcripts": transcripts})
+    with ExitStack() as stack:
+        for name in found:
+            process = Process(made.command(name), made.environment(name, image_environment()))
+            stack.callback(process.close)
+            if name.startswith("unpinned"):
+                assert process.port == PORT
+        wait_until(lambda: accepts(made.address("fake-openai"), 8090), "the fake API did not start")
+        yield made
+
+
+def test_it_runs(composition: Composition, tmp_path: Path) -> None:
+    """A conversation that begins on one application server goes on over the others; nginx leads to all three."""
+    pages = [f"http://{composition.address(f'application-{number}')}:3000" for number in (1, 2, 3)]
+    with httpx2.Client(timeout=30, trust_env=False) as client:
+        number = begun(client, pages[0])
+        for page in (*pages, pages[0]):
+            turn = asked(client, page, number, "unpinned")
+            assert (turn["status"], turn["tools"]) == (200, 1), turn
+        number = begun(client, pages[0])
+        assert asked(client, pages[0], number, "directly")["status"] == 200
+        assert asked(client, pages[1], number, "directly")["status"] == 404
+    names = [f"unpinned-{number}" for number in (1, 2, 3)]
+    behind = Fleet("", [composition.address(name) for name in names], own_addresses(1)[0])
+    with balanced(NGINX, behind, tmp_path):
+        question = request(b"GET", b"/v1/responses/resp_0", [(b"Authorization", b"Bearer sk-demo-1")])
+        answers = [exchange(PORT, question, behind.own) for _ in range(3)]
+    assert [answer.status for answer in answers] == [404] * 3
+    assert all(answer.values(b"x-unpinned-request-id") for answer in answers)
+
+
+def begun(client: httpx2.Client, page: str) -> int:
+    """The number of a new conversation, once the page answers."""
+
+    def is_there() -> bool:
+        try:
+            return client.get(page).is_success
+        except httpx2.TransportError:
+            return False
+
+    wait_until(is_there, f"{page} never answered")
+    return int(client.post(f"{page}/conversations").json()["number"])
+
+
+def asked(client: httpx2.Client, page: str, number: int, way: str) -> dict[str, Any]:
+    """What came of a question, asked as the chat page does, once the servers behind the page answer."""
+    question = {"question": "What is the weather in Paris? Use the tool get_weather.", "way": way}
+    turn: dict[str, Any] = client.post(f"{page}/conversations/{number}", json=question).json()
+    return turn
