@@ -8,6 +8,7 @@ the ports that stand in the files, so that a process can come back where it was.
 """
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -78,7 +79,7 @@ KINDS = (NGINX, HAPROXY)
 
 def program(name: str) -> str:
     """Where a program is; the test is skipped where it is not."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
