@@ -21,8 +21,10 @@ class TooLargeError(ValueError):
 
 def coding_of(fields: list[tuple[bytes, bytes]]) -> str:
     """The content coding that header fields name, `""` for none; more than one gives a name that no decoder has."""
-    named = [value.strip().lower() for name, value in fields if name.lower() == b"content-encoding"]
-    coding = b",".join(named).decode("latin-1")
+    named = [value for name, value in fields if name == b"content-encoding"]
+    if not named:
+        return ""
+    coding = b",".join(value.strip().lower() for value in named).decode("latin-1")
     return "" if coding == "identity" else coding
 
 

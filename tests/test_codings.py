@@ -104,6 +104,6 @@ def test_several_frames_are_one_body(coding: str, coder: Callable[[bytes], bytes
 )
 def test_the_coding_that_fields_name(values: list[bytes], coding: str, known: bool) -> None:
     """One known coding is understood; several, or unknown ones, are nobody's here."""
-    fields = [(b"host", b"x"), *((b"Content-Encoding", value) for value in values)]
+    fields = [(b"host", b"x"), *((b"content-encoding", value) for value in values)]
     assert coding_of(fields) == coding
     assert is_known(coding) is known

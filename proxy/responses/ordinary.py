@@ -5,8 +5,7 @@ times and would make the very same of these (a property of the tests). It may sa
 seldom.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -116,26 +115,24 @@ def _stands_alone(kinds: Sequence[Kind]) -> bool:
 def _without_labels(
     body: bytes, fields: dict[str, Any], items: list[dict[str, Raw]], *, previous: bool
 ) -> Ordinary | None:
-    removed: Counter[str] = Counter()
-    if _length(fields) != len(body):
-        return None
+    removed: dict[str, int] = {}
     size = len(body)
+    if 1 + _length(fields, fields.values()) != size:
+        return None
     if previous:
         removed["previous_response_id"] = 1
-        size -= _length_of_member("previous_response_id", fields.pop("previous_response_id"))
-    for item in items:
-        if "id" in item:
-            removed["item_id"] += 1
-            size -= _length_of_member("id", item.pop("id"))
+        name = "previous_response_id"
+        size -= _length((name,), (fields.pop(name),))
+    ids = [item.pop("id") for item in items if "id" in item]
+    if ids:
+        removed["item_id"] = len(ids)
+        size -= _length(("id",) * len(ids), ids)
     sent = _ENCODER.encode({**fields, "input": items}) if removed else body
     if len(sent) != size:
         return None
-    return Ordinary(Rewrite(sent, removed, took_references=previous), len(items), removed.total())
+    return Ordinary(Rewrite(sent, removed, took_references=previous), len(items), len(ids) + previous)
 
 
-def _length(fields: dict[str, Raw]) -> int:
-    return 1 + sum(_length_of_member(name, value) for name, value in fields.items())
-
-
-def _length_of_member(name: str, value: Raw) -> int:
-    return len('"":,') + len(name) + len(memoryview(value))
+def _length(names: Collection[str], values: Iterable[Any]) -> int:
+    """Bytes of the members of an object, each with its quotes, its colon, and the comma or bracket behind it."""
+    return 4 * len(names) + len("".join(names)) + sum(map(len, map(memoryview, values)))
