@@ -30,6 +30,7 @@ from proxy.responses.lenient import MalformedError
 from proxy.responses.lessons import Lessons, Scope, digest
 from proxy.responses.recall import RESOLVABLE, Recall, Recalled, Recollection
 from proxy.responses.remedies import Remedy, Situation, ids_of, learn, remedies
+from proxy.responses.remembering import Asked, asked
 from proxy.responses.reporting import losses, read_by, report
 from proxy.responses.rewriting import Form, Rewrite, rewrite
 from proxy.responses.steps import Forward, Policy, Relay
@@ -128,6 +129,13 @@ class Exchange:
             self._memory.take(found)
             self._documents = [self._memory.document]
             self._tell_removed(self._memory.ids)
+
+    def asked(self) -> Asked | None:
+        """What the store is to remember of this request now that it is answered; None where that is nothing."""
+        came = self._memory.came if self._memory is not None else self._document
+        if came is None or not self.policy.recalls:
+            return None
+        return asked(came, self._memory, self._attempts[-1].rewrite.removed, self.policy)
 
     @property
     def _may_be_ordinary(self) -> bool:

@@ -17,6 +17,8 @@ class Policy:
     """Events name the ids concerned (for logs at DEBUG)."""
     recalls: bool = False
     """There is a store to be asked."""
+    remembers_all: bool = False
+    """It remembers responses as well of which the client said `store: false`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,3 +351,10 @@ class TestRecover:
 def test_the_samples_pair() -> None:
     """The items of these tests are those of the samples."""
     assert json.loads(CALL)["call_id"] == call()["call_id"] == output()["call_id"]
+
+
+def test_nobody_was_asked() -> None:
+    """What a store knows changes nothing where nothing was asked."""
+    exchange = Exchange(body(NEXT))
+    exchange.recalled(Recalled(HISTORY, NOTHING))
+    assert exchange.start().body == body(NEXT, parent=False)
