@@ -135,4 +135,5 @@ def _without_labels(
 
 def _length(names: Collection[str], values: Iterable[Any]) -> int:
     """Bytes of the members of an object, each with its quotes, its colon, and the comma or bracket behind it."""
-    return 4 * len(names) + len("".join(names)) + sum(map(len, map(memoryview, values)))
+    sizes = map(len, map(memoryview, values))  # type: ignore[arg-type]
+    return 4 * len(names) + len("".join(names)) + sum(sizes)
