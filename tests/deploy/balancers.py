@@ -194,7 +194,8 @@ def balanced(kind: Kind, behind: Fleet, directory: Path) -> Iterator[Balancer]:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     balancer = Balancer(kind, behind.own, process)
     try:
-        wait_until(balancer.accepts, f"{kind} did not start: {(directory / 'output').read_text()}")
+        wait_until(lambda: balancer.accepts() or process.poll() is not None, f"{kind} did not start")
+        assert process.poll() is None, (directory / "output").read_text()
         yield balancer
     finally:
         process.terminate()

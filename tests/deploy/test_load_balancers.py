@@ -220,15 +220,26 @@ def test_answers_pass_as_they_came(balancer: Balancer, upstream: ScriptedUpstrea
     upstream.will_answer(script(head(503, [*fields, (b"Content-Length", b"%d" % len(body))]) + body))
     sent = [(b"Authorization", b"Bearer k"), (b"With_Underscore", b"1"), (b"X-Long", b"x" * 12_000)]
     with balancer.client() as client:
-        client.send(request(b"GET", b"/v1/responses/resp_1?a=%20b&&c", sent))
+        client.send(request(b"GET", b"/v1/responses//resp%2F1/?a=%20b&&c", sent))
         answer = client.answer()
     assert (answer.status, answer.body) == (503, body)
     for name, value in fields[:-1]:
         assert value in answer.values(name.lower()), name
     assert answer.values(b"x-unpinned-request-id")
-    assert upstream.received[0].target.endswith(b"/responses/resp_1?a=%20b&&c")
+    assert upstream.received[0].target.endswith(b"/responses//resp%2F1/?a=%20b&&c")
     for name, value in sent:
         assert upstream.received[0].values(name.lower()) == [value]
+
+
+def test_an_offer_of_websocket_is_declined(balancer: Balancer, upstream: ScriptedUpstream) -> None:
+    """A client that asks for a WebSocket gets Unpinned's 426, whereupon it takes HTTP; upstream hears nothing."""
+    key = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
+    fields = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13"), key]
+    with balancer.client() as client:
+        client.send(request(b"GET", b"/v1/responses", fields))
+        answer = client.answer()
+    assert (answer.status, bool(answer.values(b"x-unpinned-request-id"))) == (426, True)
+    assert not upstream.received
 
 
 def test_its_own_health(balancer: Balancer, upstream: ScriptedUpstream) -> None:
