@@ -4,22 +4,25 @@ Pure. The core and the drivers state facts; logs and metrics are listeners that 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol
 
 Action = Literal["passthrough", "rewritten", "recovered", "unrecovered", "observed", "unread"]
 Fidelity = Literal["exact", "lossless", "lossy"]
 Route = Literal["responses", "input_tokens", "compact", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+# Facts that every request has are named tuples: they are made in a third of the time.
+
+
+class Report(NamedTuple):
     """What was done to one request: the content of the `x-unpinned-*` response fields."""
 
     action: Action = "passthrough"
     fidelity: Fidelity = "exact"
-    removed: Mapping[str, int] = field(default_factory=dict)
-    repaired: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = MappingProxyType({})
+    repaired: Mapping[str, int] = MappingProxyType({})
     attempts: int = 1
     store: Literal["hit", "miss", "down"] | None = None
     """Whether a store knew all that the request refers to; None where there was nothing to ask for."""
@@ -48,8 +51,7 @@ class Removal:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """A request of a rewritten route was read: its number of items, and how many ids of upstream's it holds.
 
     `ids` are these ids, where somebody wants to know.
@@ -122,8 +124,7 @@ class UpstreamFailed:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """One request is over. `status` is 0 where the client left before it was answered, `seconds` the whole time."""
 
     method: str

@@ -59,7 +59,7 @@ END_TO_END = frozenset({
     b"x-should-retry",
 })  # fmt: skip
 
-_OF_THE_HOP = HOP_BY_HOP | {b"content-length", b"expect"}
+_OF_THE_HOP = HOP_BY_HOP | {b"content-encoding", b"content-length", b"expect"}
 # A client's fields as they go upstream: its Host is upstream's, and a chunked body has no length (RFC 9112, 6.1).
 _OF_A_REQUEST = HOP_BY_HOP | {b"host"}
 _OF_A_CHUNKED_REQUEST = _OF_A_REQUEST | {b"content-length"}
@@ -81,7 +81,7 @@ def value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def hop_fields(fields: Fields) -> Fields:
-    """The few of `fields` that the functions below ask for: what concerns this connection and a body's framing."""
+    """The few of `fields` that tell of this connection and of how a body is framed and coded, for who asks often."""
     return [field for field in fields if field[0] in _OF_THE_HOP]
 
 

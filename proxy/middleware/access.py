@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.events import Answered, Observer, Report
 from proxy.middleware.portable import route_of
+
+_NOT_ASKED: Final = Report(attempts=0)
 
 
 class AccessMiddleware:
@@ -48,6 +51,6 @@ class AccessMiddleware:
             status=status,
             seconds=seconds,
             complete=complete,
-            report=state.get("report", Report(attempts=0)),
+            report=state.get("report", _NOT_ASKED),
         )
         self.observer.notice(state.get("request_id", ""), answered)

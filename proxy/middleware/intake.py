@@ -27,12 +27,12 @@ class Intake:
     def __init__(self, fields: headers.Fields, receive: Receive, *, limit: int, idle: float, strict: bool) -> None:
         self.body = b""
         self.more = True
-        self._fields = fields
+        self._fields = headers.hop_fields(fields)
         self._receive = receive
         self._limit = limit
         self._idle = idle
         self._strict = strict
-        self._coding = codings.coding_of(fields)
+        self._coding = codings.coding_of(self._fields)
 
     async def take(self) -> bytes | None:
         """The decoded body, `body` itself if it has no coding; None if it cannot be read.

@@ -5,8 +5,6 @@ A hint only: its loss costs one retry. Never shared between credentials, but for
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -69,19 +67,24 @@ class _Extract(Lessons):
         self._whole.learn(topic, scope, value, now)
 
 
-@dataclass(frozen=True)
 class Scope:
     """The lessons that concern one request: of who `named` himself so, and of its upstream, at the time `now`."""
 
-    lessons: Lessons
-    named: bytes = b""
-    upstream: str = ""
-    now: float = 0.0
+    __slots__ = ("_credential", "lessons", "named", "now", "upstream")
 
-    @cached_property
+    def __init__(self, lessons: Lessons, named: bytes = b"", upstream: str = "", now: float = 0.0) -> None:
+        self.lessons = lessons
+        self.named = named
+        self.upstream = upstream
+        self.now = now
+        self._credential = ""
+
+    @property
     def credential(self) -> str:
         """The digest by which the credential is known; of a few requests only anybody asks for it."""
-        return sha256(self.named).hexdigest()[:32]
+        if not self._credential:
+            self._credential = sha256(self.named).hexdigest()[:32]
+        return self._credential
 
     @property
     def has_news(self) -> bool:
@@ -96,7 +99,7 @@ class Scope:
             ("refused", self.upstream),
             ("demanded", self.upstream),
         )
-        return replace(self, lessons=_Extract(self.lessons, scopes, self.now))
+        return Scope(_Extract(self.lessons, scopes, self.now), self.named, self.upstream, self.now)
 
     def ids(self) -> set[str]:
         """Ids that were refused to this credential."""

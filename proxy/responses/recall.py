@@ -6,7 +6,6 @@ Pure. What the store does not know stays as it came; items are the store's bytes
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from proxy.events import Report
@@ -197,4 +196,4 @@ class Recollection:
         ids = self.ids if sent is self.document else ()
         removed = Counter(what for what, _ in ids)
         fidelity = "lossless" if ids and report.fidelity == "exact" else report.fidelity
-        return replace(report, fidelity=fidelity, removed=removed + Counter(report.removed), store=self._store)
+        return report._replace(fidelity=fidelity, removed=removed + Counter(report.removed), store=self._store)

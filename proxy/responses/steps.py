@@ -1,7 +1,7 @@
 """What an exchange may do, and the steps it asks for."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,7 @@ class Policy:
     """It remembers responses as well of which the client said `store: false`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """Send `body` upstream, `delay` seconds from now."""
 
     body: bytes

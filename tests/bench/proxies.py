@@ -1,6 +1,8 @@
 """Who is measured: ours, nginx, and rivals where they are installed. One row each; nothing here measures."""
 
 import functools
+import importlib.metadata
+import importlib.util
 import os
 import re
 import shlex
@@ -93,6 +95,10 @@ def _nginx_lua(place: Place) -> list[str]:
     return _nginx(place, main, f"client_body_buffer_size 16m; access_by_lua_file {script};")
 
 
+def _aiohttp_stack(place: Place) -> list[str]:
+    return [sys.executable, str(_RIVALS / "aiohttp_stack.py"), str(place.port), str(place.upstream)]
+
+
 def _caddy(place: Place) -> list[str]:
     path = place.directory / "Caddyfile"
     text = (_RIVALS / "Caddyfile").read_text()
@@ -161,6 +167,14 @@ RIVALS: Final = (
         is_installed=lambda: _has("nginx")() and all((_MODULES / module).exists() for module in _LUA_MODULES),
         version=NGINX.version,
         command=_nginx_lua,
+    ),
+    Proxy(
+        name="aiohttp",
+        what="removes ids; uvicorn, ASGI, aiohttp and orjson",
+        install="pip install aiohttp",
+        is_installed=lambda: importlib.util.find_spec("aiohttp") is not None,
+        version=lambda: f"aiohttp {importlib.metadata.version('aiohttp')}",
+        command=_aiohttp_stack,
     ),
     Proxy(
         name="caddy",

@@ -4,7 +4,6 @@ import asyncio
 import io
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -208,8 +207,8 @@ def test_access_line(log: Log) -> None:
 
 def test_access_line_of_a_store(log: Log) -> None:
     """Whether the store knew what a request referred to stands at the end."""
-    report = replace(REPORT, store="miss")
-    (line,) = log.messages(replace(answered(), report=report))
+    report = REPORT._replace(store="miss")
+    (line,) = log.messages(answered()._replace(report=report))
     assert line.endswith("note=1 store=miss")
 
 
