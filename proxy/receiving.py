@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from proxy.faults import hop_fault
 
@@ -15,16 +15,9 @@ class ClientGone(Exception):  # noqa: N818 - nobody's error: it says what happen
 async def next_piece(receive: Receive, idle: float) -> tuple[bytes, bool]:
     """The next bytes of the body and whether more follow, after at most `idle` seconds.
 
-    Raises ClientGone, and a Fault (408) where the client falls silent.
+    Raises ClientGone, and a Fault (408) where the client falls silent. Does what `asyncio.timeout` does, at a fifth of
+    its 10 µs (measured 2026-11).
     """
-    message = await _within(idle, receive)
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message.get("body", b""), message.get("more_body", False)
-
-
-async def _within(seconds: float, receive: Receive) -> Message:
-    """The next message, or a Fault. Does what `asyncio.timeout` does, at a fifth of its 10 µs (measured 2026-11)."""
     task = cast("asyncio.Task[None]", asyncio.current_task())
     silent = False
 
@@ -33,12 +26,15 @@ async def _within(seconds: float, receive: Receive) -> Message:
         silent = True
         task.cancel()
 
-    timer = task.get_loop().call_later(seconds, give_up)
+    timer = task.get_loop().call_later(idle, give_up)
     try:
-        return await receive()
+        message = await receive()
     except asyncio.CancelledError:
         if silent and task.uncancel() == 0:
             raise hop_fault("client_upload_timeout") from None
         raise
     finally:
         timer.cancel()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)

@@ -47,7 +47,7 @@ class Intake:
         if headers.is_body_lost(self._fields, len(self.body)):
             raise hop_fault("incomplete_body")
         try:
-            return await self._decoded()
+            return await self._decoded() if self._coding else self.body
         except codings.TooLargeError:
             self._is_too_large(self._limit + 1)
             return None
