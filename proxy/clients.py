@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proxy import heads
-from proxy.faults import Fault
+from proxy.faults import Fault, hop_fault
 from proxy.observers.logs import LOGGER
 
 _KIND: Final = "invalid_request_error"
@@ -39,6 +39,8 @@ class ClientProtocol(HttpToolsProtocol):
     """One connection; a request's head has `header_timeout` seconds to come."""
 
     header_timeout: float
+    highest_descriptor: int
+    """The last one that a client's connection may have; those above are kept for connections to upstream."""
     _deadline: asyncio.TimerHandle | None = None
     _begun = False
     _heard = 0
@@ -47,9 +49,12 @@ class ClientProtocol(HttpToolsProtocol):
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a head."""
+        """Wait for a head, unless there are too many connections."""
         super().connection_made(transport)
-        self._arm()
+        if transport.get_extra_info("socket").fileno() > self.highest_descriptor:
+            self._turn_away()
+        else:
+            self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is answered, which is not the last one where others wait behind it."""
@@ -187,6 +192,14 @@ class ClientProtocol(HttpToolsProtocol):
         self.transport.write(_raw(fault))
         self.transport.write_eof()
         self.loop.call_later(_LINGERING, self.transport.close)
+
+    def _turn_away(self) -> None:
+        """Answer before anything was asked, and close without waiting for it: the descriptor is needed."""
+        self._refused = True
+        fault = hop_fault("out_of_descriptors")
+        LOGGER.warning("A client was refused: %s", fault.code)
+        self.transport.write(_raw(fault))
+        self.transport.close()
 
     def _may_answer(self) -> bool:
         """Whether the next answer on this connection is that to what is refused; the request it was is given up."""

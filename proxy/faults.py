@@ -74,6 +74,12 @@ HOP: Final[dict[str, Row]] = {
     "upstream_pool_timeout": Row(
         503, "All connections to upstream are in use; nothing was sent.", (NOTHING_SENT, (b"retry-after", b"1"))
     ),
+    "out_of_descriptors": Row(
+        503,
+        "As many connections are open as the limit of descriptors (ulimit -n) allows; nothing was sent.",
+        (NOTHING_SENT, (b"retry-after", b"1")),
+        "server_error",
+    ),
     "upstream_disconnected": Row(502, "Upstream closed the connection before it answered."),
     "upstream_invalid_answer": Row(502, "Upstream's answer is not valid HTTP."),
     "upstream_first_byte_timeout": Row(504, "Upstream did not begin to answer in time."),

@@ -31,6 +31,8 @@ from proxy.values import Address
 _BACKLOG: Final = 2048
 _TURN: Final = 0.0005
 """Seconds that a thread may work on a large body while the loop waits for its turn: a tenth of Python's default."""
+_SHARE: Final = 7 / 8
+"""Of the descriptors, for clients; the rest is for connections to upstream, and for the admin listener."""
 # <malloc.h> of the GNU C library
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -96,7 +98,7 @@ class _Process:
 def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=type("ClientProtocol", (ClientProtocol,), {"header_timeout": settings.header_timeout}),
+        http=_protocol(settings, _SHARE if lifespan == "on" else 1),
         ws="none",
         lifespan=lifespan,
         log_config=None,
@@ -107,6 +109,13 @@ def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"])
         backlog=_BACKLOG,
         **_durations(settings),
     )
+
+
+def _protocol(settings: Settings, share: float) -> type[ClientProtocol]:
+    """The protocol with its settings, for connections that may take this share of all descriptors."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = {"header_timeout": settings.header_timeout, "highest_descriptor": int(most * share)}
+    return type("ClientProtocol", (ClientProtocol,), limits)
 
 
 def _durations(settings: Settings) -> dict[str, Any]:

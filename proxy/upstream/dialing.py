@@ -5,6 +5,7 @@ Nothing of a request is sent here, so whatever fails may be tried again by the c
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import socket
 import ssl
@@ -16,6 +17,7 @@ from proxy.upstream.base_url import BaseUrl
 from proxy.upstream.connection import Connection
 
 HEAD_START = 0.25  # seconds; RFC 8305, 5: "Connection Attempt Delay"
+_FULL = frozenset({errno.EMFILE, errno.ENFILE})
 Address = tuple[Any, ...]
 
 
@@ -30,8 +32,8 @@ async def dialed(
         raise hop_fault("upstream_connect_timeout") from None
     except ssl.SSLError:
         raise hop_fault("upstream_tls_failed") from None
-    except OSError:
-        raise hop_fault("upstream_unreachable") from None
+    except OSError as error:
+        raise hop_fault("out_of_descriptors" if error.errno in _FULL else "upstream_unreachable") from None
 
 
 async def _connected(upstream: BaseUrl, make: Callable[[], Connection], tls: ssl.SSLContext | None) -> Connection:
@@ -78,7 +80,7 @@ async def _first(addresses: list[tuple[int, Address]]) -> socket.socket:
                 attempt.cancel()
                 attempt.add_done_callback(_discard)
     if winner is None:
-        raise OSError("no address answers")
+        raise attempts[-1].exception() or OSError("no address answers")
     return winner.result()
 
 
