@@ -6,17 +6,18 @@ What is not a request beyond doubt is answered 400 and the connection closed; no
 import asyncio
 import secrets
 import select
-import socket
-import struct
-from typing import Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
-from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proxy import heads
+from proxy.cycles import Cycle, OldCycle, Pieces
 from proxy.faults import Fault, hop_fault
 from proxy.observers.logs import LOGGER
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 _KIND: Final = "invalid_request_error"
 _LINGERING: Final = 3.0
@@ -117,8 +118,8 @@ class ClientProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = _OldCycle if cycle.scope["http_version"] == "1.0" else _Cycle
-        cycle.body = cast("bytearray", _Pieces(cycle.body))
+        cycle.__class__ = OldCycle if cycle.scope["http_version"] == "1.0" else Cycle
+        cycle.body = cast("bytearray", Pieces(cycle.body))
         super()._start_asgi_task(cycle, app)
 
     def is_idle(self) -> bool:
@@ -211,87 +212,6 @@ class ClientProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
         return True
-
-
-class _Pieces:
-    """What has come of a body, for the application to take: each byte is copied once, not with every piece again."""
-
-    __slots__ = ("_pieces", "_size")
-
-    def __init__(self, body: bytes | bytearray = b"") -> None:
-        self._pieces = [bytes(body)] if body else []
-        self._size = len(body)
-
-    def __iadd__(self, piece: bytes) -> Self:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        return self
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __bytes__(self) -> bytes:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-
-
-class _Cycle(RequestResponseCycle):
-    """A request and its answer."""
-
-    async def receive(self) -> Any:
-        """What has come of the request, or that its client left."""
-        message = await super().receive()
-        self.body = cast("bytearray", _Pieces())
-        return message
-
-
-class _AnyLength(int):
-    """The length of a body that ends with the connection: none is longer or shorter."""
-
-    def __lt__(self, other: int) -> bool:
-        return False
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    def __sub__(self, other: int) -> Self:
-        return self
-
-    __hash__ = int.__hash__
-
-
-class _OldCycle(_Cycle):
-    """A request of HTTP/1.0, which knows no chunks (RFC 9112, 6.1): a body of unknown length ends with the connection.
-
-    So that a body that was cut does not look whole, the connection is then reset.
-    """
-
-    async def run_asgi(self, app: Any) -> None:
-        """Let `app` answer."""
-
-        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await app(scope, receive, send)
-            finally:
-                if self.response_started and not self.response_complete:
-                    _reset(self.transport)
-
-        await super().run_asgi(watched)  # type: ignore[arg-type]
-
-    async def send(self, message: Any) -> None:
-        """Send a part of the answer."""
-        if message["type"] == "http.response.start" and not _has_length(message):
-            self.chunked_encoding = False
-            self.expected_content_length = _AnyLength()
-        await super().send(message)
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-def _has_length(start: Message) -> bool:
-    return any(name.lower() == b"content-length" for name, _ in start.get("headers", ()))
 
 
 def _no_http() -> Fault:

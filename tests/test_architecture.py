@@ -22,6 +22,7 @@ LAYERS = (
     ("proxy.app",),
     ("proxy.server",),
     ("proxy.clients", "proxy.draining"),
+    ("proxy.cycles",),
     ("proxy.admin", "proxy.settings"),
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
