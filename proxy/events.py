@@ -118,6 +118,13 @@ class BudgetExceeded:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """The store could not be asked or told, could not keep up, or an answer could not be read for it."""
+
+    doing: Literal["recall", "remember", "overflow", "read"]
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamFailed:
     """The hop to upstream failed; `cause` is the code of the fault the client was given (or would have been)."""
 
@@ -145,6 +152,7 @@ Event = (
     | LossyAnswer
     | StartedFresh
     | BudgetExceeded
+    | StoreFailed
     | UpstreamFailed
     | Answered
 )

@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from proxy.faults import hop_fault
 
@@ -38,3 +38,13 @@ async def next_piece(receive: Receive, idle: float) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientGone
     return message.get("body", b""), message.get("more_body", False)
+
+
+def whole(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives `body` as a whole, and then what there is to be said of the client."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def given() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return given

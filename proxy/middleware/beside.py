@@ -4,14 +4,17 @@ Nobody waits for somebody else's body, and no more than two are worked on at a t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from proxy.responses.exchange import Exchange, Forward, Relay
+from proxy.responses.recall import Recall, Recalled
 from proxy.responses.weight import MOST, containers, weight
 
 Step = TypeVar("Step")
+Ask = Callable[[Recall], Awaitable[Recalled | None]]
+"""Asks a store; None: it is down."""
 
 LARGE: Final = 64 * 1024
 """Bytes beyond which a body that is not ordinary is not looked at in the loop: 64 KiB may take 0.1 s."""
@@ -25,21 +28,46 @@ def is_large(body: bytes) -> bool:
     return len(body) > LARGE
 
 
-async def first_step(exchange: Exchange, body: bytes) -> Forward | None:
+async def first_step(exchange: Exchange, body: bytes, ask: Ask | None = None) -> Forward | None:
     """The first attempt for `body`; None where there is more in it than is read."""
     if len(body) > _GLANCED and containers(body) > MOST:
         return None
     step = exchange.glance()
-    if step is not None or not is_large(body):
-        return step or exchange.look()
-    return await beside(exchange.look) if weight(body) <= MOST else None
+    if step is not None:
+        return step
+    large = is_large(body)
+    if large and weight(body) > MOST:
+        return None
+    if ask is not None:
+        large = await _recall(exchange, ask, large)
+    return await beside(exchange.look) if large else exchange.look()
 
 
-async def next_step(exchange: Exchange, body: bytes, status: int, refusal: bytes) -> Forward | Relay:
+async def next_step(
+    exchange: Exchange, body: bytes, status: int, refusal: bytes, ask: Ask | None = None
+) -> Forward | Relay:
     """What follows the refusal of `body`."""
-    if is_large(body):
+    large = is_large(body)
+    if ask is not None:
+        large = await _recall(exchange, ask, large, status, refusal)
+    if large:
         return await beside(exchange.receive, status, refusal)
     return exchange.receive(status, refusal)
+
+
+async def _recall(exchange: Exchange, ask: Ask, large: bool, *refusal: Any) -> bool:
+    """Ask what the exchange wants to know before its next step; whether that is about something large then."""
+    while True:
+        wanted = await (beside(exchange.recall, *refusal) if large else _at_once(exchange.recall, *refusal))
+        if wanted is None:
+            return large
+        found = await ask(wanted)
+        large = large or (found is not None and sum(map(len, found.conversation or ())) > LARGE)
+        await (beside(exchange.recalled, found) if large else _at_once(exchange.recalled, found))
+
+
+async def _at_once(work: Callable[..., Step], *arguments: Any) -> Step:
+    return work(*arguments)
 
 
 async def beside(work: Callable[..., Step], *arguments: Any) -> Step:

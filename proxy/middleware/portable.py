@@ -7,6 +7,7 @@ while they are judged, and lets everything else through as it comes.
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -15,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy import codings
 from proxy.events import Observer, Observers, Report, Route
 from proxy.faults import Fault
-from proxy.middleware.beside import first_step, is_large, next_step
+from proxy.middleware.beside import Ask, first_step, is_large, next_step
 from proxy.middleware.intake import Intake
-from proxy.receiving import ClientGone
+from proxy.middleware.keeper import Keeper
+from proxy.receiving import ClientGone, whole
 from proxy.responses.budget import Budget
 from proxy.responses.exchange import Exchange, Forward, Policy, Relay
 from proxy.responses.lessons import Lessons
@@ -66,6 +68,7 @@ class PortableMiddleware:
         max_body: int = 64 * 1024 * 1024,
         upload_idle_timeout: float = 60.0,
         report: bool = True,
+        keeper: Keeper | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = app
@@ -75,6 +78,7 @@ class PortableMiddleware:
         self.max_body = max_body
         self.upload_idle_timeout = upload_idle_timeout
         self.report = report
+        self.keeper = keeper
         self.lessons = Lessons()
         self.clock = clock
         self.budget = Budget(self.policy)
@@ -145,15 +149,17 @@ class _Call:
             await self.pass_on(Report(action="unread"), intake.replay)
             return None
         scope = self._lesson_scope()
-        if is_large(plain):
+        if options.keeper or is_large(plain):
             scope = scope.extract()
         exchange = Exchange(plain, options.budget.admit(scope.now), route=self.route, scope=scope)
-        step = await first_step(exchange, plain)
+        keeper = options.keeper
+        ask = None if keeper is None else partial(keeper.recall, keeper.scope(self.scope["headers"]))
+        step = await first_step(exchange, plain, ask)
         if step is None:
             intake.leave_unread("request_too_complex", f"The request body holds more than {MOST} values.")
             await self.pass_on(Report(action="unread"), intake.replay)
             return None
-        return _Attempts(self, exchange, intake.body, plain, step)
+        return _Attempts(self, exchange, intake.body, plain, step, ask)
 
     def _lesson_scope(self) -> LessonScope:
         named = b"\n".join([value for name, value in self.scope["headers"] if name in _CREDENTIAL])
@@ -178,11 +184,14 @@ class _Attempts:
     Bodies, fields and exchange are forgotten when the answer begins: a stream may last an hour.
     """
 
-    def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes, step: Forward) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 -- what there is to work with
+        self, call: _Call, exchange: Exchange, body: bytes, plain: bytes, step: Forward, ask: Ask | None
+    ) -> None:
         self.call = call
         self.exchange = exchange
         self.body = body
         self.plain = plain
+        self.ask = ask
         self.step: Forward | Relay = step
         self.sent: MutableMapping[str, Any] = {}
         self.first: list[Message] = []
@@ -203,7 +212,7 @@ class _Attempts:
                 await self._commit(self.held)  # broken off: the client is given what came of it, and no more
                 return
             self.first = self.first or self.held
-            self.step = await next_step(self.exchange, self.plain, self.held[0]["status"], self._refusal())
+            self.step = await next_step(self.exchange, self.plain, self.held[0]["status"], self._refusal(), self.ask)
             if self.count == 1 and isinstance(self.step, Forward):
                 self.call.spend()
         await self._commit(self.first)
@@ -228,7 +237,7 @@ class _Attempts:
         changed = isinstance(self.step, Forward) and self.step.body is not self.plain
         body = self.step.body if isinstance(self.step, Forward) and changed else self.body
         self.sent = {**self.call.scope, "headers": self._fields(len(body), changed=changed)}
-        return self.sent, _whole(body, self.call.receive)
+        return self.sent, whole(body, self.call.receive)
 
     def _fields(self, length: int, *, changed: bool) -> list[tuple[bytes, bytes]]:
         """The request's fields for a body of `length` bytes, the length in its old place."""
@@ -259,6 +268,8 @@ class _Attempts:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
         report = self.exchange.settle(messages[0]["status"])
+        if self.ask is not None:
+            self.call.state["asked"] = self.exchange.asked
         self.call.tell(self.exchange)
         del self.exchange, self.step, self.body, self.plain, self.first
         self.call.scope["headers"] = self.sent["headers"] = []
@@ -285,13 +296,3 @@ class _Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer
 def _is_cut(last: Message) -> bool:
     """Whether an answer of which `last` is the last message has not come to its end."""
     return last["type"] == "http.response.start" or bool(last.get("more_body", False))
-
-
-def _whole(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `body` as a whole, and then what there is to be said of the client."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def whole() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return whole

@@ -26,6 +26,7 @@ from proxy.events import (
     Refused,
     Removed,
     StartedFresh,
+    StoreFailed,
     Unrecovered,
     UpstreamFailed,
 )
@@ -62,6 +63,8 @@ class LogObserver:
                 self._unrecovered(event, told)
             case LossyAnswer() | StartedFresh() | BudgetExceeded():
                 self._warn(event, told)
+            case StoreFailed():
+                self._store_failed(event, told)
             case UpstreamFailed():
                 self._upstream_failed(event, told)
             case _:
@@ -130,6 +133,10 @@ class LogObserver:
         if self._once.may("budget", 60):
             share = f"{event.recoveries} of the last {event.requests} requests needed recovery"
             self._log(logging.WARNING, f"{share}: until fewer do, each gets one attempt after the first", told)
+
+    def _store_failed(self, event: StoreFailed, told: dict[str, object]) -> None:
+        if self._once.may(f"store {event.doing}", 60):
+            self._log(logging.WARNING, f"The store failed ({event.doing}); requests go on without it", told)
 
     def _upstream_failed(self, event: UpstreamFailed, told: dict[str, object]) -> None:
         self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)

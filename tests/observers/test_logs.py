@@ -22,6 +22,7 @@ from proxy.events import (
     Removed,
     Report,
     StartedFresh,
+    StoreFailed,
     Unrecovered,
     UpstreamFailed,
 )
@@ -176,6 +177,15 @@ def test_an_exceeded_budget(log: Log) -> None:
     assert log.told(BudgetExceeded(30, 100)) == []
     log.now = 60
     assert len(log.told(BudgetExceeded(30, 100))) == 1
+
+
+def test_a_store_that_fails(log: Log) -> None:
+    """That the store fails is a warning, once a minute at most."""
+    said = f"WARNING [{REQUEST_ID}] The store failed (recall); requests go on without it"
+    assert log.told(StoreFailed("recall"), StoreFailed("recall")) == [said]
+    assert len(log.told(StoreFailed("remember"))) == 1
+    log.now = 60
+    assert log.told(StoreFailed("recall")) == [said]
 
 
 def test_memory_is_bounded(log: Log) -> None:

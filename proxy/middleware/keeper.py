@@ -1,0 +1,175 @@
+"""The store as requests use it: an aid, never a gate.
+
+Lookups have a deadline, writes happen behind the answer, and a store that is down is left alone for a while. What
+cannot be written is dropped: the next turn is then answered as it would be without a store.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from hashlib import sha256
+from typing import Final, Literal, NamedTuple, Protocol
+
+from proxy.events import Observer, StoreFailed
+from proxy.responses.recall import Recall, Recalled
+from proxy.responses.remembering import Remembered
+
+DEADLINE: Final = 0.25
+"""Seconds within which a lookup has to be answered."""
+TRIES: Final = 5
+"""How often something is tried to be written before it is dropped."""
+_FLUSH: Final = 5.0
+"""Seconds that writing what is left may take at the end."""
+_PATIENCE: Final = 10.0
+"""Seconds that one write may take."""
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+_MOST: Final = 10_000
+_MOST_BYTES: Final = 64 * 1024 * 1024
+_CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
+_NOTHING: Final = Recalled(None, {})
+
+
+class Store(Protocol):
+    """What remembers responses, by scope; whoever is not of a scope knows nothing of it."""
+
+    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        """What is known of a response's conversation and of items."""
+
+    async def remember(self, scope: str, response: Remembered) -> None:
+        """Remember a response."""
+
+    async def forget(self, scope: str, response_id: str) -> None:
+        """Forget a response."""
+
+    async def close(self) -> None:
+        """Let go of what the store holds open."""
+
+
+class _Write(NamedTuple):
+    scope: str
+    what: Remembered | str
+    """A response to remember, or the id of one to forget."""
+    size: int
+    landed: asyncio.Event
+
+    @property
+    def response_id(self) -> str:
+        return self.what if isinstance(self.what, str) else self.what.response_id
+
+
+class Keeper:
+    """Asks and tells a store. `scope` joins all credentials to one; without it each has what it made itself."""
+
+    def __init__(
+        self, store: Store, observer: Observer, *, scope: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._scope = scope
+        self._clock = clock
+        self._pause = 0.0
+        self._down_until = 0.0
+        self._queue: deque[_Write] = deque()
+        self._size = 0
+        self._worker: asyncio.Task[None] | None = None
+
+    def scope(self, fields: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Whose a request with these fields is; None for who does not say who he is."""
+        if self._scope is not None:
+            return f"name:{self._scope}"
+        named = sorted((name, value) for name, value in fields if name in _CREDENTIAL)
+        if not named:
+            return None
+        return sha256(b"\0".join(part for field in named for part in field)).hexdigest()
+
+    async def recall(self, scope: str | None, wanted: Recall) -> Recalled | None:
+        """What the store knows; None: it is down."""
+        if scope is None:
+            return _NOTHING
+        if wanted.delay:
+            await asyncio.sleep(wanted.delay)
+        if self._is_down:
+            return None
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self._landed(scope, wanted.response_id)
+                found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
+        except Exception:  # noqa: BLE001 -- whatever an engine fails with, the request goes on
+            self._failed("recall")
+            return None
+        self._pause = 0.0
+        return found
+
+    @property
+    def _is_down(self) -> bool:
+        return self._pause > 0 and self._clock() < self._down_until
+
+    def _failed(self, doing: Literal["recall", "remember"]) -> None:
+        self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+        self._down_until = self._clock() + self._pause
+        self._observer.notice("", StoreFailed(doing))
+
+    def failed_to_read(self) -> None:
+        """An answer could not be read, and is not remembered."""
+        self._observer.notice("", StoreFailed("read"))
+
+    async def _landed(self, scope: str, response_id: str | None) -> None:
+        """Wait until what is to be written of a response has been written."""
+        for write in reversed(self._queue):
+            if write.scope == scope and write.response_id == response_id:
+                await write.landed.wait()
+                return
+
+    def remember(self, scope: str, response: Remembered) -> None:
+        """Have a response remembered, some time soon."""
+        self._enqueue(_Write(scope, response, sum(map(len, response.items)), asyncio.Event()))
+
+    def forget(self, scope: str, response_id: str) -> None:
+        """Have a response forgotten, behind what is to be remembered before."""
+        self._enqueue(_Write(scope, response_id, 0, asyncio.Event()))
+
+    def _enqueue(self, write: _Write) -> None:
+        if len(self._queue) >= _MOST or self._size + write.size > _MOST_BYTES:
+            self._observer.notice("", StoreFailed("overflow"))
+            return
+        self._queue.append(write)
+        self._size += write.size
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        tries = 0
+        while self._queue:
+            if self._is_down:
+                await asyncio.sleep(self._down_until - self._clock())
+            write = self._queue[0]
+            tries += 1
+            if await self._written(write) or tries == TRIES:
+                self._queue.popleft()
+                self._size -= write.size
+                write.landed.set()
+                tries = 0
+
+    async def _written(self, write: _Write) -> bool:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                if isinstance(write.what, str):
+                    await self._store.forget(write.scope, write.what)
+                else:
+                    await self._store.remember(write.scope, write.what)
+        except Exception:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
+            self._failed("remember")
+            return False
+        self._pause = 0.0
+        return True
+
+    async def close(self) -> None:
+        """Write what is left, as far as that can be done in a few seconds, and let the store go."""
+        if self._worker is not None:
+            with suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(self._worker, _FLUSH)
+        with suppress(Exception):
+            await self._store.close()
