@@ -161,7 +161,7 @@ TABLE: Final = (
     Row("ca_file", "system", FILE, "Certificates against which upstream is checked: a PEM file, or the system's."),
     Row(
         "drain_delay",
-        "1",
+        "0.5",
         SECONDS,
         "How long connections are still accepted after SIGTERM, while `/readyz` says 503: as long as a load "
         "balancer needs to notice.",

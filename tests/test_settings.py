@@ -32,7 +32,7 @@ DEFAULTS = {
     "keepalive_expiry": 30,
     "client_keepalive": 75,
     "ca_file": None,
-    "drain_delay": 1,
+    "drain_delay": 0.5,
     "drain_timeout": 120,
     "report": True,
     "log_level": "info",
