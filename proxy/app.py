@@ -3,16 +3,19 @@
 A request's walk: request id, access, last resort, limit, portable, upstream.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from starlette.types import ASGIApp
 
-from proxy.events import Observer
+from proxy.admin import Instruments
+from proxy.events import Observer, Observers
 from proxy.middleware.access import AccessMiddleware
 from proxy.middleware.last_resort import LastResortMiddleware
 from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.portable import PortableMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
+from proxy.observers.levels import Levels
+from proxy.observers.metrics import Metrics
 from proxy.responses.exchange import Policy
 from proxy.settings import Settings
 from proxy.upstream.app import ReverseProxy
@@ -24,10 +27,26 @@ from proxy.upstream.tls import trusting
 _AZURE = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
+class Unpinned(NamedTuple):
+    """The proxy as an ASGI app, and what the admin listener shows of it."""
+
+    app: ASGIApp
+    instruments: Instruments
+
+
 def build(settings: Settings, observer: Observer) -> ASGIApp:
     """The proxy as an ASGI app; what happens is told to `observer`."""
+    return assemble(settings, observer).app
+
+
+def assemble(settings: Settings, observer: Observer) -> Unpinned:
+    """The proxy with its instruments; what happens is told to `observer` as well."""
+    metrics = Metrics()
+    if settings.admin_listen is not None:
+        observer = Observers((observer, metrics))
     upstream = base_url(settings.upstream)
-    hop = ReverseProxy(client(settings), upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
+    sender = client(settings)
+    hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
     portable = PortableMiddleware(
         hop,
         policy(settings),
@@ -38,7 +57,12 @@ def build(settings: Settings, observer: Observer) -> ASGIApp:
         report=settings.report,
     )
     limited = LimitMiddleware(portable, settings.max_requests)
-    return RequestIdMiddleware(AccessMiddleware(LastResortMiddleware(limited), observer), report=settings.report)
+    access = AccessMiddleware(LastResortMiddleware(limited), observer)
+
+    def levels() -> Levels:
+        return Levels(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
+
+    return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels))
 
 
 def client(settings: Settings) -> Client:

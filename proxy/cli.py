@@ -75,12 +75,12 @@ def _add_fake(parser: argparse.ArgumentParser) -> None:
 def _serve(chosen: argparse.Namespace) -> int:
     settings = load(vars(chosen))
 
-    from proxy.app import build  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
+    from proxy.app import assemble  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
     from proxy.observers import logs  # noqa: PLC0415
     from proxy.server import run  # noqa: PLC0415
 
     logs.configure(settings.log_level, settings.log_format)
-    run(settings, build(settings, logs.LogObserver()))
+    run(settings, *assemble(settings, logs.LogObserver()))
     return 0
 
 

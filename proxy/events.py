@@ -132,7 +132,10 @@ class UpstreamFailed:
 
 
 class Answered(NamedTuple):
-    """One request is over. `status` is 0 where the client left before it was answered, `seconds` the whole time."""
+    """One request is over. `status` is 0 where the client left before it was answered, `seconds` the whole time.
+
+    Of `first_byte`, the seconds until the answer began, `upstream` and `client` were spent waiting for them.
+    """
 
     method: str
     route: Route
@@ -141,6 +144,16 @@ class Answered(NamedTuple):
     seconds: float
     complete: bool
     report: Report
+    first_byte: float | None = None
+    upstream: float = 0.0
+    client: float = 0.0
+    fault: str = ""
+    """The code of the fault of ours that it was answered with."""
+
+    @property
+    def overhead(self) -> float | None:
+        """The seconds until the answer began in which nobody was waited for: what we added."""
+        return None if self.first_byte is None else max(0.0, self.first_byte - self.upstream - self.client)
 
 
 Event = (

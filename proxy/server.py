@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from proxy.admin import Readiness, admin
+from proxy.admin import Instruments, Readiness, admin
 from proxy.clients import ClientProtocol
 from proxy.draining import DrainingServer
 from proxy.observers.logs import LOGGER
@@ -40,8 +40,11 @@ _ADMIN_DRAIN: Final = 1
 """Seconds in which the admin listener ends when the other has ended."""
 
 
-def run(settings: Settings, app: ASGIApp) -> None:
-    """Serve `app`, and the admin app, until told to end. Raises SettingsError where nobody can listen."""
+def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> None:
+    """Serve `app`, and the admin app with its instruments, until told to end.
+
+    Raises SettingsError where nobody can listen.
+    """
     _raise_descriptor_limit()
     _collect_less()
     sys.setswitchinterval(_TURN)
@@ -52,7 +55,7 @@ def run(settings: Settings, app: ASGIApp) -> None:
         servers = [DrainingServer(_config(app, settings, lifespan="on"), listener, settings.drain_delay)]
         if settings.admin_listen is not None:
             admin_listener = stack.enter_context(_listening("--admin-listen", settings.admin_listen))
-            config = _config(admin(readiness), settings, lifespan="off")
+            config = _config(admin(readiness, instruments), settings, lifespan="off")
             config.timeout_graceful_shutdown = _ADMIN_DRAIN
             servers.append(DrainingServer(config, admin_listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -92,7 +92,12 @@ TABLE: Final = (
         ADDRESS,
         "Where clients connect. Not called PORT: Kubernetes injects UNPINNED_PORT for a service of that name.",
     ),
-    Row("admin_listen", "127.0.0.1:8081", ADMIN, "Health checks, `/livez` and `/readyz`; `off` for none."),
+    Row(
+        "admin_listen",
+        "127.0.0.1:8081",
+        ADMIN,
+        "`/livez`, `/readyz` and `/metrics`; `off` for none.",
+    ),
     Row(
         "upstream",
         "https://api.openai.com/v1",

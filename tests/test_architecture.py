@@ -27,7 +27,7 @@ LAYERS = (
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
     ("proxy.responses", "proxy.codings", "proxy.heads", "proxy.receiving"),
-    ("proxy.events", "proxy.faults", "proxy.headers"),
+    ("proxy.events", "proxy.faults", "proxy.headers", "proxy.waits"),
 )
 DOORS = {
     "proxy.values": {"proxy.upstream.base_url"},
@@ -42,6 +42,7 @@ PURE = (
     "proxy.headers",
     "proxy.heads",
     "proxy.upstream.base_url",
+    "proxy.waits",
 )
 PURE_IMPORTS = frozenset({
     "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "math", "msgspec",

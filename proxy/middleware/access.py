@@ -8,49 +8,82 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.events import Answered, Observer, Report
 from proxy.middleware.portable import route_of
+from proxy.waits import Waits, waits_of
 
+_UNANSWERED: Final[Message] = {"status": 0}
 _NOT_ASKED: Final = Report(attempts=0)
 
 
 class AccessMiddleware:
-    """Tells `observer` of each answered request. Costs two assignments a chunk, and no coroutine."""
+    """Tells `observer` of each answered request. Costs two assignments a chunk, and no coroutine.
+
+    `relaying` is the number of answers that have begun and are not over.
+    """
 
     def __init__(self, app: ASGIApp, observer: Observer, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = app
         self.observer = observer
         self.clock = clock
+        self.relaying = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began = self.clock()
-        status = 0
+        waits = waits_of(scope)
+        start: Message = _UNANSWERED
+        first: float | None = None
         complete = False
 
         def watched(message: Message) -> Awaitable[None]:
-            nonlocal status, complete
+            nonlocal start, first, complete
             if message["type"] == "http.response.start":
-                status = message["status"]
+                first = self.clock() - began
+                start = {"status": message["status"], "fault": message.get("fault", "")}
+                self.relaying += 1
             else:
                 complete = not message.get("more_body", False)
             return send(message)
 
         try:
-            return await self.app(scope, receive, watched)
+            return await self.app(scope, self._timed(receive, waits), watched)
         finally:
-            self._tell(scope, status, self.clock() - began, complete=complete)
+            if first is not None:
+                self.relaying -= 1
+            self._tell(scope, start, first, self.clock() - began, complete=complete)
 
-    def _tell(self, scope: Scope, status: int, seconds: float, *, complete: bool) -> None:
-        state = scope.get("state", {})
+    def _timed(self, receive: Receive, waits: Waits) -> Receive:
+        """`receive`, and the time that it takes until upstream is asked is the client's."""
+
+        async def waited() -> Message:
+            since = self.clock()
+            try:
+                return await receive()
+            finally:
+                if not waits.asked:
+                    waits.client += self.clock() - since
+
+        def received() -> Awaitable[Message]:
+            return receive() if waits.asked else waited()
+
+        return received
+
+    def _tell(self, scope: Scope, start: Message, first: float | None, seconds: float, *, complete: bool) -> None:
+        state = scope["state"]
         path: bytes = scope.get("raw_path") or scope["path"].encode()
+        waits: Waits = state["waits"]
         answered = Answered(
             method=scope["method"],
             route=route_of(scope["method"], path),
             path=path.decode("latin-1"),
-            status=status,
+            status=start["status"],
             seconds=seconds,
             complete=complete,
             report=state.get("report", _NOT_ASKED),
+            first_byte=first,
+            upstream=waits.upstream,
+            client=waits.client,
+            fault=start.get("fault", ""),
         )
         self.observer.notice(state.get("request_id", ""), answered)

@@ -6,6 +6,7 @@ sent, which uvicorn takes as the order to close the connection.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from proxy.receiving import ClientGone
 from proxy.upstream.base_url import BaseUrl, climbs
 from proxy.upstream.seam import Answer, Client, Request
 from proxy.upstream.upload import Upload
+from proxy.waits import waits_of
 
 
 class ReverseProxy:
@@ -65,7 +67,7 @@ class _Hop:
         """Send, relay, and whatever happens let go of both sides."""
         upload = Upload(receive, self.proxy.upload_idle_timeout)
         try:
-            await self._relay(await self.proxy.client.send(await self._request(upload)), upload)
+            await self._relay(await self._answer(await self._request(upload)), upload)
         except ClientGone:
             return
         except asyncio.CancelledError as reason:
@@ -76,6 +78,16 @@ class _Hop:
             await self._fail(fault)
         finally:
             upload.disarm()
+
+    async def _answer(self, request: Request) -> Answer:
+        """Upstream's answer; the time it takes is told to who adds it up."""
+        waits = waits_of(self.scope)
+        waits.asked = True
+        began = time.monotonic()
+        try:
+            return await self.proxy.client.send(request)
+        finally:
+            waits.upstream += time.monotonic() - began
 
     async def _request(self, upload: Upload) -> Request:
         scope = self.scope

@@ -15,7 +15,7 @@ from proxy.upstream.base_url import BaseUrl
 from proxy.upstream.connection import BUFFER, Connection
 from proxy.upstream.dialing import dialed
 from proxy.upstream.pool import Pool
-from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Request
+from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
 from proxy.upstream.tls import trusting
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ class Http1Client:
             answer.drop()
             raise
         return answer
+
+    def occupancy(self) -> Occupancy:
+        """What the connections do now."""
+        return self.pool.occupancy()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -15,7 +15,7 @@ import httpx2
 from proxy.faults import hop_fault
 from proxy.headers import is_sound
 from proxy.upstream.base_url import BaseUrl
-from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Request
+from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
 from proxy.upstream.tls import trusting
 
 if TYPE_CHECKING:
@@ -84,6 +84,14 @@ class Httpx2Client:
             await answer.close()
             raise hop_fault("upstream_invalid_answer")
         return answer
+
+    def occupancy(self) -> Occupancy:
+        """What the connections do now."""
+        # Only the pool's __repr__ tells it in public; tests/upstream/test_occupancy.py fails if these names change.
+        pool = cast("Any", self._transport)._pool  # noqa: SLF001 - see above
+        idle = sum(connection.is_idle() for connection in pool.connections)
+        waiting = sum(request.is_queued() for request in pool._requests)  # noqa: SLF001 - see above
+        return Occupancy(len(pool.connections) - idle, idle, waiting)
 
     async def close(self) -> None:
         """Close all connections."""

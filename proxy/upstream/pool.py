@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from proxy.faults import hop_fault
 from proxy.upstream.connection import Connection
-from proxy.upstream.seam import Limits
+from proxy.upstream.seam import Limits, Occupancy
 
 LIFETIME = 300.0  # seconds; a name that moves to other addresses is followed within that time
 
@@ -43,6 +43,11 @@ class Pool:
             if not self._is_usable(connection):
                 connection = self._usable()
         return connection
+
+    def occupancy(self) -> Occupancy:
+        """What the connections do now; one that is being made is in use."""
+        idle = len(self._idle)
+        return Occupancy(self.taken - idle, idle, len(self._waiting))
 
     def close(self) -> None:
         """Close all connections, those in use as well."""

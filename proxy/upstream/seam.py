@@ -28,6 +28,14 @@ class Limits(NamedTuple):
     keepalive_expiry: float = 30.0
 
 
+class Occupancy(NamedTuple):
+    """What the connections to upstream do now, and how many requests wait for one."""
+
+    in_use: int = 0
+    idle: int = 0
+    waiting: int = 0
+
+
 DEADLINES = Deadlines()
 LIMITS = Limits()
 
@@ -77,6 +85,9 @@ class Client(Protocol):
 
     async def send(self, request: Request) -> Answer:
         """Send `request` once, and return when the head of its final answer has come."""
+
+    def occupancy(self) -> Occupancy:
+        """What the connections do now."""
 
     async def close(self) -> None:
         """Close all connections."""

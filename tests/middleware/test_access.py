@@ -1,12 +1,15 @@
 """One fact for each request that is over."""
 
+import asyncio
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from proxy.events import Answered, Report
+from proxy.faults import hop_fault
 from proxy.middleware.access import AccessMiddleware
+from proxy.waits import waits_of
 from tests.asgi import OK, answer, answering, http
 
 
@@ -47,9 +50,10 @@ def test_an_answer_is_told(witness: Witness) -> None:
 
     scope = http(method="POST", raw_path=b"/openai/v1/responses", state={"request_id": "req-1"})
     assert answer(witness.around(app), scope) == list(OK)
-    assert witness.told == [
-        ("req-1", Answered("POST", "responses", "/openai/v1/responses", 200, 0.5, complete=True, report=report))
-    ]
+    expected = Answered(
+        "POST", "responses", "/openai/v1/responses", 200, 1.0, complete=True, report=report, first_byte=0.5
+    )
+    assert witness.told == [("req-1", expected)]
 
 
 def test_a_request_that_went_no_further(witness: Witness) -> None:
@@ -83,6 +87,68 @@ def test_a_mistake_is_told(witness: Witness) -> None:
     with pytest.raises(ValueError, match=r"^$"):
         answer(witness.around(mistaken))
     assert [event.complete for _, event in witness.told] == [False]
+
+
+class Hours:
+    """A clock that moves when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+def test_whose_time_it_was(witness: Witness) -> None:
+    """Of the time to the first byte, the client's and upstream's share are told apart; what is left was added here."""
+    hours = Hours()
+
+    async def client() -> Message:
+        hours.now += 8
+        return {"type": "http.request"}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        hours.now += 1
+        await receive()
+        hours.now += 2
+        waits = waits_of(scope)
+        waits.asked = True
+        waits.upstream += 16
+        hours.now += 16
+        await receive()  # who watches for the client to leave does so in upstream's time
+        hours.now += 4
+        await answering()(scope, receive, send)
+        hours.now += 32
+
+    async def send(_: Message) -> None:
+        assert access.relaying == 1
+
+    access = AccessMiddleware(app, witness, hours)
+    asyncio.run(access(http(), client, send))
+    ((_, answered),) = witness.told
+    assert (answered.client, answered.upstream, answered.first_byte, answered.seconds) == (8, 16, 39, 71)
+    assert answered.overhead == 15
+    assert access.relaying == 0
+
+
+def test_no_answer_has_no_first_byte(witness: Witness) -> None:
+    """Where the client left before it was answered, nothing is told of when the answer began."""
+
+    async def gone(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        return
+
+    answer(witness.around(gone))
+    ((_, answered),) = witness.told
+    assert (answered.first_byte, answered.overhead) == (None, None)
+
+
+def test_a_fault_is_told(witness: Witness) -> None:
+    """Of an answer that is a fault of ours the code is told."""
+    start, body = hop_fault("invalid_path").messages()
+    answer(witness.around(answering(start, body)))
+    ((_, answered),) = witness.told
+    assert (answered.status, answered.fault) == (400, "invalid_path")
 
 
 def test_other_scopes_pass(witness: Witness) -> None:

@@ -8,7 +8,7 @@ from starlette.types import Message, Scope
 from proxy.events import Observers
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
-from proxy.upstream.seam import Answer, Request
+from proxy.upstream.seam import Answer, Occupancy, Request
 from tests.raw_client import request
 from tests.scripts import answer
 from tests.upstream.conftest import Proxied
@@ -63,6 +63,10 @@ class Recording(Answer):
         """All there is, a little later."""
         await asyncio.sleep(0)
         return b"ok", False
+
+    def occupancy(self) -> Occupancy:
+        """It has no connections."""
+        return Occupancy()
 
     async def close(self) -> None:
         """Take note."""

@@ -1,0 +1,50 @@
+"""The admin listener: whether the process lives, whether it takes new requests, and what it has done.
+
+Reads, and changes nothing: GET and HEAD are all it answers.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from proxy.observers.levels import Levels
+from proxy.observers.metrics import Metrics
+
+
+@dataclass
+class Readiness:
+    """Whether the process is about to end."""
+
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What there is to be read of the data listener's app."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    levels: Callable[[], Levels] = Levels
+
+
+def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starlette:
+    """The admin app. `/livez` answers while the process does; `/readyz` turns 503 when it begins to end."""
+    read = instruments or Instruments()
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        return PlainTextResponse("draining\n", 503) if readiness.draining else PlainTextResponse("ready\n")
+
+    async def metrics(request: Request) -> Response:
+        exposition = await asyncio.to_thread(import_module, "proxy.observers.exposition")  # takes long the first time
+        text, media_type = exposition.exposed(read.metrics, read.levels(), request.headers.get("accept", ""))
+        return Response(text, media_type=None, headers={"content-type": media_type})
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])

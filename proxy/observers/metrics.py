@@ -1,0 +1,100 @@
+"""Counts what happened: plain numbers, which `exposition` turns into metrics when somebody asks.
+
+One dictionary entry and three sums a request (1.5 µs, measured 2026-11), nothing a chunk, no lock: all is told and read
+in one loop. No value of a label is a client's choice: they come from our own tables, and a status is a number.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from proxy.events import Action, Answered, Event, Fidelity, Recovered, Refused, Route, Unrecovered, UpstreamFailed
+from proxy.faults import HOP
+
+# OpenTelemetry's buckets for the durations of generative AI, and three more: an answer may take ten minutes.
+SECONDS: Final = tuple(0.01 * 2**power for power in range(17))
+# What we add to a request takes a fraction of a millisecond, or, for a body of many megabytes, of a second.
+OVERHEAD: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_UPSTREAMS: Final = frozenset(code for code, row in HOP.items() if row.kind == "upstream_error")
+
+Outcome = tuple[Route, Action, Fidelity, int]
+
+
+class Histogram:
+    """How many values were at most as large as each bound, and their sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Durations:
+    """The three durations of the requests of one route."""
+
+    __slots__ = ("first_byte", "overhead", "whole")
+
+    def __init__(self) -> None:
+        self.first_byte = Histogram(SECONDS)
+        self.whole = Histogram(SECONDS)
+        self.overhead = Histogram(OVERHEAD)
+
+
+class Metrics:
+    """What has happened since the start."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[Outcome] = Counter()
+        self.durations: dict[Route, Durations] = {
+            route: Durations() for route in ("responses", "input_tokens", "compact", "other")
+        }
+        self.removed: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+        self.recoveries: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+
+    def notice(self, _: str, event: Event) -> None:
+        """Count `event`."""
+        if isinstance(event, Answered):
+            self._answered(event)
+        elif isinstance(event, Refused):
+            self.refusals[event.refusal] += 1
+            self.attempts[event.remedy] += 1
+        elif isinstance(event, Recovered):
+            self.recoveries["recovered"] += 1
+        elif isinstance(event, Unrecovered):
+            self._unrecovered(event)
+        elif isinstance(event, UpstreamFailed):
+            self.errors[event.cause] += 1
+
+    def _answered(self, event: Answered) -> None:
+        report = event.report
+        self.requests[event.route, report.action, report.fidelity, event.status] += 1
+        durations = self.durations[event.route]
+        durations.whole.add(event.seconds)
+        overhead = event.overhead
+        if event.first_byte is not None and overhead is not None:
+            durations.first_byte.add(event.first_byte)
+            durations.overhead.add(overhead)
+        if report.removed:
+            self._removed(report.removed)
+        if event.fault and event.fault not in _UPSTREAMS:  # upstream's were told already
+            self.errors[event.fault] += 1
+
+    def _removed(self, counts: Mapping[str, int]) -> None:
+        for kind, count in counts.items():
+            self.removed[kind] += count
+
+    def _unrecovered(self, event: Unrecovered) -> None:
+        self.recoveries["unrecovered"] += 1
+        if event.attempts == 1:  # with more, the refusal was told when it was answered with another attempt
+            self.refusals[event.refusal] += 1

@@ -1,0 +1,173 @@
+"""What is counted, and how it reads."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy import __version__
+from proxy.events import Answered, Recovered, Refused, Report, Unrecovered, UpstreamFailed
+from proxy.observers.exposition import FAMILIES, exposed, markdown
+from proxy.observers.levels import Levels
+from proxy.observers.metrics import SECONDS, Metrics
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def answered(**changed: Any) -> Answered:
+    """A rewritten request that took a second, three quarters of it upstream's and an eighth the client's."""
+    report = Report("rewritten", "lossless", removed={"item_id": 3, "previous_response_id": 1})
+    told: dict[str, Any] = {
+        "method": "POST",
+        "route": "responses",
+        "path": "/v1/responses",
+        "status": 200,
+        "seconds": 4.0,
+        "complete": True,
+        "report": report,
+        "first_byte": 1.0,
+        "upstream": 0.75,
+        "client": 0.125,
+    }
+    return Answered(**{**told, **changed})
+
+
+def read(*events: Any, levels: Levels | None = None) -> dict[tuple[str, ...], float]:
+    """The samples after `events`: by name and the values of their labels, which stand in the order of their names."""
+    metrics = Metrics()
+    for event in events:
+        metrics.notice("req-1", event)
+    text, _ = exposed(metrics, levels or Levels())
+    families = text_string_to_metric_families(text.decode())
+    return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+
+
+def happened(samples: dict[tuple[str, ...], float], name: str) -> dict[tuple[str, ...], float]:
+    """The samples called `name` that are not 0, by the values of their labels."""
+    return {key[1:]: value for key, value in samples.items() if key[0] == name and value}
+
+
+def test_requests() -> None:
+    """Requests are counted by route, action, fidelity and status, and what was taken out of them by its name."""
+    samples = read(answered(), answered(), answered(status=0, first_byte=None, report=Report()))
+    assert happened(samples, "unpinned_requests_total") == {
+        ("rewritten", "lossless", "responses", "200"): 2,
+        ("passthrough", "exact", "responses", "0"): 1,
+    }
+    assert happened(samples, "unpinned_removed_total") == {("item_id",): 6, ("previous_response_id",): 2}
+
+
+def test_durations() -> None:
+    """The time to the first byte, what of it was added here, and the whole are histograms by route."""
+    samples = read(answered(), answered(first_byte=None, seconds=1000.0), answered(route="other"))
+    sums = {name: samples[f"unpinned_{name}_seconds_sum", "responses"] for name in ("time_to_first_byte", "overhead")}
+    assert sums == {"time_to_first_byte": 1.0, "overhead": 0.125}
+    assert samples["unpinned_time_to_first_byte_seconds_count", "responses"] == 1
+    assert samples["unpinned_request_duration_seconds_sum", "responses"] == 1004
+    whole = "unpinned_request_duration_seconds_bucket"
+    assert [samples[whole, le, "responses"] for le in ("2.56", "5.12", "655.36", "+Inf")] == [0, 1, 1, 2]
+    assert samples["unpinned_overhead_seconds_bucket", "0.1", "other"] == 0
+    assert samples["unpinned_overhead_seconds_bucket", "0.25", "other"] == 1
+
+
+def test_the_buckets() -> None:
+    """The buckets are those of OpenTelemetry's conventions for generative AI, doubled on to more than ten minutes."""
+    conventional = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+    assert (*conventional, 163.84, 327.68, 655.36) == SECONDS
+
+
+def test_a_value_at_a_bound() -> None:
+    """A value that is a bound belongs to the bucket of that bound."""
+    samples = read(answered(first_byte=1.28, upstream=1.28, client=0.0))
+    bucket = "unpinned_time_to_first_byte_seconds_bucket"
+    assert [samples[bucket, le, "responses"] for le in ("0.64", "1.28")] == [0, 1]
+    assert samples["unpinned_overhead_seconds_bucket", "0.0001", "responses"] == 1
+
+
+def test_recovery() -> None:
+    """Refusals are counted by what they say, attempts by what was sent again, and how it ended."""
+    samples = read(
+        Refused(404, "item", "portable"),
+        Refused(400, "pairing", "fresh"),
+        Recovered("fresh", 3),
+        Refused(404, "item", "portable"),
+        Unrecovered("item", 2),
+        Unrecovered("encrypted", 1),
+    )
+    assert happened(samples, "unpinned_refusals_total") == {("item",): 2, ("pairing",): 1, ("encrypted",): 1}
+    assert happened(samples, "unpinned_recovery_attempts_total") == {("portable",): 2, ("fresh",): 1}
+    assert happened(samples, "unpinned_recoveries_total") == {("recovered",): 1, ("unrecovered",): 2}
+
+
+def test_errors() -> None:
+    """A fault is counted once: upstream's where it happened, others where they were answered."""
+    samples = read(
+        UpstreamFailed("upstream_unreachable"),
+        answered(status=502, fault="upstream_unreachable"),
+        answered(status=503, fault="overloaded"),
+        UpstreamFailed("upstream_cut"),
+        answered(complete=False),
+    )
+    causes = {("upstream_unreachable",): 1, ("overloaded",): 1, ("upstream_cut",): 1}
+    assert happened(samples, "unpinned_errors_total") == causes
+
+
+def test_levels() -> None:
+    """What goes up and down is read when it is asked for."""
+    samples = read(levels=Levels(in_flight=7, streams=6, lessons=5, in_use=4, idle=3, waiting=2))
+    connections = {("in_use",): 4, ("idle",): 3, ("waiting",): 2}
+    assert happened(samples, "unpinned_upstream_connections") == connections
+    names = ("requests_in_flight", "streams_open", "lessons")
+    assert [samples[f"unpinned_{name}",] for name in names] == [7, 6, 5]
+    assert samples["unpinned_build_info", __version__] == 1
+
+
+def test_what_has_not_happened_is_zero() -> None:
+    """What is known and has not happened is there with 0, so that its first time is an increase."""
+    samples = read()
+    for sample in (
+        ("removed_total", "item_reference"),
+        ("refusals_total", "locked"),
+        ("recovery_attempts_total", "same"),
+        ("recoveries_total", "unrecovered"),
+        ("errors_total", "upstream_cut"),
+        ("request_duration_seconds_count", "compact"),
+    ):
+        assert samples[f"unpinned_{sample[0]}", sample[1]] == 0
+
+
+def test_few_families() -> None:
+    """There are at most fourteen families, and nothing is exposed beside them."""
+    assert len(FAMILIES) <= 14
+    text, _ = exposed(Metrics(), Levels())
+    named = [line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")]
+    assert named == [family.name for family in FAMILIES]
+
+
+def test_open_metrics() -> None:
+    """Whoever accepts OpenMetrics gets it."""
+    text, media_type = exposed(Metrics(), Levels(), "application/openmetrics-text; version=1.0.0")
+    assert media_type.startswith("application/openmetrics-text")
+    assert text.endswith(b"# EOF\n")
+    assert exposed(Metrics(), Levels())[1].startswith("text/plain")
+
+
+def test_promtool_has_nothing_to_say() -> None:
+    """Prometheus' own lint finds names, units and help as they should be."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    metrics = Metrics()
+    for event in (answered(), Refused(404, "item", "portable"), UpstreamFailed("upstream_cut")):
+        metrics.notice("", event)
+    text, _ = exposed(metrics, Levels())
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_table_in_the_readme() -> None:
+    """The README's table of metrics is what is exposed."""
+    assert README.partition("<!-- metrics -->\n")[2].partition("\n<!-- /metrics -->")[0] == markdown()

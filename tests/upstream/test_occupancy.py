@@ -1,0 +1,42 @@
+"""What a client of upstream tells of its connections."""
+
+import asyncio
+
+import pytest
+
+from proxy.upstream.base_url import base_url
+from proxy.upstream.http1 import Http1Client
+from proxy.upstream.httpx2_client import Httpx2Client
+from proxy.upstream.seam import Deadlines, Limits, Occupancy, Request
+from tests.scripts import Gate, event_stream, json_answer
+from tests.upstream_server import ScriptedUpstream
+
+GET = Request(b"GET", b"/", [(b"host", b"upstream.test")], b"")
+
+
+@pytest.mark.parametrize("kind", [Http1Client, Httpx2Client])
+def test_occupancy(upstream: ScriptedUpstream, kind: type[Http1Client] | type[Httpx2Client]) -> None:
+    """A connection is in use while its answer comes, who finds none free waits, and afterwards it is idle."""
+    gate = Gate()
+    upstream.will_answer(event_stream([b"data: 1\n\n", gate]), json_answer({}))
+
+    async def work() -> None:
+        client = kind(base_url(upstream.url), Deadlines(connect=20), Limits(connections=1))
+        assert client.occupancy() == Occupancy(0, 0, 0)
+        answer = await client.send(GET)
+        assert client.occupancy() == Occupancy(in_use=1)
+        second = asyncio.create_task(client.send(GET))
+        while client.occupancy() != Occupancy(in_use=1, waiting=1):  # noqa: ASYNC110 - nobody tells when somebody waits
+            await asyncio.sleep(0)
+        gate.open()
+        while (await answer.read())[1]:
+            pass
+        await answer.close()
+        answer = await second
+        while (await answer.read())[1]:
+            pass
+        await answer.close()
+        assert client.occupancy() == Occupancy(idle=1)
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
