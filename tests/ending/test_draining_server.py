@@ -17,7 +17,7 @@ from tests.raw_client import PATIENCE, request
 
 def server(listener: socket.socket) -> DrainingServer:
     """A server of an app that says OK."""
-    http = type("ClientProtocol", (ClientProtocol,), {"header_timeout": 20})
+    http = type("ClientProtocol", (ClientProtocol,), {"header_timeout": 20, "highest_descriptor": 1000})
     config = uvicorn.Config(answering(), http=http, lifespan="off", log_config=None, timeout_graceful_shutdown=20)
     return DrainingServer(config, listener)
 
@@ -57,6 +57,17 @@ def test_nobody_gets_in_who_would_be_reset() -> None:
         with accepted:
             early.sendall(b"asked")
             assert accepted.recv(5) == b"asked"
+
+
+def test_where_no_filter_is_allowed_the_end_comes_all_the_same() -> None:
+    """A listener that takes no filter, as in some containers, is no reason to break off."""
+
+    class Confined(socket.socket):
+        def setsockopt(self, *_: object) -> None:
+            raise PermissionError
+
+    with Confined() as listener:
+        let_nobody_in(listener)
 
 
 class Connection:
