@@ -1,6 +1,6 @@
 """The composition root: the only module that knows every other.
 
-A request's walk: request id, access, last resort, limit, portable, upstream.
+A request's walk: request id, access, last resort, limit, memory (where there is a store), portable, upstream.
 """
 
 from typing import Literal, NamedTuple
@@ -10,8 +10,10 @@ from starlette.types import ASGIApp
 from proxy.admin import Instruments
 from proxy.events import Observer, Observers
 from proxy.middleware.access import AccessMiddleware
+from proxy.middleware.keeper import Keeper
 from proxy.middleware.last_resort import LastResortMiddleware
 from proxy.middleware.limit import LimitMiddleware
+from proxy.middleware.memory import MemoryMiddleware
 from proxy.middleware.portable import PortableMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
 from proxy.observers.levels import Levels
@@ -47,6 +49,7 @@ def assemble(settings: Settings, observer: Observer) -> Unpinned:
     upstream = base_url(settings.upstream)
     sender = client(settings)
     hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
+    keeper = keeping(settings, observer)
     portable = PortableMiddleware(
         hop,
         policy(settings),
@@ -55,14 +58,26 @@ def assemble(settings: Settings, observer: Observer) -> Unpinned:
         max_body=settings.max_body,
         upload_idle_timeout=settings.upload_idle_timeout,
         report=settings.report,
+        keeper=keeper,
     )
-    limited = LimitMiddleware(portable, settings.max_requests)
+    heard = MemoryMiddleware(portable, keeper, remembers_all=settings.store_unstored) if keeper else portable
+    limited = LimitMiddleware(heard, settings.max_requests)
     access = AccessMiddleware(LastResortMiddleware(limited), observer)
 
     def levels() -> Levels:
         return Levels(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
 
     return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels))
+
+
+def keeping(settings: Settings, observer: Observer) -> Keeper | None:
+    """Who asks and tells the store, if there is one."""
+    if settings.store == "off":
+        return None
+
+    from proxy.store.opening import opened  # noqa: PLC0415 -- who has no store need not load one
+
+    return Keeper(opened(settings.store), observer, scope=settings.store_scope)
 
 
 def client(settings: Settings) -> Client:
@@ -88,6 +103,8 @@ def policy(settings: Settings) -> Policy:
         max_recoveries=settings.max_recoveries,
         drop_conversation=settings.drop_conversation,
         tell_ids=settings.log_level == "debug",
+        recalls=settings.store != "off",
+        remembers_all=settings.store_unstored,
     )
 
 

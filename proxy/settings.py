@@ -16,6 +16,7 @@ from proxy.values import (
     FILE,
     FROM_0,
     FROM_1,
+    NAME,
     PROXY,
     SECONDS,
     SIZE,
@@ -61,6 +62,9 @@ class Settings:
     ca_file: str | None
     drain_delay: float
     drain_timeout: float
+    store: Literal["off", "memory"]
+    store_scope: str | None
+    store_unstored: bool
     report: bool
     log_level: Literal["debug", "info", "warning", "error"]
     log_format: Literal["auto", "text", "json"]
@@ -172,6 +176,19 @@ TABLE: Final = (
         "balancer needs to notice.",
     ),
     Row("drain_timeout", "120", SECONDS, "How long running requests may go on after SIGTERM; DRAIN_DELAY counts."),
+    Row(
+        "store",
+        "off",
+        choice("off", "memory"),
+        "What remembers conversations, so that references resolve: `memory` is this process's, gone with it.",
+    ),
+    Row(
+        "store_scope",
+        "credential",
+        NAME,
+        "Who shares what is remembered: each credential its own, or all of them under the name of one application.",
+    ),
+    Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
     Row("report", "on", SWITCH, "Whether answers have the `x-unpinned-*` fields."),
     Row(
         "log_level",

@@ -141,6 +141,14 @@ def _file(text: str) -> str | None:
     return text
 
 
+def _name(text: str) -> str | None:
+    if text == "credential":
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+        raise ValueError(text)
+    return text
+
+
 ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
 ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOST:PORT, [IPV6]:PORT, unix:/PATH or off")
 URL: Final = Kind(
@@ -153,3 +161,4 @@ SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
 FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
 FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
 SWITCH: Final = Kind(_switch, "on or off")
+NAME: Final = Kind(_name, "a name of at most 64 letters, digits, dots, dashes and underscores, or credential")

@@ -1,12 +1,16 @@
 """How settings become the parts of the program."""
 
+import openai
 import pytest
 
-from proxy.app import client, policy, profile
+from proxy.app import build, client, keeping, policy, profile
+from proxy.demo import fake_openai
 from proxy.responses.exchange import Policy
 from proxy.settings import load
 from proxy.upstream.http1 import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
+from tests.product import Notebook
+from tests.serving import serving
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -42,6 +46,33 @@ def test_policy() -> None:
         "log_level": "debug",
     }
     assert policy(load(flags, {})) == Policy("recover", "azure", 0, 1, drop_conversation=True, tell_ids=True)
+
+
+def test_store() -> None:
+    """There is a store if one is set; then references are recalled, and what is not to be stored is not, unless set."""
+    assert keeping(load({}, {}), Notebook()) is None
+    flags = {"store": "memory", "store_scope": "shop", "store_unstored": "on"}
+    settings = load(flags, {})
+    assert policy(settings) == Policy(recalls=True, remembers_all=True)
+    keeper = keeping(settings, Notebook())
+    assert keeper is not None
+    assert keeper.scope([]) == "name:shop"
+
+
+def test_what_is_composed() -> None:
+    """A conversation goes on through the composed app, its previous response gone from upstream's sight."""
+    with fake_openai.running(fake_openai.build()) as direct:
+        settings = load({"upstream": f"{direct}/v1", "store": "memory"}, {})
+        with (
+            serving(build(settings, Notebook())) as port,
+            openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-a-1", max_retries=0) as client,
+        ):
+            first = client.responses.create(model="gpt-5", input="My name is Ada.")
+            raw = client.responses.with_raw_response.create(
+                model="gpt-5", input="What is my name?", previous_response_id=first.id
+            )
+    assert "your name is Ada" in raw.parse().output_text
+    assert (raw.headers["x-unpinned-store"], raw.headers["x-unpinned-fidelity"]) == ("hit", "lossless")
 
 
 def test_client() -> None:

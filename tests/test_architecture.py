@@ -26,6 +26,7 @@ LAYERS = (
     ("proxy.admin", "proxy.settings"),
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
+    ("proxy.store",),
     ("proxy.responses", "proxy.codings", "proxy.heads", "proxy.receiving"),
     ("proxy.events", "proxy.faults", "proxy.headers", "proxy.waits"),
 )

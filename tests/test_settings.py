@@ -321,3 +321,12 @@ def test_markdown() -> None:
     assert head == "| flag | variable | default | meaning |"
     assert len(rows) == len(TABLE)
     assert rows[0].startswith("| `--listen` | `UNPINNED_LISTEN` | `127.0.0.1:8080` | Where clients connect.")
+
+
+def test_who_shares_a_store() -> None:
+    """What is remembered is each credential's own, unless an application is named; a sentence is no name."""
+    assert load({}, {}).store_scope is None
+    assert load({"store_scope": "shop-1.eu_2"}, {}).store_scope == "shop-1.eu_2"
+    for text in ("", "two words", "x" * 65):
+        with pytest.raises(SettingsError, match="must be a name"):
+            load({"store_scope": text}, {})

@@ -7,14 +7,14 @@ cannot be written is dropped: the next turn is then answered as it would be with
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple
 
 from proxy.events import Observer, StoreFailed
-from proxy.responses.recall import Recall, Recalled
-from proxy.responses.remembering import Remembered
+from proxy.responses.recall import Recall
+from proxy.store.seam import Recalled, Remembered, Store
 
 DEADLINE: Final = 0.25
 """Seconds within which a lookup has to be answered."""
@@ -30,22 +30,6 @@ _MOST: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
 _NOTHING: Final = Recalled(None, {})
-
-
-class Store(Protocol):
-    """What remembers responses, by scope; whoever is not of a scope knows nothing of it."""
-
-    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
-        """What is known of a response's conversation and of items."""
-
-    async def remember(self, scope: str, response: Remembered) -> None:
-        """Remember a response."""
-
-    async def forget(self, scope: str, response_id: str) -> None:
-        """Forget a response."""
-
-    async def close(self) -> None:
-        """Let go of what the store holds open."""
 
 
 class _Write(NamedTuple):

@@ -1,0 +1,1 @@
+"""What remembers responses: the seam, and the engines behind it."""

@@ -1,0 +1,124 @@
+"""The store of one process: bounded by bytes, gone with the process.
+
+What was used longest ago is forgotten first. Each item is held once, however many responses it belongs to.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from proxy.responses.document import item_of
+from proxy.responses.lenient import MalformedError
+from proxy.store.seam import Recalled, Remembered
+
+CAPACITY: Final = 256 * 1024 * 1024
+_OVERHEAD: Final = 200
+"""Bytes that a response, and an item, take besides what they hold."""
+
+Key = tuple[str, str]
+
+
+class _Turn(NamedTuple):
+    previous: str | None
+    items: tuple[bytes, ...]
+    """Digests."""
+
+
+class _Shared:
+    """An item, and how many turns it belongs to."""
+
+    __slots__ = ("json", "turns")
+
+    def __init__(self, json: bytes) -> None:
+        self.json = json
+        self.turns = 0
+
+
+class MemoryStore:
+    """Remembers responses while their items and lists take no more than `capacity` bytes."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._size = 0
+        self._turns: OrderedDict[Key, _Turn] = OrderedDict()
+        self._items: dict[tuple[str, bytes], _Shared] = {}
+        self._ids: dict[Key, bytes] = {}
+
+    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        """What is known; it counts as used."""
+        known = {id_: digest for id_ in item_ids if (digest := self._ids.get((scope, id_))) is not None}
+        items = {id_: self._items[scope, digest].json for id_, digest in known.items()}
+        return Recalled(self._conversation(scope, response_id), items)
+
+    def _conversation(self, scope: str, response_id: str | None) -> tuple[bytes, ...] | None:
+        if response_id is None:
+            return None
+        turns: list[_Turn] = []
+        seen: set[str] = set()
+        while response_id is not None:
+            turn = self._turns.get((scope, response_id))
+            if turn is None or response_id in seen:
+                return None
+            seen.add(response_id)
+            self._turns.move_to_end((scope, response_id))
+            turns.append(turn)
+            response_id = turn.previous
+        return tuple(self._items[scope, digest].json for turn in reversed(turns) for digest in turn.items)
+
+    async def remember(self, scope: str, response: Remembered) -> None:
+        """Remember a response, and forget what was used longest ago where there is no room."""
+        self._drop((scope, response.response_id))
+        digests = tuple(self._add(scope, item) for item in response.items)
+        self._turns[scope, response.response_id] = _Turn(response.previous, digests)
+        self._size += _OVERHEAD
+        while self._size > self._capacity:
+            self._drop(next(iter(self._turns)))
+
+    def _add(self, scope: str, item: bytes) -> bytes:
+        digest = sha256(item).digest()
+        shared = self._items.get((scope, digest))
+        if shared is None:
+            shared = self._items[scope, digest] = _Shared(item)
+            self._size += len(item) + _OVERHEAD
+            for id_ in _ids(item):
+                self._ids[scope, id_] = digest
+        shared.turns += 1
+        return digest
+
+    def _drop(self, key: Key) -> None:
+        turn = self._turns.pop(key, None)
+        if turn is None:
+            return
+        self._size -= _OVERHEAD
+        for digest in turn.items:
+            self._release(key[0], digest)
+
+    def _release(self, scope: str, digest: bytes) -> None:
+        shared = self._items[scope, digest]
+        shared.turns -= 1
+        if shared.turns:
+            return
+        del self._items[scope, digest]
+        self._size -= len(shared.json) + _OVERHEAD
+        for id_ in _ids(shared.json):
+            if self._ids.get((scope, id_)) == digest:
+                del self._ids[scope, id_]
+
+    async def forget(self, scope: str, response_id: str) -> None:
+        """Forget a response, and its items where no other response has them."""
+        self._drop((scope, response_id))
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def _ids(item: bytes) -> Iterator[str]:
+    """The id by which an item is asked for; a reference to an item is not the item."""
+    try:
+        found = item_of(item)
+    except MalformedError:
+        return
+    id_ = found.text("id")
+    if id_ and found.kind.id != "reference":
+        yield id_
