@@ -8,6 +8,7 @@ with running("--upstream", upstream.url) as process:
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 
 PATIENCE = 20.0
 ROOT = Path(__file__).parents[1]
+# Where it listens, in a line of text; by the names it has as JSON.
+_LISTENS = re.compile(r"(listen|health)[a-z ]* on (http://\S+?)(?=[, ]|$)")
 COMMAND = (sys.executable, "-m", "proxy")
 
 
@@ -53,7 +56,8 @@ class Process:
     @property
     def admin_port(self) -> int:
         """The port of the admin listener."""
-        return int(self._ready()["admin_listen"].rpartition(":")[2])
+        ready = self._ready()
+        return int((ready.get("admin_listen") or ready["health"]).rpartition(":")[2])
 
     @property
     def text(self) -> str:
@@ -92,7 +96,10 @@ class Process:
             self._process.stderr.close()
 
     def _ready(self) -> Any:
-        return self.wait_logged(lambda line: isinstance(line, dict) and "listen" in line)
+        line = self.wait_logged(
+            lambda line: "listen" in line if isinstance(line, dict) else bool(_LISTENS.search(line))
+        )
+        return line if isinstance(line, dict) else dict(_LISTENS.findall(line))
 
     def _read(self) -> None:
         assert self._process.stderr is not None
