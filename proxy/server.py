@@ -31,7 +31,7 @@ from proxy.values import Address
 _BACKLOG: Final = 2048
 _TURN: Final = 0.0005
 """Seconds that a thread may work on a large body while the loop waits for its turn: a tenth of Python's default."""
-_SHARE: Final = 7 / 8
+CLIENTS: Final = 7 / 8
 """Of the descriptors, for clients; the rest is for connections to upstream, and for the admin listener."""
 # <malloc.h> of the GNU C library
 _M_TRIM_THRESHOLD: Final = -1
@@ -101,7 +101,7 @@ class _Process:
 def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_protocol(settings, _SHARE if lifespan == "on" else 1),
+        http=_protocol(settings, CLIENTS if lifespan == "on" else 1),
         ws="none",
         lifespan=lifespan,
         log_config=None,

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy import events
+from proxy import events, heads
 from proxy.faults import HOP
+from proxy.responses import weight
+from proxy.server import CLIENTS
 from proxy.settings import TABLE, markdown
 
 ROOT = Path(__file__).parent.parent
@@ -88,3 +90,12 @@ def test_the_faults_it_explains() -> None:
     """Every status that the hop answers with of itself is spoken of."""
     for row in HOP.values():
         assert str(row.status) in README
+
+
+def test_the_limits_it_names() -> None:
+    """The sizes that are no settings are those of the code."""
+    section = README.partition("## Security")[2].partition("## Limits")[0]
+    assert f"| a head | {heads.MOST // 1024} KiB," in section
+    assert f"{weight.MOST:,} values" in section
+    assert CLIENTS == 7 / 8
+    assert "| connections | 7 in 8 descriptors" in section
