@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _KIND: Final = "invalid_request_error"
 _LINGERING: Final = 3.0
-"""Seconds for which what a refused client still sends is thrown away: a reset could overtake our answer."""
+"""Seconds for which what a client sends after its last answer is thrown away: a reset could overtake the answer."""
 _AHEAD: Final = 32
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
 
@@ -48,6 +48,7 @@ class ClientProtocol(HttpToolsProtocol):
     """Bytes since the last head or piece of a body: of a head, of trailers, of chunks' extensions."""
     _running: RequestResponseCycle | None = None
     _refused = False
+    """Whether what comes is thrown away."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, unless there are too many connections."""
@@ -114,6 +115,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Answer the next request, if there is one already."""
+        if isinstance(self._running, Cycle) and self._running.lingers:
+            self._linger()
         self._running = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
 
@@ -124,7 +127,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def is_idle(self) -> bool:
         """Whether nothing goes on here, as far as can be seen: no answer goes out, and no request comes in."""
-        return (self.cycle is None or self.cycle.response_complete) and not self._begun and not self._is_readable()
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self._begun and not self._refused and not self._is_readable()
 
     def _is_readable(self) -> bool:
         poll = select.poll()
@@ -191,6 +195,11 @@ class ClientProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(_raw(fault))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Send no more, and throw away what comes until the client closes, or long enough."""
+        self._refused = True
         self.transport.write_eof()
         self.loop.call_later(_LINGERING, self.transport.close)
 

@@ -33,6 +33,25 @@ class Pieces:
 class Cycle(RequestResponseCycle):
     """A request and its answer."""
 
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection goes on: also after the last answer, where the client is still sending its request."""
+        return self.__dict__["keep_alive"] or self.lingers
+
+    @keep_alive.setter
+    def keep_alive(self, kept: bool) -> None:
+        self.__dict__["keep_alive"] = kept
+
+    @property
+    def lingers(self) -> bool:
+        """Whether this was the last answer, and came before the request's end: a reset could overtake it.
+
+        RFC 9112, 9.6: "the server […] continues to read from the connection until it receives a corresponding close
+        by the client, or until the server is reasonably certain that its own TCP stack has received the client's
+        acknowledgement".
+        """
+        return self.response_complete and self.more_body and not self.__dict__["keep_alive"]
+
     async def receive(self) -> Any:
         """What has come of the request, or that its client left."""
         message = await super().receive()

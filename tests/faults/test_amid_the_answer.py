@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.faults.conftest import KINDS, UPLOAD, Product, product
+from tests.faults.conftest import GET, KINDS, UPLOAD, Product, product
+from tests.raw_client import PATIENCE
 from tests.scripts import END, RESET, UNTIL_CLOSED, Gate, Step, answer, chunk, event, head, script
 
 EVENTS = [event({"type": "response.created"}), event({"type": "response.output_text.delta", "delta": "Hel"})]
@@ -135,3 +136,17 @@ def test_an_early_answer(patient: Product) -> None:
         assert (got.status, got.body, got.complete) == (413, b"too long", True)
     patient.attempts[0].wait_closed()
     assert not patient.attempts[0].whole
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_an_early_answer_that_is_the_last(patient: Product, version: bytes) -> None:
+    """A client that asked for the connection's end may go on sending: no reset overtakes its answer, its last one."""
+    patient.upstream.will_answer([answer(413, b"too long")[-1], UNTIL_CLOSED])
+    raw = UPLOAD.replace(b"Content-Length: 8", b"Connection: close\r\nContent-Length: 1000000")
+    with patient.connect() as client:
+        client.send(raw.replace(b"HTTP/1.1", b"HTTP/" + version))
+        assert client.readable_within(PATIENCE)  # its answer
+        client.send(bytes(1_000_000 - 8) + GET)
+        got = client.answer()
+        assert (got.body, got.complete) == (b"too long", True)
+        assert client.rest() == b""
