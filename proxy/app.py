@@ -19,7 +19,7 @@ from proxy.middleware.request_id import RequestIdMiddleware
 from proxy.observers.levels import Levels
 from proxy.observers.metrics import Metrics
 from proxy.responses.exchange import Policy
-from proxy.settings import Settings
+from proxy.settings import Settings, SettingsError
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
 from proxy.upstream.http1 import Http1Client
@@ -71,13 +71,19 @@ def assemble(settings: Settings, observer: Observer) -> Unpinned:
 
 
 def keeping(settings: Settings, observer: Observer) -> Keeper | None:
-    """Who asks and tells the store, if there is one."""
+    """Who asks and tells the store, if there is one. Raises SettingsError where its package is missing."""
     if settings.store == "off":
         return None
 
     from proxy.store.opening import opened  # noqa: PLC0415 -- who has no store need not load one
 
-    return Keeper(opened(settings.store), observer, scope=settings.store_scope)
+    try:
+        store = opened(settings.store)
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "UNPINNED_STORE names a Redis, whose client is not installed: pip install 'unpinned[redis]'."
+        ) from None
+    return Keeper(store, observer, scope=settings.store_scope)
 
 
 def client(settings: Settings) -> Client:

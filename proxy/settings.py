@@ -20,6 +20,7 @@ from proxy.values import (
     PROXY,
     SECONDS,
     SIZE,
+    STORE,
     SWITCH,
     URL,
     Address,
@@ -62,7 +63,7 @@ class Settings:
     ca_file: str | None
     drain_delay: float
     drain_timeout: float
-    store: Literal["off", "memory"]
+    store: str
     store_scope: str | None
     store_unstored: bool
     report: bool
@@ -179,8 +180,9 @@ TABLE: Final = (
     Row(
         "store",
         "off",
-        choice("off", "memory"),
-        "What remembers conversations, so that references resolve: `memory` is this process's, gone with it.",
+        STORE,
+        "What remembers conversations, so that references resolve on every server: the URL of a Redis or Valkey that "
+        "all of them share; `memory` is one process's, gone with it.",
     ),
     Row(
         "store_scope",

@@ -149,6 +149,12 @@ def _name(text: str) -> str | None:
     return text
 
 
+def _store(text: str) -> str:
+    if text not in ("off", "memory") and urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(text)
+    return text
+
+
 ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
 ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOST:PORT, [IPV6]:PORT, unix:/PATH or off")
 URL: Final = Kind(
@@ -161,4 +167,5 @@ SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
 FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
 FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
 SWITCH: Final = Kind(_switch, "on or off")
+STORE: Final = Kind(_store, "off, memory, or the URL of a Redis: redis://…, rediss://… or unix://…")
 NAME: Final = Kind(_name, "a name of at most 64 letters, digits, dots, dashes and underscores, or credential")

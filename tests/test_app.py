@@ -1,12 +1,14 @@
 """How settings become the parts of the program."""
 
+import sys
+
 import openai
 import pytest
 
 from proxy.app import build, client, keeping, policy, profile
 from proxy.demo import fake_openai
 from proxy.responses.exchange import Policy
-from proxy.settings import load
+from proxy.settings import SettingsError, load
 from proxy.upstream.http1 import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
 from tests.product import Notebook
@@ -57,6 +59,16 @@ def test_store() -> None:
     keeper = keeping(settings, Notebook())
     assert keeper is not None
     assert keeper.scope([]) == "name:shop"
+
+
+def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose client is not installed is a sentence that says what to install, and shows no password."""
+    monkeypatch.delitem(sys.modules, "proxy.store.redis", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(SettingsError, match=r"unpinned\[redis\]") as error:
+        keeping(load({"store": "redis://:hunter2@127.0.0.1"}, {}), Notebook())
+    assert "hunter2" not in str(error.value)
 
 
 def test_what_is_composed() -> None:

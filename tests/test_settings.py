@@ -323,6 +323,15 @@ def test_markdown() -> None:
     assert rows[0].startswith("| `--listen` | `UNPINNED_LISTEN` | `127.0.0.1:8080` | Where clients connect.")
 
 
+def test_stores() -> None:
+    """A store is none, this process's, or a Redis; a refusal shows no password."""
+    for text in ("off", "memory", "redis://127.0.0.1:6379/0", "rediss://:p@redis.example", "unix:///run/redis.sock"):
+        assert load({"store": text}, {}).store == text
+    with pytest.raises(SettingsError, match="must be off, memory, or the URL") as error:
+        load({"store": "mysql://me:hunter2@db"}, {})
+    assert "hunter2" not in str(error.value)
+
+
 def test_who_shares_a_store() -> None:
     """What is remembered is each credential's own, unless an application is named; a sentence is no name."""
     assert load({}, {}).store_scope is None

@@ -19,6 +19,8 @@ AGAIN: Final = 0.05
 """Seconds before what was not found is looked for once more: another process may have been told of it just now."""
 
 
+_LONGEST_ID: Final = 256
+
 RESOLVABLE: Final = frozenset({"response", "item"})
 """Kinds of refusals: something was not found that a store may know."""
 
@@ -52,12 +54,18 @@ class Resolved(NamedTuple):
     """(name of `x-unpinned-removed`, id) of everything resolved."""
 
 
+def is_id(text: str | None) -> bool:
+    """Whether a store can be asked for this: upstream's ids have at most 64 letters, digits, dashes and underscores."""
+    return text is not None and 0 < len(text) <= _LONGEST_ID and text.isascii()
+
+
 def wanted(document: Document) -> Recall | None:
     """What a store has to know so that the request needs no reference; None where there is nothing to ask for."""
     if _input(document) is None:
         return None
-    references = dict.fromkeys(_references(document))
-    previous = document.text("previous_response_id") or None
+    references = dict.fromkeys(filter(is_id, _references(document)))
+    previous = document.text("previous_response_id")
+    previous = previous if is_id(previous) else None
     return Recall(previous, tuple(references)) if previous or references else None
 
 

@@ -13,7 +13,7 @@ from proxy.responses.document import Array, Document, item_of, read
 from proxy.responses.essence import essence
 from proxy.responses.items import REASONING
 from proxy.responses.lenient import MalformedError, Span
-from proxy.responses.recall import Recollection
+from proxy.responses.recall import Recollection, is_id
 from proxy.responses.steps import Policy
 
 ELSEWHERE: Final = "conversation"
@@ -142,7 +142,7 @@ def made(response: bytes) -> Made | None:
     try:
         document = read(response)
         response_id = document.text("id") if document is not None else None
-        if document is None or not response_id:
+        if document is None or response_id is None or not is_id(response_id):
             return None
         output = _elements(document, "output")
     except MalformedError:

@@ -4,12 +4,11 @@ What was used longest ago is forgotten first. Each item is held once, however ma
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from proxy.responses.document import item_of
-from proxy.responses.lenient import MalformedError
+from proxy.store.ids import ids_of
 from proxy.store.seam import Recalled, Remembered
 
 CAPACITY: Final = 256 * 1024 * 1024
@@ -81,7 +80,7 @@ class MemoryStore:
         if shared is None:
             shared = self._items[scope, digest] = _Shared(item)
             self._size += len(item) + _OVERHEAD
-            for id_ in _ids(item):
+            for id_ in ids_of(item):
                 self._ids[scope, id_] = digest
         shared.turns += 1
         return digest
@@ -101,7 +100,7 @@ class MemoryStore:
             return
         del self._items[scope, digest]
         self._size -= len(shared.json) + _OVERHEAD
-        for id_ in _ids(shared.json):
+        for id_ in ids_of(shared.json):
             if self._ids.get((scope, id_)) == digest:
                 del self._ids[scope, id_]
 
@@ -111,14 +110,3 @@ class MemoryStore:
 
     async def close(self) -> None:
         """There is nothing to let go of."""
-
-
-def _ids(item: bytes) -> Iterator[str]:
-    """The id by which an item is asked for; a reference to an item is not the item."""
-    try:
-        found = item_of(item)
-    except MalformedError:
-        return
-    id_ = found.text("id")
-    if id_ and found.kind.id != "reference":
-        yield id_

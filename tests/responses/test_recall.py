@@ -56,6 +56,8 @@ def body(*items: bytes, parent: bool = True) -> bytes:
         (b'{"previous_response_id":null,"input":[]}', None),
         (b'{"previous_response_id":"","input":[]}', None),
         (b'{"previous_response_id":5,"input":[]}', None),
+        (b'{"previous_response_id":"\\ud800","input":[{"id":"\xc3\xa4"}]}', None),
+        (b'{"previous_response_id":"%b","input":[]}' % (b"x" * 257), None),
         (b"{%b}" % PARENT, None),
         (b'{%b,"input":null}' % PARENT, None),
         (b'{%b,"input":[],"input":[]}' % PARENT, None),

@@ -1,0 +1,84 @@
+"""The store that many machines share: Redis or Valkey, one round trip a call.
+
+What cannot have been written by us, in whole, is not known. Items live as long as somebody asks for them.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+import redis.asyncio
+
+from proxy.store.ids import ids_of
+from proxy.store.scripts import FORGET, RECALL, REMEMBER
+from proxy.store.seam import Recalled, Remembered
+
+LIFETIME: Final = 30 * 24 * 3600
+"""Seconds that something is remembered after its last use; upstream keeps responses as long."""
+_DIGEST: Final = 16
+_VERSION: Final = 1
+_CONNECTIONS: Final = 64
+
+
+class ForeignAnswerError(Exception):
+    """Redis answered something else than what was asked."""
+
+
+class RedisStore:
+    """Remembers responses in the Redis at `url`."""
+
+    def __init__(self, url: str, *, lifetime: int = LIFETIME) -> None:
+        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=1)
+        self._redis: Any = redis.asyncio.Redis.from_pool(pool)
+        self._lifetime = lifetime
+        self._recall = self._redis.register_script(RECALL)
+        self._remember = self._redis.register_script(REMEMBER)
+        self._forget = self._redis.register_script(FORGET)
+
+    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        """What is known; it counts as used."""
+        asked = list(item_ids)
+        word = secrets.token_bytes(8)  # an answer that was meant for somebody else is seen by it
+        arguments: list[Any] = [_prefix(scope), self._lifetime, word, response_id or "", *asked]
+        told: list[Any] = await self._recall(keys=[_prefix(scope)], args=arguments)
+        if not told or told[0] != word:
+            raise ForeignAnswerError
+        count = max(told[1], 0)
+        items = told[2 + count :]
+        if len(items) != len(asked):
+            raise ForeignAnswerError
+        conversation = tuple(told[2 : 2 + count]) if told[1] >= 0 else None
+        return Recalled(conversation, {id_: item for id_, item in zip(asked, items, strict=True) if item})
+
+    async def remember(self, scope: str, response: Remembered) -> None:
+        """Remember a response."""
+        follows, previous = (b"0", "") if response.previous is None else (b"1", response.previous)
+        arguments: list[Any] = [
+            _prefix(scope),
+            self._lifetime,
+            response.response_id,
+            follows,
+            previous,
+            *_told(response),
+        ]
+        await self._remember(keys=[_prefix(scope)], args=arguments)
+
+    async def forget(self, scope: str, response_id: str) -> None:
+        """Forget a response, and its items where no other response has them."""
+        await self._forget(keys=[_prefix(scope)], args=[_prefix(scope), response_id])
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._redis.aclose()
+
+
+def _prefix(scope: str) -> str:
+    return f"unpinned:{_VERSION}:{{{sha256(scope.encode()).hexdigest()[:32]}}}:"
+
+
+def _told(response: Remembered) -> Iterator[bytes | str]:
+    for item in response.items:
+        yield sha256(item).digest()[:_DIGEST]
+        yield item
+        yield next(ids_of(item), "")

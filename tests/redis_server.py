@@ -1,0 +1,67 @@
+"""A Redis of the tests' own, on an ephemeral port of 127.0.0.1, without a file."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+PATIENCE = 20.0
+
+
+class RedisServer:
+    """A running Redis; `stop` and `start` are what an operator's restart is."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """How it is named in settings."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [self._command, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert time.monotonic() < end, "Redis did not start"
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16) == b"+PONG\r\n"
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End it at once."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+
+@contextmanager
+def redis_running() -> Iterator[RedisServer]:
+    """A Redis for the time of a test; without one the test is skipped."""
+    command = shutil.which("redis-server")
+    if command is None:
+        pytest.skip("redis-server is not installed")
+    pytest.importorskip("redis", reason="the client of Redis is not installed")
+    server = RedisServer(command)
+    try:
+        yield server
+    finally:
+        server.stop()
