@@ -146,7 +146,5 @@ def let_nobody_in(listener: socket.socket) -> None:
     if sys.platform == "linux" and listener.family != socket.AF_UNIX:
         program = array.array("B", _NO_SYN)
         address, size = program.buffer_info()
-        with contextlib.suppress(
-            OSError
-        ):  # not allowed everywhere: EPERM in a container of runc's without capabilities
+        with contextlib.suppress(OSError):  # some kernels allow it to nobody without capabilities
             listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", size // 8, address))
