@@ -26,7 +26,7 @@ def exit_code(*arguments: str) -> Any:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which the server would have run; nothing is configured and nothing listens."""
     settings: list[Settings] = []
-    monkeypatch.setattr("proxy.server.run", lambda chosen, _app: settings.append(chosen))
+    monkeypatch.setattr("proxy.server.run", lambda chosen, *_: settings.append(chosen))
     monkeypatch.setattr("proxy.observers.logs.configure", lambda _level, _form: None)
     return settings
 
