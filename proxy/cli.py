@@ -1,6 +1,6 @@
 """`unpinned`: arguments -> Settings -> a running server.
 
-Exit codes: 0 all went well, 1 the demonstration did not, 2 a setting or an argument cannot be used.
+Exit codes: 0 all went well, 1 the demonstration or the health check did not, 2 a setting or an argument cannot be used.
 """
 
 import argparse
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"unpinned {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_serve(commands.add_parser("serve", help="run the proxy (the default)", allow_abbrev=False))
+    _add_healthcheck(commands.add_parser("healthcheck", help="ask the process on this machine whether it is ready"))
     _add_demo(commands.add_parser("demo", help="see the problem happen and be gone; no key needed"))
     _add_fake(commands.add_parser("fake-openai", help="run a fake of the Responses API, for tests of your own"))
     return parser
@@ -58,6 +59,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         text = f"{row.meaning} [{row.variable}, {row.default}]".replace("%", "%%")
         parser.add_argument(row.flag, metavar="VALUE", help=text)
     parser.set_defaults(do=_serve)
+
+
+def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Exit code 0 if the process on this machine takes requests, otherwise 1."
+    row = next(row for row in TABLE if row.name == "admin_listen")
+    parser.add_argument(row.flag, metavar="VALUE", help=f"where it answers [{row.variable}, {row.default}]")
+    parser.set_defaults(do=_healthcheck)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +90,14 @@ def _serve(chosen: argparse.Namespace) -> int:
     logs.configure(settings.log_level, settings.log_format)
     run(settings, *assemble(settings, logs.LogObserver()))
     return 0
+
+
+def _healthcheck(chosen: argparse.Namespace) -> int:
+    settings = load({"admin_listen": chosen.admin_listen})
+
+    from proxy.healthcheck import healthcheck  # noqa: PLC0415 -- nothing else has a use for it
+
+    return healthcheck(settings.admin_listen)
 
 
 def _demo(chosen: argparse.Namespace) -> int:

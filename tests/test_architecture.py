@@ -23,7 +23,7 @@ LAYERS = (
     ("proxy.server",),
     ("proxy.clients", "proxy.draining"),
     ("proxy.cycles",),
-    ("proxy.admin", "proxy.settings"),
+    ("proxy.admin", "proxy.settings", "proxy.healthcheck"),
     ("proxy.values",),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
     ("proxy.store",),
