@@ -188,6 +188,8 @@ class Balancer:
 @contextmanager
 def balanced(kind: Kind, behind: Fleet, directory: Path) -> Iterator[Balancer]:
     """The load balancer in front of `behind`."""
+    if kind is NGINX and os.geteuid() != 0:
+        pytest.skip("Debian's nginx keeps its folders for root")
     path = kind.configured(behind.addresses, behind.own, directory)
     command = [program(kind.program), *kind.arguments(path)]
     with (directory / "output").open("wb") as output:
