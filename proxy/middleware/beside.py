@@ -40,7 +40,13 @@ async def first_step(exchange: Exchange, body: bytes, ask: Ask | None = None) ->
         return None
     if ask is not None:
         large = await _recall(exchange, ask, large)
-    return await beside(exchange.look) if large else exchange.look()
+    return await beside(_looked, exchange) if large else exchange.look()
+
+
+def _looked(exchange: Exchange) -> Forward:
+    step = exchange.look()
+    exchange.forget()
+    return step
 
 
 async def next_step(

@@ -11,18 +11,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Final
 
-from proxy.events import (
-    Action,
-    Event,
-    Read,
-    Recovered,
-    Refused,
-    Removal,
-    Removed,
-    Report,
-    Route,
-    Unrecovered,
-)
+from proxy.events import Action, Event, Read, Recovered, Refused, Removal, Removed, Report, Route, Unrecovered
 from proxy.responses import ordinary
 from proxy.responses.document import Document, read
 from proxy.responses.errors import NEVER_OURS, Refusal, classify
@@ -99,6 +88,13 @@ class Exchange:
         first = self._first(self._document)
         self.events.append(read_by(self._memory.came if self._memory else self._document, self.policy.tell_ids))
         return self._begin(first)
+
+    def forget(self) -> None:
+        """Let go of what is found again if the first attempt is refused: its answer may be long in coming."""
+        if self._attempts and not self.policy.recalls:
+            first = self._attempts[0]
+            self._documents, first.document = [], None
+            first.rewrite = first.rewrite._replace(entries=(), taken=())
 
     def _begin(self, first: _Attempt) -> Forward:
         self._attempts.append(first)

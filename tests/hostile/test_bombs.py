@@ -4,6 +4,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 
@@ -14,7 +15,7 @@ import zstandard
 from tests.hostile.conftest import Front
 from tests.process import Process, running
 from tests.raw_client import RawAnswer, RawClient, exchange, request
-from tests.scripts import answer
+from tests.scripts import READ_BODY, Gate, answer, script
 from tests.upstream_server import ScriptedUpstream
 
 MIB = 1024 * 1024
@@ -60,10 +61,9 @@ def post(port: int, body: bytes, *fields: tuple[bytes, bytes]) -> RawAnswer:
     return exchange(port, request(b"POST", b"/v1/responses", fields, body))
 
 
-def peak(process: Process) -> int:
-    """The most memory that a process has had, in bytes."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+def memory(process: Process, name: str) -> int:
+    """The memory that a process has (VmRSS), or the most that it has had (VmHWM), in bytes."""
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024
 
@@ -80,7 +80,7 @@ def test_a_bomb_is_answered(front: Front, name: str) -> None:
 
 def test_bombs_take_bounded_memory(front: Front) -> None:
     """After all of them the process has never had more than 600 MiB, ten times the largest body it takes."""
-    assert peak(front.process) < 600 * MIB
+    assert memory(front.process, "VmHWM") < 600 * MIB
 
 
 def test_nobody_waits_for_somebody_elses_bomb(front: Front) -> None:
@@ -98,6 +98,21 @@ def test_nobody_waits_for_somebody_elses_bomb(front: Front) -> None:
     assert answered > 20
 
 
+def test_bombs_that_wait_for_an_answer(upstream: ScriptedUpstream) -> None:
+    """While upstream thinks, only the bytes of what was read stay, not the fifty times as much it was made into."""
+    gate = Gate()
+    upstream.will_always_answer(script(READ_BODY, gate, *answer(200)[1:]))
+    body = calls(20_000)
+    with running("--upstream", upstream.url) as process, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(process.port)) for _ in range(12)]
+        for number, client in enumerate(clients, 1):
+            client.send(request(b"POST", b"/v1/responses", [], body))
+            upstream.wait_received(number)
+        assert memory(process, "VmRSS") < 350 * MIB
+        gate.open()
+        assert {client.answer().status for client in clients} == {200}
+
+
 @pytest.mark.parametrize("mode", ["strip", "recover"])
 def test_what_holds_too_much_is_not_read(mode: str) -> None:
     """A body of a million values is refused in `strip` mode; in others, which promise less, it goes on as it came."""
@@ -110,7 +125,7 @@ def test_what_holds_too_much_is_not_read(mode: str) -> None:
                 assert (got.status, json.loads(got.body)["error"]["code"]) == (413, "request_too_complex")
             else:
                 assert (got.status, got.values(b"x-unpinned-action")) == (200, [b"unread"])
-        assert peak(process) < 250 * MIB
+        assert memory(process, "VmHWM") < 250 * MIB
     assert [seen.body for seen in upstream.received] == ([] if mode == "strip" else heavy)
 
 
@@ -131,7 +146,7 @@ def test_compression_bombs(upstream: ScriptedUpstream) -> None:
             assert len(bomb) < 2 * MIB
             got = post(process.port, bomb, (b"Content-Encoding", coding))
             assert (got.status, json.loads(got.body)["error"]["code"]) == (413, "request_too_large")
-        assert peak(process) < 450 * MIB
+        assert memory(process, "VmHWM") < 450 * MIB
     assert upstream.received == []
 
 

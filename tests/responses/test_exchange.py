@@ -448,3 +448,20 @@ def test_side_routes_ask_nothing(route: Any) -> None:
     exchange = Exchange(body([USER, BARE, SAID]), route=route)
     exchange.start()
     assert sent(exchange.receive(404, refused(NO_ITEM))) == [USER, SAID]
+
+
+def test_what_is_forgotten_is_found_again() -> None:
+    """An exchange that let go of all but the bytes answers a refusal as one that did not."""
+    for mode in ("strip", "recover"):
+        steps = []
+        for forgets in (False, True):
+            exchange = Exchange(body([USER, BARE, {**SAID, "id": "msg_1"}, USER]), Policy(mode=mode))
+            first = exchange.look()
+            if forgets:
+                exchange.forget()
+            steps.append([first, exchange.receive(404, refused(NO_ITEM)), exchange.settle(200), exchange.events])
+        assert steps[0] == steps[1]
+    exchange = Exchange(b"no json")
+    exchange.look()
+    exchange.forget()
+    assert exchange.settle(200).action == "unread"
