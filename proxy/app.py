@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple
 
 from starlette.types import ASGIApp
 
+from proxy import __version__
 from proxy.admin import Instruments
+from proxy.admin.page import Inspection
 from proxy.events import Observer, Observers
 from proxy.middleware.access import AccessMiddleware
 from proxy.middleware.keeper import Keeper
@@ -18,6 +20,7 @@ from proxy.middleware.portable import PortableMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
 from proxy.observers.levels import Levels
 from proxy.observers.metrics import Metrics
+from proxy.observers.recent import Recent
 from proxy.responses.exchange import Policy
 from proxy.settings import Settings, SettingsError
 from proxy.upstream.app import ReverseProxy
@@ -44,8 +47,9 @@ def build(settings: Settings, observer: Observer) -> ASGIApp:
 def assemble(settings: Settings, observer: Observer) -> Unpinned:
     """The proxy with its instruments; what happens is told to `observer` as well."""
     metrics = Metrics()
+    inspection = inspecting(settings)
     if settings.admin_listen is not None:
-        observer = Observers((observer, metrics))
+        observer = Observers((observer, metrics, *([inspection.recent] if inspection else [])))
     upstream = base_url(settings.upstream)
     sender = client(settings)
     hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
@@ -67,7 +71,20 @@ def assemble(settings: Settings, observer: Observer) -> Unpinned:
     def levels() -> Levels:
         return Levels(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
 
-    return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels))
+    return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection))
+
+
+def inspecting(settings: Settings) -> Inspection | None:
+    """What the live page shows, where it is wanted."""
+    if not settings.inspect or settings.admin_listen is None:
+        return None
+    facts = {
+        "mode": settings.mode,
+        "upstream": settings.upstream,
+        "version": __version__,
+        "base_url": f"http://{settings.listen}/v1" if not settings.listen.path else str(settings.listen),
+    }
+    return Inspection(Recent(), facts, settings.admin_listen.host)
 
 
 def keeping(settings: Settings, observer: Observer) -> Keeper | None:

@@ -67,6 +67,7 @@ class Settings:
     store_scope: str | None
     store_unstored: bool
     report: bool
+    inspect: bool
     log_level: Literal["debug", "info", "warning", "error"]
     log_format: Literal["auto", "text", "json"]
 
@@ -192,6 +193,7 @@ TABLE: Final = (
     ),
     Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
     Row("report", "on", SWITCH, "Whether answers have the `x-unpinned-*` fields."),
+    Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),
     Row(
         "log_level",
         "info",

@@ -35,6 +35,7 @@ DEFAULTS = {
     "drain_delay": 0.5,
     "drain_timeout": 120,
     "report": True,
+    "inspect": False,
     "log_level": "info",
     "log_format": "auto",
 }

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from proxy.admin.page import Inspection, pages
 from proxy.observers.levels import Levels
 from proxy.observers.metrics import Metrics
 
@@ -30,6 +31,8 @@ class Instruments:
 
     metrics: Metrics = field(default_factory=Metrics)
     levels: Callable[[], Levels] = Levels
+    inspection: Inspection | None = None
+    """The last exchanges, where somebody wants to look at them."""
 
 
 def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starlette:
@@ -47,4 +50,7 @@ def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starl
         text, media_type = exposition.exposed(read.metrics, read.levels(), request.headers.get("accept", ""))
         return Response(text, media_type=None, headers={"content-type": media_type})
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    if read.inspection is not None:
+        routes += pages(read.inspection, read.levels, lambda: readiness.draining)
+    return Starlette(routes=routes)

@@ -1,0 +1,90 @@
+"""The live page and its data: one file without anything from elsewhere, and nothing in it that could run but its own.
+
+What is shown comes as JSON and is written as text; the policy names the one script and the one style by their digest.
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from proxy.admin.hosts import is_own
+from proxy.observers.levels import Levels
+from proxy.observers.recent import Recent
+
+_FILE: Final = Path(__file__).with_name("page.html")
+_SAFE: Final = {
+    "cache-control": "no-cache",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the page shows: the last exchanges, and what never changes while the process lives."""
+
+    recent: Recent
+    facts: Mapping[str, str]
+    listening: str = ""
+    """The name under which the admin listener is reached, where it has one."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Why something is removed or repaired, by the names of the report's fields."""
+
+
+def pages(inspection: Inspection, levels: Callable[[], Levels], draining: Callable[[], bool]) -> list[Route]:
+    """The page at `/`, and its data."""
+    words = orjson.dumps(dict(inspection.words)).decode().replace("<", "\\u003c")
+    html = _FILE.read_text(encoding="utf-8").replace('id="words">{}<', f'id="words">{words}<')
+    policy = {**_SAFE, "content-security-policy": _policy(html)}
+
+    async def page(request: Request) -> Response:
+        return _refused(request, inspection) or Response(html, media_type="text/html", headers=policy)
+
+    async def data(request: Request) -> Response:
+        refused = _refused(request, inspection)
+        if refused:
+            return refused
+        told = {**levels()._asdict(), "draining": draining(), "facts": inspection.facts}
+        tag = _tag(inspection.recent, told)
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={**_SAFE, "etag": tag})
+        text = orjson.dumps({**told, **inspection.recent.told()})
+        return Response(text, media_type="application/json", headers={**_SAFE, "etag": tag})
+
+    return [Route("/", page), Route("/exchanges.json", data)]
+
+
+def _refused(request: Request, inspection: Inspection) -> Response | None:
+    if is_own(request.headers.get("host", ""), inspection.listening):
+        return None
+    message = "This page is for this machine: open it by its address, or as localhost.\n"
+    return PlainTextResponse(message, 421, headers=_SAFE)
+
+
+def _tag(recent: Recent, told: Mapping[str, Any]) -> str:
+    state = orjson.dumps([recent.began, recent.number, told])
+    return f'"{hashlib.sha256(state).hexdigest()[:16]}"'
+
+
+def _policy(html: str) -> str:
+    script, style = (_digest(html, element) for element in ("script", "style"))
+    return (
+        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _digest(html: str, element: str) -> str:
+    [content] = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+    return f"'sha256-{b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -1,0 +1,132 @@
+"""The last exchanges, and a quarter of an hour in numbers: what the live page shows.
+
+Shapes and counts: no body, no field, no id but our own, and of a path only its plain words. Bounded, and gone with the
+process. Nobody pays for it where nobody asked for the page.
+"""
+
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from proxy.events import Answered, Event, Refused, UpstreamFailed
+from proxy.observers.logs import masked, printable
+
+KEPT: Final = 200
+SLOT: Final = 15
+"""Seconds of one bar of the chart."""
+SLOTS: Final = 60
+_SAMPLES: Final = 100
+"""Durations that are kept of one slot: its last ones."""
+
+
+class _Slot:
+    """What happened in a few seconds."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.first_byte: deque[float] = deque(maxlen=_SAMPLES)
+        self.overhead: deque[float] = deque(maxlen=_SAMPLES)
+
+    def add(self, event: Answered) -> None:
+        self.outcomes[outcome(event)] += 1
+        if event.first_byte is not None and event.overhead is not None:
+            self.first_byte.append(event.first_byte)
+            self.overhead.append(event.overhead)
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "outcomes": dict(self.outcomes),
+            "first_byte": [_percentile(self.first_byte, share) for share in (0.5, 0.95)],
+            "overhead": _percentile(self.overhead, 0.95),
+        }
+
+
+class Recent:
+    """Remembers the last exchanges; `number` is how many there were."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self.began = clock()
+        self.number = 0
+        self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._slots: OrderedDict[int, _Slot] = OrderedDict()
+        self._steps: dict[str, list[dict[str, Any]]] = {}
+
+    def notice(self, request_id: str, event: Event) -> None:
+        """Remember how a request ended, and what happened on the way."""
+        if isinstance(event, Answered):
+            self._answered(request_id, event)
+        elif isinstance(event, Refused):
+            self._step(request_id, {"status": event.status, "refusal": event.refusal, "remedy": event.remedy})
+        elif isinstance(event, UpstreamFailed):
+            self._step(request_id, {"cause": event.cause})
+
+    def told(self) -> dict[str, Any]:
+        """All of it, the latest first, as JSON can carry it."""
+        now = self._clock()
+        oldest = int(now // SLOT) - SLOTS
+        slots = {str(number * SLOT): slot.told() for number, slot in self._slots.items() if number > oldest}
+        return {"now": now, "began": self.began, "slot": SLOT, "slots": slots, "exchanges": [*reversed(self._kept)]}
+
+    def _step(self, request_id: str, step: dict[str, Any]) -> None:
+        self._steps.setdefault(request_id, []).append(step)
+
+    def _answered(self, request_id: str, event: Answered) -> None:
+        now = self._clock()
+        self.number += 1
+        self._slot(int(now // SLOT)).add(event)
+        self._kept.append({
+            "number": self.number,
+            "at": now,
+            "id": request_id,
+            "steps": self._steps.pop(request_id, []),
+            "outcome": outcome(event),
+            **_shape(event),
+        })  # fmt: skip
+
+    def _slot(self, number: int) -> _Slot:
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = _Slot()
+            if len(self._slots) > SLOTS:
+                self._slots.popitem(last=False)
+        return slot
+
+
+def outcome(event: Answered) -> str:
+    """In one word, how it ended: the worst that can be said of it."""
+    if event.status >= 500 or event.fault:
+        return "failed"
+    if not event.complete:
+        return "unfinished"
+    if event.status >= 400:
+        return "refused"
+    return {"exact": "unchanged"}.get(event.report.fidelity, event.report.fidelity)
+
+
+def _shape(event: Answered) -> dict[str, Any]:
+    report = event.report
+    return {
+        "method": printable(event.method),
+        "path": masked(event.path),
+        "route": event.route,
+        "status": event.status,
+        "fault": event.fault,
+        "complete": event.complete,
+        "action": report.action,
+        "fidelity": report.fidelity,
+        "removed": dict(report.removed),
+        "repaired": dict(report.repaired),
+        "attempts": report.attempts,
+        "store": report.store,
+        "seconds": event.seconds,
+        "first_byte": event.first_byte,
+        "upstream": event.upstream,
+        "client": event.client,
+        "overhead": event.overhead,
+    }
+
+
+def _percentile(values: Sequence[float], share: float) -> float | None:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else None

@@ -1,0 +1,149 @@
+"""What is remembered of the last exchanges."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.events import Answered, LossyAnswer, Refused, Report, UpstreamFailed
+from proxy.observers.recent import KEPT, SLOT, SLOTS, Recent, outcome
+
+
+class Clock:
+    """A clock that moves when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+def answered(**changed: Any) -> Answered:
+    """A request that took a second until its first byte."""
+    told: dict[str, Any] = {
+        "method": "POST",
+        "route": "responses",
+        "path": "/v1/responses",
+        "status": 200,
+        "seconds": 4.0,
+        "complete": True,
+        "report": Report("rewritten", "lossless", removed={"item_id": 3}),
+        "first_byte": 1.0,
+        "upstream": 0.75,
+        "client": 0.125,
+    }
+    return Answered(**{**told, **changed})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock of one's own."""
+    return Clock()
+
+
+@pytest.fixture
+def recent(clock: Clock) -> Recent:
+    """Nothing has happened yet."""
+    return Recent(clock)
+
+
+def test_an_exchange(recent: Recent, clock: Clock) -> None:
+    """Of an exchange its shape is kept: what was asked and done, how it ended, and whose time it took."""
+    recent.notice("req-1", Refused(404, "item", "portable"))
+    recent.notice("req-2", UpstreamFailed("upstream_cut"))
+    recent.notice("req-1", LossyAnswer("credential", ("reasoning",)))
+    recent.notice("req-1", answered())
+    [exchange] = recent.told()["exchanges"]
+    assert exchange == {
+        "number": 1,
+        "at": clock.now,
+        "id": "req-1",
+        "steps": [{"status": 404, "refusal": "item", "remedy": "portable"}],
+        "outcome": "lossless",
+        "method": "POST",
+        "path": "/v1/responses",
+        "route": "responses",
+        "status": 200,
+        "fault": "",
+        "complete": True,
+        "action": "rewritten",
+        "fidelity": "lossless",
+        "removed": {"item_id": 3},
+        "repaired": {},
+        "attempts": 1,
+        "store": None,
+        "seconds": 4.0,
+        "first_byte": 1.0,
+        "upstream": 0.75,
+        "client": 0.125,
+        "overhead": 0.125,
+    }
+    recent.notice("req-2", answered(complete=False))
+    assert recent.told()["exchanges"][0]["steps"] == [{"cause": "upstream_cut"}]
+
+
+def test_it_is_bounded(recent: Recent, clock: Clock) -> None:
+    """The last exchanges are kept, the latest first, and a quarter of an hour of the chart; nothing is left beside."""
+    for number in range(KEPT * 2):
+        clock.now += SLOT
+        recent.notice(f"req-{number}", Refused(404, "item", "portable"))
+        recent.notice(f"req-{number}", answered())
+    told = recent.told()
+    assert [each["number"] for each in told["exchanges"]] == [*range(KEPT * 2, KEPT, -1)]
+    assert len(told["slots"]) == SLOTS
+    assert not recent._steps
+
+
+def test_the_chart(recent: Recent, clock: Clock) -> None:
+    """A slot counts outcomes, and tells the median and the 95th percentile of its durations."""
+    for number in range(1, 101):
+        recent.notice("req-1", answered(first_byte=float(number), upstream=0.0, client=number / 2))
+    recent.notice("req-1", answered(first_byte=None, status=0, complete=False))
+    clock.now += SLOT
+    recent.notice("req-1", answered(report=Report("rewritten", "lossy")))
+    first, second = recent.told()["slots"].values()
+    assert first == {
+        "outcomes": {"lossless": 100, "unfinished": 1},
+        "first_byte": [51.0, 96.0],
+        "overhead": 48.0,
+    }
+    assert second["outcomes"] == {"lossy": 1}
+    clock.now += SLOT * SLOTS
+    assert recent.told()["slots"] == {}
+
+
+def test_a_slot_without_an_answer(recent: Recent) -> None:
+    """Where nobody was answered, there are no durations."""
+    recent.notice("req-1", answered(first_byte=None, status=0, complete=False))
+    [slot] = recent.told()["slots"].values()
+    assert (slot["first_byte"], slot["overhead"]) == ([None, None], None)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (answered(report=Report()), "unchanged"),
+        (answered(), "lossless"),
+        (answered(report=Report("recovered", "lossy")), "lossy"),
+        (answered(status=429), "refused"),
+        (answered(status=500), "failed"),
+        (answered(status=413, fault="request_too_large"), "failed"),
+        (answered(complete=False), "unfinished"),
+        (answered(status=0, complete=False), "unfinished"),
+        (answered(status=502, complete=False), "failed"),
+    ],
+)
+def test_outcomes(event: Answered, expected: str) -> None:
+    """An exchange is called by the worst that can be said of it."""
+    assert outcome(event) == expected
+
+
+def test_nothing_private(recent: Recent) -> None:
+    """An id in a path is not kept, nor is a query or a method that is no word."""
+    recent.notice("req-1", answered(path="/v1/responses/resp_secret0?key=secret", method="G\x1bET<b>"))
+    text = orjson.dumps(recent.told())
+    assert b"secret" not in text
+    assert b"/v1/responses/{id}" in text
+    assert b"\\u001b" not in text
