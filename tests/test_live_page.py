@@ -14,6 +14,7 @@ from proxy.admin.page import Inspection
 from proxy.events import Answered, Refused, Report
 from proxy.observers.levels import Levels
 from proxy.observers.recent import KEPT, Recent
+from proxy.responses.explanations import ACTIONS, FIDELITIES, REFUSALS, REMOVED
 from tests.chromium import Browser, Page, browsing
 from tests.process import running
 from tests.raw_client import RawAnswer, exchange, request
@@ -27,7 +28,6 @@ FACTS = {
     "version": "1.2.3",
     "base_url": "http://127.0.0.1:1/v1",
 }
-WORDS = {"item_id": "An id is only known where it was made."}
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -72,7 +72,7 @@ def stage() -> Iterator[Stage]:
 def shown(stage: Stage) -> Shown:
     """A page on which nothing has happened yet."""
     recent, readiness = Recent(), Readiness()
-    inspection = Inspection(recent, FACTS, "admin.example", WORDS)
+    inspection = Inspection(recent, FACTS, "admin.example")
     port = stage.show(admin(readiness, Instruments(levels=lambda: Levels(in_flight=7), inspection=inspection)))
     return Shown(port, recent, readiness)
 
@@ -229,9 +229,11 @@ def test_an_exchange_explains_itself(browser: Browser, shown: Shown) -> None:
     page.press("Enter", "\r")
     page.wait_for("document.activeElement.getAttribute('aria-expanded') === 'true'")
     text = page.evaluate("document.querySelector('.more').innerText")
-    assert "Upstream refused it" in text
-    assert "Upstream said 404, an item is not known there: the request was made portable and sent again." in text
-    assert "item_id \N{MULTIPLICATION SIGN}3. An id is only known where it was made." in text
+    assert f"recovered: {ACTIONS['recovered']}." in text
+    assert f"lossless: {FIDELITIES['lossless']}." in text
+    assert f"404, {REFUSALS['item']}: the request was made portable and sent again." in text
+    assert REMOVED["item_id"].rule in text
+    assert f"To avoid it: {REMOVED['item_id'].avoid.replace('`', '')}" in text
     assert "req-1" in text
     assert re.search(r"added by us\s+125 ms", text)
     shown.happens("req-2")

@@ -7,7 +7,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from proxy.admin.hosts import is_own
 from proxy.observers.levels import Levels
 from proxy.observers.recent import Recent
+from proxy.responses import explanations
 
 _FILE: Final = Path(__file__).with_name("page.html")
 _SAFE: Final = {
@@ -38,14 +39,11 @@ class Inspection:
     facts: Mapping[str, str]
     listening: str = ""
     """The name under which the admin listener is reached, where it has one."""
-    words: Mapping[str, str] = field(default_factory=dict)
-    """Why something is removed or repaired, by the names of the report's fields."""
 
 
 def pages(inspection: Inspection, levels: Callable[[], Levels], draining: Callable[[], bool]) -> list[Route]:
     """The page at `/`, and its data."""
-    words = orjson.dumps(dict(inspection.words)).decode().replace("<", "\\u003c")
-    html = _FILE.read_text(encoding="utf-8").replace('id="words">{}<', f'id="words">{words}<')
+    html = _html()
     policy = {**_SAFE, "content-security-policy": _policy(html)}
 
     async def page(request: Request) -> Response:
@@ -75,6 +73,19 @@ def _refused(request: Request, inspection: Inspection) -> Response | None:
 def _tag(recent: Recent, told: Mapping[str, Any]) -> str:
     state = orjson.dumps([recent.began, recent.number, told])
     return f'"{hashlib.sha256(state).hexdigest()[:16]}"'
+
+
+def _html() -> str:
+    """The page, with the words of `explain` in it as data."""
+    words = {
+        "actions": explanations.ACTIONS,
+        "fidelities": explanations.FIDELITIES,
+        "refusals": explanations.REFUSALS,
+        "removed": {name: each._asdict() for name, each in explanations.REMOVED.items()},
+        "repaired": {name: each._asdict() for name, each in explanations.REPAIRED.items()},
+    }
+    text = orjson.dumps(words).decode().replace("<", r"\u003c")
+    return _FILE.read_text(encoding="utf-8").replace('id="words">{}<', f'id="words">{text}<')
 
 
 def _policy(html: str) -> str:
