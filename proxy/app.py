@@ -100,7 +100,7 @@ def keeping(settings: Settings, observer: Observer) -> Keeper | None:
         raise SettingsError(
             "UNPINNED_STORE names a Redis, whose client is not installed: pip install 'unpinned[redis]'."
         ) from None
-    return Keeper(store, observer, scope=settings.store_scope)
+    return Keeper(store, observer, scope=settings.store_scope, timeout=settings.store_timeout)
 
 
 def client(settings: Settings) -> Client:

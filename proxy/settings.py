@@ -65,6 +65,7 @@ class Settings:
     drain_timeout: float
     store: str
     store_scope: str | None
+    store_timeout: float
     store_unstored: bool
     report: bool
     inspect: bool
@@ -191,6 +192,7 @@ TABLE: Final = (
         NAME,
         "Who shares what is remembered: each credential its own, or all of them under the name of one application.",
     ),
+    Row("store_timeout", "0.25", SECONDS, "For a lookup in the store; then the request goes on without it."),
     Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
     Row("report", "on", SWITCH, "Whether answers have the `x-unpinned-*` fields."),
     Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),

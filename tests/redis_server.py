@@ -1,4 +1,4 @@
-"""A Redis of the tests' own, on an ephemeral port of 127.0.0.1, without a file."""
+"""A Redis of the tests' own, on an ephemeral port of 127.0.0.1; in a directory it keeps what it was told."""
 
 import shutil
 import socket
@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,9 @@ PATIENCE = 20.0
 class RedisServer:
     """A running Redis; `stop` and `start` are what an operator's restart is."""
 
-    def __init__(self, command: str) -> None:
-        self._command = command
+    def __init__(self, command: str, directory: Path | None) -> None:
+        keeping = ["--dir", str(directory), "--appendonly", "yes"] if directory is not None else ["--appendonly", "no"]
+        self._command = [command, *keeping]
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -28,9 +30,9 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start it, and wait until it answers."""
         self._process = subprocess.Popen(
-            [self._command, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            [*self._command, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
             stdout=subprocess.DEVNULL,
         )
         end = time.monotonic() + PATIENCE
@@ -54,13 +56,13 @@ class RedisServer:
 
 
 @contextmanager
-def redis_running() -> Iterator[RedisServer]:
+def redis_running(directory: Path | None = None) -> Iterator[RedisServer]:
     """A Redis for the time of a test; without one the test is skipped."""
     command = shutil.which("redis-server")
     if command is None:
         pytest.skip("redis-server is not installed")
     pytest.importorskip("redis", reason="the client of Redis is not installed")
-    server = RedisServer(command)
+    server = RedisServer(command, directory)
     try:
         yield server
     finally:

@@ -16,8 +16,6 @@ from proxy.events import Observer, StoreFailed
 from proxy.responses.recall import Recall
 from proxy.store.seam import Recalled, Remembered, Store
 
-DEADLINE: Final = 0.25
-"""Seconds within which a lookup has to be answered."""
 TRIES: Final = 5
 """How often something is tried to be written before it is dropped."""
 _FLUSH: Final = 5.0
@@ -45,14 +43,24 @@ class _Write(NamedTuple):
 
 
 class Keeper:
-    """Asks and tells a store. `scope` joins all credentials to one; without it each has what it made itself."""
+    """Asks and tells a store. `scope` joins all credentials to one; without it each has what it made itself.
+
+    A lookup is to be answered in `timeout` seconds.
+    """
 
     def __init__(
-        self, store: Store, observer: Observer, *, scope: str | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        observer: Observer,
+        *,
+        scope: str | None = None,
+        timeout: float = 0.25,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._observer = observer
         self._scope = scope
+        self._timeout = timeout
         self._clock = clock
         self._pause = 0.0
         self._down_until = 0.0
@@ -78,7 +86,7 @@ class Keeper:
         if self._is_down:
             return None
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(self._timeout):
                 await self._landed(scope, wanted.response_id)
                 found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
         except Exception:  # noqa: BLE001 -- whatever an engine fails with, the request goes on

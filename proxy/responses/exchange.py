@@ -104,7 +104,7 @@ class Exchange:
     def recall(self, status: int = 0, refusal: bytes = b"") -> Recall | None:
         """What to ask the store before `look`, or before this refusal is received; None where there is nothing.
 
-        To be asked until it is None: what was not found is looked for twice.
+        To be asked until it is None: what was not found is looked for again.
         """
         document = self._document if self.policy.recalls else None
         if document is None or (self._memory is None and not self._may_recall(document, status, refusal)):

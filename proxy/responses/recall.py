@@ -15,8 +15,8 @@ from proxy.responses.items import REFERENCE
 from proxy.responses.lenient import MalformedError, Member, Span
 from proxy.responses.steps import Policy
 
-AGAIN: Final = 0.05
-"""Seconds before what was not found is looked for once more: another process may have been told of it just now."""
+AGAIN: Final = (0.05, 0.15)
+"""Seconds before what was not found is looked for again: another process may be writing it down just now."""
 
 
 _LONGEST_ID: Final = 256
@@ -171,18 +171,17 @@ class Recollection:
         """What to ask next."""
         self.resolved: Resolved | None = None
         self._store: Literal["hit", "miss", "down"] | None = None
-        self._patient = policy.mode != "observe"
+        self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
 
     def take(self, found: Recalled | None) -> None:
-        """Take what was found; what is missing is looked for once more, and None says that the store is down."""
+        """Take what was found; what is missing is looked for again, and None says that the store is down."""
         asked, self.next = self.next, None
         if found is None or asked is None:
             self._store = "down"
             return
         done = self._resolved(asked, found)
-        if done.missed and self._patient:
-            self._patient = False
-            self.next = asked._replace(delay=AGAIN)
+        if done.missed and self._delays:
+            self.next = asked._replace(delay=self._delays.pop())
             return
         self._store = "miss" if done.missed else "hit"
         if done.ids:

@@ -9,6 +9,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from proxy.store.ids import ids_of
 from proxy.store.scripts import FORGET, RECALL, REMEMBER
@@ -29,7 +31,9 @@ class RedisStore:
     """Remembers responses in the Redis at `url`."""
 
     def __init__(self, url: str, *, lifetime: int = LIFETIME) -> None:
-        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=1)
+        # Once more, at once: a connection that was idle while Redis was restarted is only then found broken.
+        options: Any = {"max_connections": _CONNECTIONS, "timeout": 1, "retry": Retry(NoBackoff(), 1)}
+        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, **options)
         self._redis: Any = redis.asyncio.Redis.from_pool(pool)
         self._lifetime = lifetime
         self._recall = self._redis.register_script(RECALL)
@@ -40,8 +44,8 @@ class RedisStore:
         """What is known; it counts as used."""
         asked = list(item_ids)
         word = secrets.token_bytes(8)  # an answer that was meant for somebody else is seen by it
-        arguments: list[Any] = [_prefix(scope), self._lifetime, word, response_id or "", *asked]
-        told: list[Any] = await self._recall(keys=[_prefix(scope)], args=arguments)
+        arguments: list[Any] = [prefix(scope), self._lifetime, word, response_id or "", *asked]
+        told: list[Any] = await self._recall(keys=[prefix(scope)], args=arguments)
         if not told or told[0] != word:
             raise ForeignAnswerError
         count = max(told[1], 0)
@@ -55,25 +59,26 @@ class RedisStore:
         """Remember a response."""
         follows, previous = (b"0", "") if response.previous is None else (b"1", response.previous)
         arguments: list[Any] = [
-            _prefix(scope),
+            prefix(scope),
             self._lifetime,
             response.response_id,
             follows,
             previous,
             *_told(response),
         ]
-        await self._remember(keys=[_prefix(scope)], args=arguments)
+        await self._remember(keys=[prefix(scope)], args=arguments)
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
-        await self._forget(keys=[_prefix(scope)], args=[_prefix(scope), response_id])
+        await self._forget(keys=[prefix(scope)], args=[prefix(scope), response_id])
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._redis.aclose()
 
 
-def _prefix(scope: str) -> str:
+def prefix(scope: str) -> str:
+    """With what all keys of a scope begin."""
     return f"unpinned:{_VERSION}:{{{sha256(scope.encode()).hexdigest()[:32]}}}:"
 
 

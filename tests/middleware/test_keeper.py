@@ -96,9 +96,9 @@ def test_whose_it_is() -> None:
     assert {named.scope(fields) for fields in [*headers, []]} == {"name:shop"}
 
 
-def test_a_lookup_has_a_deadline(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_has_a_deadline(case: Case) -> None:
     """A store that does not answer in time is down."""
-    monkeypatch.setattr(module, "DEADLINE", 0.01)
+    case.keeper = Keeper(case.shelf, case.notebook, timeout=0.01)
     case.shelf.slow = 60
 
     async def talk() -> None:
@@ -110,7 +110,7 @@ def test_a_lookup_has_a_deadline(case: Case, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_write_that_does_not_land_has_the_same_deadline(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a write waits no longer than for a lookup."""
-    monkeypatch.setattr(module, "DEADLINE", 0.01)
+    case.keeper = Keeper(case.shelf, case.notebook, timeout=0.01)
     case.shelf.slow = 60
 
     async def talk() -> None:

@@ -18,7 +18,7 @@ from proxy.responses.remembering import (
     made,
     remembered,
 )
-from tests.responses.test_recall import CALL, NEXT, PARENT, REFERENCE, RESULT, SAID, USER, body
+from tests.responses.test_recall import CALL, LOOKS, NEXT, PARENT, REFERENCE, RESULT, SAID, USER, body
 
 STORE = Policy(recalls=True)
 NOWHERE = Recalled(None, {})
@@ -60,12 +60,12 @@ def test_the_input_as_it_was_sent(plain: bytes, items: tuple[bytes, ...]) -> Non
     ("plain", "found", "previous", "items"),
     [
         (body(NEXT), [Recalled((USER, SAID), {})], "resp_1", (NEXT,)),
-        (body(NEXT), [NOWHERE, NOWHERE], None, (NEXT,)),
+        (body(NEXT), [NOWHERE] * LOOKS, None, (NEXT,)),
         (body(NEXT), [None], None, (NEXT,)),
         (body(USER, SAID, NEXT), [Recalled((USER, SAID), {})], None, (USER, SAID, NEXT)),
         (body(USER, REFERENCE, NEXT, parent=False), [Recalled(None, {"msg_1": SAID})], None, (USER, SAID, NEXT)),
-        (body(USER, REFERENCE, NEXT, parent=False), [NOWHERE, NOWHERE], None, (USER, REFERENCE, NEXT)),
-        (body(RESULT), [NOWHERE, NOWHERE], "resp_1", (RESULT,)),
+        (body(USER, REFERENCE, NEXT, parent=False), [NOWHERE] * LOOKS, None, (USER, REFERENCE, NEXT)),
+        (body(RESULT), [NOWHERE] * LOOKS, "resp_1", (RESULT,)),
     ],
 )
 def test_what_it_continues(plain: bytes, found: Any, previous: str | None, items: Any) -> None:
