@@ -108,7 +108,7 @@ def test_bombs_that_wait_for_an_answer(upstream: ScriptedUpstream) -> None:
         for number, client in enumerate(clients, 1):
             client.send(request(b"POST", b"/v1/responses", [], body))
             upstream.wait_received(number)
-        assert memory(process, "VmRSS") < 350 * MIB
+        assert memory(process, "VmRSS") < 200 * MIB
         gate.open()
         assert {client.answer().status for client in clients} == {200}
 

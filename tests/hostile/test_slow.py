@@ -10,7 +10,7 @@ import pytest
 
 from tests.process import Process, running
 from tests.raw_client import RawClient, exchange, request
-from tests.scripts import Flood, answer, head, script
+from tests.scripts import READ_BODY, UNTIL_CLOSED, Flood, answer, chunk, head, script
 from tests.upstream_server import ScriptedUpstream
 
 MIB = 1024 * 1024
@@ -120,3 +120,19 @@ def test_slow_readers(upstream: ScriptedUpstream) -> None:
         upstream.will_always_answer(answer(200))
         assert exchange(process.port, ASKED).status == 200
         assert readers[0].exactly(32 * MIB) == bytes(32 * MIB)
+
+
+@pytest.mark.parametrize("waiting", [1, 5])
+def test_a_pipelining_client_that_leaves(upstream: ScriptedUpstream, waiting: int) -> None:
+    """Who leaves while requests of his wait behind the one that is answered is missed, and none of these is sent."""
+    upstream.will_answer(script(READ_BODY, head(200, [(b"Transfer-Encoding", b"chunked")]), chunk(b"x"), UNTIL_CLOSED))
+    upstream.will_always_answer(answer(200))
+    with running("--upstream", upstream.url) as process:
+        with RawClient(process.port) as client:
+            client.send(request(b"GET", b"/stream"))
+            client.until(b"x\r\n")
+            for _ in range(waiting):
+                client.send(GET)
+        upstream.received[0].wait_closed()
+        assert exchange(process.port, GET).status == 200
+    assert [seen.target for seen in upstream.received] == [b"/stream", b"/v1/models"]

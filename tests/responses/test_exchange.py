@@ -23,6 +23,8 @@ AZURE = Policy(mode="recover", profile="azure")
 NO_ITEM = "Item with id 'rs_1' not found."
 UNREASONED = "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'."
 UNVERIFIED = "The encrypted content gAA...AAA could not be verified."
+UNNAMED = "The encrypted content could not be verified."
+SEALED: Item = {**REASONING, "encrypted_content": "gAAAother"}
 
 
 def body(items: Any, **top: Any) -> bytes:
@@ -450,17 +452,28 @@ def test_side_routes_ask_nothing(route: Any) -> None:
     assert sent(exchange.receive(404, refused(NO_ITEM))) == [USER, SAID]
 
 
-def test_what_is_forgotten_is_found_again() -> None:
+@pytest.mark.parametrize("mode", ["strip", "recover"])
+@pytest.mark.parametrize(
+    ("items", "status", "refusal"),
+    [
+        ([USER, BARE, {**SAID, "id": "msg_1"}, USER], 404, refused(NO_ITEM)),
+        ([*HISTORY, SEALED, SAID, USER], 400, refused(UNNAMED, param="input[4]")),
+    ],
+)
+def test_what_is_forgotten_is_found_again(mode: Any, items: Any, status: int, refusal: bytes) -> None:
     """An exchange that let go of all but the bytes answers a refusal as one that did not."""
-    for mode in ("strip", "recover"):
-        steps = []
-        for forgets in (False, True):
-            exchange = Exchange(body([USER, BARE, {**SAID, "id": "msg_1"}, USER]), Policy(mode=mode))
-            first = exchange.look()
-            if forgets:
-                exchange.forget()
-            steps.append([first, exchange.receive(404, refused(NO_ITEM)), exchange.settle(200), exchange.events])
-        assert steps[0] == steps[1]
+    steps = []
+    for forgets in (False, True):
+        exchange = Exchange(body(items), Policy(mode=mode))
+        first = exchange.look()
+        if forgets:
+            exchange.forget()
+        steps.append([first, exchange.receive(status, refusal), exchange.settle(200), exchange.events])
+    assert steps[0] == steps[1]
+
+
+def test_nothing_is_forgotten_of_what_was_not_read() -> None:
+    """What is no JSON left nothing behind that could be forgotten."""
     exchange = Exchange(b"no json")
     exchange.look()
     exchange.forget()
