@@ -44,6 +44,28 @@ def test_who_has_connected_already_is_answered() -> None:
     assert b"connection: close" in got
 
 
+def test_who_connects_without_end_does_not_hold_up_the_end() -> None:
+    """No more connections are accepted at the end than may have waited for it."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as first, socket.socket() as second:
+            serving = server(listener)
+            serving.config.backlog = 1
+            done = asyncio.create_task(serving.serve_socket())
+            await serving.ready.wait()
+            for client in (first, second):
+                client.settimeout(PATIENCE)
+                client.connect(listener.getsockname())
+            await serving._listen_no_more()
+            serving.end()
+            assert await asyncio.to_thread(first.recv, 1) == b""
+            with pytest.raises(ConnectionResetError):
+                await asyncio.to_thread(second.recv, 1)
+            await done
+
+    uvloop.run(main())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
 def test_nobody_gets_in_who_would_be_reset() -> None:
     """Shortly before it listens no more no connection begins; one that has begun gets through."""

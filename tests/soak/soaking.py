@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests import memory
@@ -150,10 +150,10 @@ def _answered(process: Process) -> list[str]:
     return [line["message"] for line in process.log if line["message"].startswith(("GET ", "POST "))]
 
 
-async def _soak(seconds: float, books: Books, clients: int) -> None:
+async def _soak(seconds: float, books: Books, clients: int, arguments: Sequence[str]) -> None:
     server = await asyncio.start_server(Upstream(books).serve, "127.0.0.1", 0, backlog=1024)
     upstream = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    with running("--upstream", upstream, "--mode", "recover") as process:
+    with running("--upstream", upstream, "--mode", "recover", *arguments) as process:
         crowd = [Client(number, process.port, books) for number in range(clients)]
         process.log.clear()
         before = memory.descriptors(process.pid)
@@ -168,9 +168,14 @@ async def _soak(seconds: float, books: Books, clients: int) -> None:
     server.close()
 
 
-def soaked(seconds: float, seed: int, clients: int = CLIENTS) -> Books:
-    """What happened in so many seconds; raises AssertionError where that was not what must happen."""
+def soaked(
+    seconds: float, seed: int, clients: int = CLIENTS, growth: int = GROWTH, arguments: Sequence[str] = ()
+) -> Books:
+    """What happened in so many seconds; raises AssertionError where that was not what must happen.
+
+    Memory may grow by so many bytes; `arguments` are the proxy's.
+    """
     books = Books(seed)
-    asyncio.run(_soak(seconds, books, clients))
-    assert books.growth < GROWTH, f"memory grew: {books.resident}"
+    asyncio.run(_soak(seconds, books, clients, arguments))
+    assert books.growth < growth, f"memory grew: {books.resident}"
     return books
