@@ -41,6 +41,7 @@ class Kind:
     arguments: Callable[[Path], list[str]]
     listen: str
     graceful_stop: signal.Signals
+    reload: signal.Signals
     livez: bytes
 
     def __str__(self) -> str:
@@ -64,14 +65,16 @@ NGINX = Kind(
     arguments=lambda path: ["-e", "stderr", "-c", str(path), "-g", f"daemon off; pid {path.parent}/pid;"],
     listen="listen 8080 ",
     graceful_stop=signal.SIGQUIT,
+    reload=signal.SIGHUP,
     livez=b"/nginx-livez",
 )
 HAPROXY = Kind(
     program="haproxy",
     file="deploy/haproxy.cfg",
-    arguments=lambda path: ["-db", "-f", str(path)],
+    arguments=lambda path: ["-W", "-db", "-f", str(path)],
     listen="bind :8080 ",
     graceful_stop=signal.SIGUSR1,
+    reload=signal.SIGUSR2,
     livez=b"/haproxy-livez",
 )
 KINDS = (NGINX, HAPROXY)
@@ -173,6 +176,10 @@ class Balancer:
     def stop(self) -> None:
         """Tell it to end when its streams have."""
         self.process.send_signal(self.kind.graceful_stop)
+
+    def reload(self) -> None:
+        """Tell it to read its file again."""
+        self.process.send_signal(self.kind.reload)
 
     def kept(self, addresses: list[str]) -> int:
         """How many connections there are to `addresses`."""

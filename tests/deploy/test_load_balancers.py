@@ -204,6 +204,34 @@ def test_it_ends_when_its_streams_have(balancer: Balancer, upstream: ScriptedUps
     assert balancer.process.wait(20) == 0
 
 
+def test_a_new_configuration_costs_no_stream(
+    balancer: Balancer, upstream: ScriptedUpstream, behind: Fleet, tmp_path: Path
+) -> None:
+    """With a new configuration that names one process alone only that one is asked, and what streams goes on."""
+    gate = Gate()
+    upstream.will_answer(stalled_stream(gate))
+    upstream.will_always_answer(json_answer({"id": "resp_1"}))
+    with balancer.client() as client:
+        client.send(QUESTION)
+        client.until(EVENTS[0])
+        path = tmp_path / Path(balancer.kind.file).name
+        text = path.read_text()
+        for gone in behind.addresses[:2]:
+            text = re.sub(rf"^ *server .*\b{gone}:.*\n", "", text, flags=re.MULTILINE)
+        path.write_text(text)
+        balancer.reload()
+        wait_until(lambda: only_the_last_is_asked(balancer, upstream), "the others are asked all the same")
+        gate.open()
+        client.until(b"0\r\n\r\n")
+
+
+def only_the_last_is_asked(balancer: Balancer, upstream: ScriptedUpstream) -> bool:
+    """Whether six questions all go to the last process; each is answered in any case."""
+    before = len(upstream.received)
+    assert [ask(balancer).status for _ in range(6)] == [200] * 6
+    return {number_of(each) for each in upstream.received[before:]} == {2}
+
+
 def test_answers_pass_as_they_came(balancer: Balancer, upstream: ScriptedUpstream) -> None:
     """Status, fields and body are what Unpinned answered, errors included; so are the fields of the request."""
     fields = [
