@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _KIND: Final = "invalid_request_error"
 _LINGERING: Final = 3.0
 """Seconds for which what a client sends after its last answer is thrown away: a reset could overtake the answer."""
-_AHEAD: Final = 32
+_AHEAD: Final = 16
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
 
 
@@ -142,7 +142,9 @@ class ClientProtocol(HttpToolsProtocol):
         self.headers = _TRAILERS
         if self.url.endswith(b"?") and not self.scope["query_string"]:
             cast("Scope", self.scope)["extensions"] = {heads.BARE_QUERY: {}}
-        if not self.pipeline:
+        if self.pipeline:
+            self.flow.resume_reading()  # uvicorn reads no more now, and would not notice that the client leaves
+        else:
             self._running = self.cycle
 
     def _parse(self, data: bytes) -> None:

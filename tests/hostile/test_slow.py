@@ -131,6 +131,7 @@ def test_a_pipelining_client_that_leaves(upstream: ScriptedUpstream, waiting: in
         with RawClient(process.port) as client:
             client.send(request(b"GET", b"/stream"))
             client.until(b"x\r\n")
+            assert not client.readable_within(0.2)
             for _ in range(waiting):
                 client.send(GET)
         upstream.received[0].wait_closed()
