@@ -32,16 +32,17 @@ def wheel(published: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(path.read_bytes()))
 
 
-def modules() -> set[str]:
-    """The files of the package."""
-    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "proxy").rglob("*.py")}
+def package() -> set[str]:
+    """The files of the package: modules, and what they show."""
+    files = (path for path in (ROOT / "proxy").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(ROOT).as_posix() for path in files}
 
 
 def test_the_wheel_is_the_program(wheel: zipfile.ZipFile) -> None:
-    """The wheel has all modules, the mark that they are typed and the license, and nothing else of the repository."""
+    """The wheel has the whole package, the mark that it is typed and the license, and nothing else of the repository."""
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert "proxy/py.typed" in names
-    assert modules() <= names
+    assert package() <= names
     assert all(name.startswith("proxy/") for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
 
@@ -60,6 +61,6 @@ def test_the_source_distribution_can_be_tested(published: Path) -> None:
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     kept = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    expected = set(kept.stdout.splitlines()) - {".gitignore"} or modules()
+    expected = set(kept.stdout.splitlines()) - {".gitignore"} or package()
     assert {name for name in expected if not name.startswith(".github/")} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
