@@ -39,7 +39,7 @@ def package() -> set[str]:
 
 
 def test_the_wheel_is_the_program(wheel: zipfile.ZipFile) -> None:
-    """The wheel has the whole package, the mark that it is typed and the license, and nothing else of the repository."""
+    """The wheel has the whole package, the mark that it is typed, the license, and nothing else of the repository."""
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert "proxy/py.typed" in names
     assert package() <= names
