@@ -18,6 +18,8 @@ _ITEM: Final = b"response.output_item.done"
 _BEGIN: Final = b"response.created"
 _BOUNDARY: Final = re.compile(rb"\r?\n\r?\n")
 _EDGE: Final = 3
+_DELTA: Final = b".delta"
+"""How the first line of the events ends that a stream mostly consists of, as everybody writes them."""
 
 
 class WholeAnswer:
@@ -66,6 +68,8 @@ class EventStream:
         """Whether there is something to be taken from a piece: nine in ten are whole events of another kind."""
         if self._edge or not piece.endswith((b"\n\n", b"\n\r\n")):
             return True
+        if piece.count(b"\n\n") == 1 and piece[: piece.find(b"\n")].endswith(_DELTA):
+            return False
         return any(name in piece for name in self._wanted)
 
     def feed(self, piece: bytes) -> Made | None:

@@ -6,6 +6,7 @@ What cannot have been written by us, in whole, is not known. Items live as long 
 import secrets
 from collections.abc import Collection, Iterator
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any, Final
 
 import redis.asyncio
@@ -21,6 +22,7 @@ LIFETIME: Final = 30 * 24 * 3600
 _DIGEST: Final = 16
 _VERSION: Final = 1
 _CONNECTIONS: Final = 64
+_LEAST: Final = 3
 
 
 class ForeignAnswerError(Exception):
@@ -46,13 +48,12 @@ class RedisStore:
         word = secrets.token_bytes(8)  # an answer that was meant for somebody else is seen by it
         arguments: list[Any] = [prefix(scope), self._lifetime, word, response_id or "", *asked]
         told: list[Any] = await self._recall(keys=[prefix(scope)], args=arguments)
-        if not told or told[0] != word:
+        if not told or told[0] != word or len(told) < _LEAST:
             raise ForeignAnswerError
-        count = max(told[1], 0)
-        items = told[2 + count :]
+        _, lengths, joined, *items = told
         if len(items) != len(asked):
             raise ForeignAnswerError
-        conversation = tuple(told[2 : 2 + count]) if told[1] >= 0 else None
+        conversation = None if lengths == b"?" else _apart(joined, lengths)
         return Recalled(conversation, {id_: item for id_, item in zip(asked, items, strict=True) if item})
 
     async def remember(self, scope: str, response: Remembered) -> None:
@@ -80,6 +81,11 @@ class RedisStore:
 def prefix(scope: str) -> str:
     """With what all keys of a scope begin."""
     return f"unpinned:{_VERSION}:{{{sha256(scope.encode()).hexdigest()[:32]}}}:"
+
+
+def _apart(joined: bytes, lengths: bytes) -> tuple[bytes, ...]:
+    ends = list(accumulate(map(int, lengths.split(b",")))) if lengths else []
+    return tuple(joined[start:end] for start, end in zip([0, *ends], ends, strict=False))
 
 
 def _told(response: Remembered) -> Iterator[bytes | str]:

@@ -5,18 +5,19 @@ l:NUMBER  a ledger: the digests of a conversation's items, one after the other; 
 i:DIGEST  an item (`v`) and how many responses have it (`n`)
 d:ID      the digest of the item with that id
 n         the number of the newest ledger
+t:NUMBER  the items of a ledger were renewed a short time ago: a thirtieth of their life
 """
 
 from typing import Final
 
 # ARGV: prefix, lifetime, a word that comes back first, response id or "", item ids …
-# Answers: the word, the number of items of the conversation or -1, these, then for each item id its item or "".
+# Answers: the word, the lengths of the conversation's items, or "?", these in one piece, then each item or "".
 RECALL: Final = """
 local at, life = ARGV[1], ARGV[2]
-local told = {ARGV[3], -1}
-local function item(digest)
+local told = {ARGV[3], '?', ''}
+local function item(digest, renew)
   local value = redis.call('HGET', at .. 'i:' .. digest, 'v')
-  if value then redis.call('EXPIRE', at .. 'i:' .. digest, life) end
+  if value and renew then redis.call('EXPIRE', at .. 'i:' .. digest, life) end
   return value
 end
 local function conversation(id)
@@ -25,22 +26,22 @@ local function conversation(id)
   local count = tonumber(found[2])
   local digests = count > 0 and redis.call('LRANGE', at .. 'l:' .. found[1], 0, count - 1) or {}
   if #digests ~= count then return end
-  local items = {}
+  local renew = redis.call('SET', at .. 't:' .. found[1], '', 'NX', 'EX', math.ceil(life / 30))
+  local items, lengths = {}, {}
   for place, digest in ipairs(digests) do
-    local value = item(digest)
+    local value = item(digest, renew)
     if not value then return end
-    items[place] = value
+    items[place], lengths[place] = value, #value
   end
   redis.call('EXPIRE', at .. 'r:' .. id, life)
   redis.call('EXPIRE', at .. 'l:' .. found[1], life)
-  told[2] = count
-  for _, value in ipairs(items) do told[#told + 1] = value end
+  told[2], told[3] = table.concat(lengths, ','), table.concat(items)
 end
 if ARGV[4] ~= '' then conversation(ARGV[4]) end
 for place = 5, #ARGV do
   local digest = redis.call('GET', at .. 'd:' .. ARGV[place])
   if digest then redis.call('EXPIRE', at .. 'd:' .. ARGV[place], life) end
-  told[#told + 1] = digest and item(digest) or ''
+  told[#told + 1] = digest and item(digest, true) or ''
 end
 return told
 """

@@ -235,7 +235,12 @@ class TestRedis:
             for key in client.scan_iter():
                 client.expire(key, 100)
             await store.recall("me", "resp_1", ["msg_1"])
-            assert sum(int(client.ttl(key)) > 100 for key in client.scan_iter()) == len(list(client.scan_iter())) - 1
+            old = {bytes(key).split(b":")[3] for key in client.scan_iter() if int(client.ttl(key)) <= 100}
+            assert old == {b"n"}
+            for key in client.scan_iter("*:i:*"):
+                client.expire(key, 100)
+            await store.recall("me", "resp_1", ())
+            assert any(int(client.ttl(key)) <= 100 for key in client.scan_iter("*:i:*"))
 
         run(lambda: opened(redis_url), talk)
 
@@ -259,7 +264,7 @@ class TestRedis:
 
         async def talk(store: Store) -> None:
             assert isinstance(store, RedisStore)
-            for answer in ([], [b"other", 1, USER], None):
+            for answer in ([], [b"other", b"1", USER], None):
 
                 async def told(answer: Any = answer, **_: Any) -> Any:
                     return answer
@@ -269,7 +274,7 @@ class TestRedis:
                     await store.recall("me", "resp_1", ())
 
             async def cut(args: list[Any], **_: Any) -> Any:
-                return [args[2], 0]
+                return [args[2], b"?", b""]
 
             monkeypatch.setattr(store, "_recall", cut)
             with pytest.raises(ForeignAnswerError):
