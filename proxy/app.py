@@ -23,6 +23,7 @@ from proxy.observers.metrics import Metrics
 from proxy.observers.recent import Recent
 from proxy.responses.exchange import Policy
 from proxy.settings import Settings, SettingsError
+from proxy.store.seam import Store
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
 from proxy.upstream.http1 import Http1Client
@@ -39,12 +40,12 @@ class Unpinned(NamedTuple):
     instruments: Instruments
 
 
-def build(settings: Settings, observer: Observer) -> ASGIApp:
-    """The proxy as an ASGI app; what happens is told to `observer`."""
-    return assemble(settings, observer).app
+def build(settings: Settings, observer: Observer, store: Store | None = None) -> ASGIApp:
+    """The proxy as an ASGI app, with this store or the one that is set; what happens is told to `observer`."""
+    return assemble(settings, observer, store).app
 
 
-def assemble(settings: Settings, observer: Observer) -> Unpinned:
+def assemble(settings: Settings, observer: Observer, store: Store | None = None) -> Unpinned:
     """The proxy with its instruments; what happens is told to `observer` as well."""
     metrics = Metrics()
     inspection = inspecting(settings)
@@ -53,7 +54,7 @@ def assemble(settings: Settings, observer: Observer) -> Unpinned:
     upstream = base_url(settings.upstream)
     sender = client(settings)
     hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
-    keeper = keeping(settings, observer)
+    keeper = keeping(settings, observer, store)
     portable = PortableMiddleware(
         hop,
         policy(settings),
@@ -87,7 +88,7 @@ def inspecting(settings: Settings) -> Inspection | None:
     return Inspection(Recent(), facts, settings.admin_listen.host)
 
 
-def keeping(settings: Settings, observer: Observer) -> Keeper | None:
+def keeping(settings: Settings, observer: Observer, store: Store | None = None) -> Keeper | None:
     """Who asks and tells the store, if there is one. Raises SettingsError where its package is missing."""
     if settings.store == "off":
         return None
@@ -95,7 +96,7 @@ def keeping(settings: Settings, observer: Observer) -> Keeper | None:
     from proxy.store.opening import opened  # noqa: PLC0415 -- who has no store need not load one
 
     try:
-        store = opened(settings.store)
+        store = store or opened(settings.store)
     except ModuleNotFoundError:
         raise SettingsError(
             "UNPINNED_STORE names a Redis, whose client is not installed: pip install 'unpinned[redis]'."

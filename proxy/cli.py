@@ -70,6 +70,7 @@ def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--serve", action="store_true", help="leave everything running, and print the pages to open")
+    parser.add_argument("--store", action="store_true", help="see what a shared store adds: references resolve")
     parser.set_defaults(do=_demo)
 
 
@@ -101,6 +102,11 @@ def _healthcheck(chosen: argparse.Namespace) -> int:
 
 
 def _demo(chosen: argparse.Namespace) -> int:
+    if chosen.store:
+        from proxy.demo.shared_store import main as demonstrate_store  # noqa: PLC0415 -- `serve` has no use for it
+
+        return demonstrate_store()
+
     from proxy.demo.demonstration import main as demonstrate  # noqa: PLC0415 -- `serve` has no use for it
 
     return demonstrate(leave_running=chosen.serve)

@@ -93,11 +93,11 @@ def _servers(account: Account, stack: ExitStack) -> list[Application]:
     transcripts = InMemory()
     servers: list[Application] = []
     for number, (port, mode) in enumerate(zip(PORTS, MODES, strict=True), 1):
-        direct = stack.enter_context(_serving(fake_openai.build(instance=f"instance-{number}")))
+        direct = stack.enter_context(serving(fake_openai.build(instance=f"instance-{number}")))
         settings = load({"upstream": f"{direct}/v1", "mode": mode}, {})
-        through = stack.enter_context(_serving(build(settings, Observers())))
+        through = stack.enter_context(serving(build(settings, Observers())))
         server = Application(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1", transcripts)
-        server.address = stack.enter_context(_serving(server.asgi(), port))
+        server.address = stack.enter_context(serving(server.asgi(), port))
         if not server.address.endswith(f":{port}"):
             account.say(f"Port {port} is taken: {server.name} is at {server.address}")
         servers.append(server)
@@ -120,7 +120,7 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
+def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """`app` on 127.0.0.1, in a thread, on `port` or the next free one; the value is its address."""
     with _listener(port) as listener:
         server = _Server(app)
