@@ -3,7 +3,7 @@
 A request's walk: request id, access, last resort, limit, memory (where there is a store), portable, upstream.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
@@ -21,7 +21,7 @@ from proxy.middleware.request_id import RequestIdMiddleware
 from proxy.observers.levels import Levels
 from proxy.observers.metrics import Metrics
 from proxy.observers.recent import Recent
-from proxy.responses.exchange import Policy
+from proxy.policies import policy
 from proxy.settings import Settings, SettingsError
 from proxy.store.seam import Store
 from proxy.upstream.app import ReverseProxy
@@ -29,8 +29,6 @@ from proxy.upstream.base_url import base_url
 from proxy.upstream.http1 import Http1Client
 from proxy.upstream.seam import Client, Deadlines, Limits
 from proxy.upstream.tls import trusting
-
-_AZURE = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
 class Unpinned(NamedTuple):
@@ -116,24 +114,3 @@ def client(settings: Settings) -> Client:
     from proxy.upstream.httpx2_client import Httpx2Client  # noqa: PLC0415 -- who does not use it need not load it
 
     return Httpx2Client(upstream, deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
-
-
-def policy(settings: Settings) -> Policy:
-    """What may be done to a request."""
-    return Policy(
-        mode=settings.mode,
-        profile=profile(settings),
-        keep_last=settings.keep_last,
-        max_recoveries=settings.max_recoveries,
-        drop_conversation=settings.drop_conversation,
-        tell_ids=settings.log_level == "debug",
-        recalls=settings.store != "off",
-        remembers_all=settings.store_unstored,
-    )
-
-
-def profile(settings: Settings) -> Literal["openai", "azure"]:
-    """The dialect of upstream: as set, or by its host."""
-    if settings.profile != "auto":
-        return settings.profile
-    return "azure" if base_url(settings.upstream).host.endswith(_AZURE) else "openai"

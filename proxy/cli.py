@@ -1,16 +1,18 @@
 """`unpinned`: arguments -> Settings -> a running server.
 
-Exit codes: 0 all went well, 1 the demonstration or the health check did not, 2 a setting or an argument cannot be used.
+Exit codes: 0 all went well, 1 the demonstration or a check did not (of `explain`: the request changes), 2 a setting, an
+argument or a file cannot be used.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from proxy import __version__
-from proxy.settings import TABLE, SettingsError, address, load
+from proxy.configuration import CONFIG
+from proxy.settings import TABLE, SettingsError, address, load, wants_color, warnings
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -47,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"unpinned {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_serve(commands.add_parser("serve", help="run the proxy (the default)", allow_abbrev=False))
+    _add_explain(commands.add_parser("explain", help="say what would become of a request, and why", allow_abbrev=False))
+    _add_check(commands.add_parser("check", help="see whether the settings can work", allow_abbrev=False))
     _add_healthcheck(commands.add_parser("healthcheck", help="ask the process on this machine whether it is ready"))
     _add_demo(commands.add_parser("demo", help="see the problem happen and be gone; no key needed"))
     _add_fake(commands.add_parser("fake-openai", help="run a fake of the Responses API, for tests of your own"))
@@ -54,11 +58,47 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Run the proxy. Each setting is a flag or a variable; flags come first."
-    for row in TABLE:
-        text = f"{row.meaning} [{row.variable}, {row.default}]".replace("%", "%%")
-        parser.add_argument(row.flag, metavar="VALUE", help=text)
+    parser.description = (
+        "Run the proxy. Each setting is a flag, a variable or a line of a file; a flag comes before a variable, and "
+        "that before the file."
+    )
+    _add_settings(parser, [row.name for row in TABLE])
     parser.set_defaults(do=_serve)
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> None:
+    parser.add_argument("--config", metavar="FILE", help=f'a TOML file with settings, as `mode = "recover"` [{CONFIG}]')
+    for row in TABLE:
+        if row.name in names:
+            text = f"{row.meaning} [{row.variable}, {row.default}]".replace("%", "%%")
+            parser.add_argument(row.flag, metavar="VALUE", help=text)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Say what would be sent in place of a request, and why. Offline; the exit code is that of diff: 0 nothing "
+        "changes, 1 something does, 2 trouble."
+    )
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the request's body; - for standard input")
+    parser.add_argument("--after-refusal", metavar="FILE", help="what upstream answered to the first attempt")
+    parser.add_argument("--status", type=int, default=400, metavar="NUMBER", help="the status of that answer [400]")
+    parser.add_argument("--route", choices=("responses", "input_tokens", "compact"), default="responses")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="[auto]")
+    parser.add_argument(
+        "--fail-on", choices=("change", "lossy"), default="change", help="what exit code 1 stands for [change]"
+    )
+    _add_settings(parser, ("mode", "profile", "upstream", "keep_last", "max_recoveries", "drop_conversation"))
+    parser.set_defaults(do=_explain)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "See whether the settings can work: upstream is resolved, connected to and asked with HEAD, without a key. "
+        "Exit code 0 if all is well, otherwise 1."
+    )
+    _add_settings(parser, [row.name for row in TABLE])
+    parser.set_defaults(do=_check)
 
 
 def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +129,42 @@ def _serve(chosen: argparse.Namespace) -> int:
     from proxy.server import run  # noqa: PLC0415
 
     logs.configure(settings.log_level, settings.log_format)
+    for sentence in warnings():
+        logs.LOGGER.warning("%s", sentence)
     run(settings, *assemble(settings, logs.LogObserver()))
     return 0
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    flags = {name: value for name, value in vars(chosen).items() if value is None or isinstance(value, str)}
+    settings = load(flags)
+
+    from proxy.explain.command import Options, explain  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.policies import policy  # noqa: PLC0415
+
+    colored = chosen.color == "always" or (chosen.color == "auto" and sys.stdout.isatty() and wants_color())
+    return explain(
+        Options(
+            chosen.file,
+            chosen.after_refusal,
+            chosen.status,
+            chosen.route,
+            as_json=chosen.json,
+            colored=colored,
+            fail_on=chosen.fail_on,
+        ),
+        policy(settings),
+    )
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    settings = load(vars(chosen))
+    for sentence in warnings():
+        sys.stdout.write(f"BAD  {sentence}\n")
+
+    from proxy.check import check  # noqa: PLC0415 -- nothing else has a use for it
+
+    return max(check(settings), int(bool(warnings())))
 
 
 def _healthcheck(chosen: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from proxy import configuration
+from proxy.configuration import CONFIG, PREFIX, ConfigurationError
 from proxy.values import (
     ADDRESS,
     ADMIN,
@@ -28,8 +30,6 @@ from proxy.values import (
     choice,
     leads_to,
 )
-
-PREFIX: Final = "UNPINNED_"
 
 
 class SettingsError(Exception):
@@ -207,22 +207,45 @@ TABLE: Final = (
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings from the command line (by name, None where not given), then the environment, then the defaults.
+    """The settings from the command line (by name, None where not given), the environment, a file, or the defaults.
 
-    Raises SettingsError.
+    Whatever comes first counts; the file is what the command line or the environment names as `config`. Raises
+    SettingsError.
     """
     environment = os.environ if environment is None else environment
+    path = flags.get("config") or environment.get(CONFIG)
+    filed = _filed(path) if path else {}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for row in TABLE:
         text, source = flags.get(row.name), row.flag
         if text is None:
-            text, source = environment.get(row.variable, row.default), row.variable
-        values[row.name] = _read(row.kind, text, source)
+            text, source = environment.get(row.variable), row.variable
+        if text is None and row.name in filed:
+            text, source = filed[row.name], f"{row.name} in {path}"
+        values[row.name] = _read(row.kind, row.default if text is None else text, source)
         sources[row.name] = source
     settings = Settings(**values)
     _check(settings, sources)
     return settings
+
+
+def warnings(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    variables = [row.variable for row in TABLE]
+    return list(configuration.unknown(os.environ if environment is None else environment, variables))
+
+
+def wants_color(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a terminal may be written to in colors (no-color.org)."""
+    return not (os.environ if environment is None else environment).get("NO_COLOR")
+
+
+def _filed(path: str) -> dict[str, str]:
+    try:
+        return configuration.read(path, [row.name for row in TABLE])
+    except ConfigurationError as error:
+        raise SettingsError(str(error)) from None
 
 
 def address(source: str, text: str) -> Address:

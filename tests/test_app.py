@@ -5,8 +5,9 @@ import sys
 import openai
 import pytest
 
-from proxy.app import build, client, keeping, policy, profile
+from proxy.app import build, client, keeping
 from proxy.demo import fake_openai
+from proxy.policies import policy, profile
 from proxy.responses.exchange import Policy
 from proxy.settings import SettingsError, load
 from proxy.upstream.http1 import Http1Client

@@ -18,13 +18,14 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("proxy.__main__",),
     ("proxy.cli",),
-    ("proxy.demo",),
+    ("proxy.demo", "proxy.explain", "proxy.check"),
     ("proxy.app",),
+    ("proxy.policies",),
     ("proxy.server",),
     ("proxy.clients", "proxy.draining"),
     ("proxy.cycles",),
     ("proxy.admin", "proxy.settings", "proxy.healthcheck"),
-    ("proxy.values",),
+    ("proxy.values", "proxy.configuration"),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
     ("proxy.store",),
     ("proxy.responses", "proxy.codings", "proxy.heads", "proxy.receiving"),
@@ -32,7 +33,7 @@ LAYERS = (
 )
 DOORS = {
     "proxy.values": {"proxy.upstream.base_url"},
-    "proxy.settings": {"proxy.upstream.base_url", "proxy.values"},
+    "proxy.settings": {"proxy.upstream.base_url", "proxy.values", "proxy.configuration"},
 }  # of a layer below, a part needs only these modules
 
 PURE = (

@@ -33,12 +33,20 @@ def test_the_settings_table_is_the_programs() -> None:
 def test_every_setting_it_names_exists() -> None:
     """No variable is spoken of that the program does not read; UNPINNED_PORT is Kubernetes'."""
     named = set(re.findall(r"UNPINNED_[A-Z_]+[A-Z]", README))
-    assert named <= {row.variable for row in TABLE} | {"UNPINNED_PORT"}
+    assert named <= {row.variable for row in TABLE} | {"UNPINNED_PORT", "UNPINNED_CONFIG"}
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["serve", "--help"], ["demo", "--help"], ["fake-openai", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["serve", "--help"],
+        ["explain", "--help"],
+        ["check", "--help"],
+        ["demo", "--help"],
+        ["fake-openai", "--help"],
+        ["--version"],
+    ],
     ids=" ".join,
 )
 def test_its_commands_exist(arguments: list[str]) -> None:
@@ -46,6 +54,18 @@ def test_its_commands_exist(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "proxy", *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "unpinned" in done.stdout
+
+
+def test_the_explanation_it_shows(tmp_path: Path) -> None:
+    """What `explain` is shown to say of the request that is shown is what it says."""
+    transcript = blocks("console")[0]
+    request, said = re.fullmatch(
+        r"\$ cat request\.json\n(.*\n)\$ unpinned explain request\.json\n(.*)", transcript, re.DOTALL
+    ).groups()  # type: ignore[union-attr]
+    (tmp_path / "request.json").write_text(request)
+    command = [sys.executable, "-m", "proxy", "explain", str(tmp_path / "request.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, said, "")
 
 
 def test_the_commands_it_shows() -> None:
