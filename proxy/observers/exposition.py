@@ -24,6 +24,7 @@ REMOVED: Final = (
     "previous_response_id", "item_id", "item_reference", "reasoning", "encrypted_content", "compaction",
     "envelope_field", "conversation", "trimmed",
 )  # fmt: skip
+STORE: Final = ("hit", "miss", "down", "recall_failed", "remember_failed", "overflow_failed", "read_failed")
 CAUSES: Final = tuple(code for code, row in HOP.items() if row.kind == "upstream_error")
 
 
@@ -109,6 +110,13 @@ FAMILIES: Final = (
         ("cause",),
         "Faults of the hop to upstream and of this process, by their code.",
         lambda metrics, _: _counted(metrics.errors, CAUSES),
+    ),
+    Family(
+        CounterMetricFamily,
+        "unpinned_store_total",
+        ("outcome",),
+        "Requests that referred to what a store may know (hit, miss, down), and what failed by what was being done.",
+        lambda metrics, _: _counted(metrics.store, STORE),
     ),
     Family(
         GaugeMetricFamily,

@@ -9,7 +9,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.events import Action, Answered, Event, Fidelity, Recovered, Refused, Route, Unrecovered, UpstreamFailed
+from proxy.events import (
+    Action,
+    Answered,
+    Event,
+    Fidelity,
+    Recovered,
+    Refused,
+    Route,
+    StoreFailed,
+    Unrecovered,
+    UpstreamFailed,
+)
 from proxy.faults import HOP
 
 # OpenTelemetry's buckets for the durations of generative AI, and three more: an answer may take ten minutes.
@@ -61,6 +72,7 @@ class Metrics:
         self.attempts: Counter[str] = Counter()
         self.recoveries: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.store: Counter[str] = Counter()
 
     def notice(self, _: str, event: Event) -> None:
         """Count `event`."""
@@ -75,6 +87,8 @@ class Metrics:
             self._unrecovered(event)
         elif isinstance(event, UpstreamFailed):
             self.errors[event.cause] += 1
+        elif isinstance(event, StoreFailed):
+            self.store[f"{event.doing}_failed"] += 1
 
     def _answered(self, event: Answered) -> None:
         report = event.report
@@ -85,6 +99,8 @@ class Metrics:
         if event.first_byte is not None and overhead is not None:
             durations.first_byte.add(event.first_byte)
             durations.overhead.add(overhead)
+        if report.store is not None:
+            self.store[report.store] += 1
         if report.removed:
             self._removed(report.removed)
         if event.fault and event.fault not in _UPSTREAMS:  # upstream's were told already

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
-from proxy.events import Answered, Recovered, Refused, Report, Unrecovered, UpstreamFailed
+from proxy.events import Answered, Recovered, Refused, Report, StoreFailed, Unrecovered, UpstreamFailed
 from proxy.observers.exposition import FAMILIES, exposed, markdown
 from proxy.observers.levels import Levels
 from proxy.observers.metrics import SECONDS, Metrics
@@ -102,6 +102,17 @@ def test_recovery() -> None:
     assert happened(samples, "unpinned_recoveries_total") == {("recovered",): 1, ("unrecovered",): 2}
 
 
+def test_a_store() -> None:
+    """Lookups are counted by what came of them, and what failed by what it was."""
+    samples = read(
+        *(answered(report=Report(store=store)) for store in ("hit", "hit", "miss", "down", None)),
+        StoreFailed("recall"),
+        StoreFailed("overflow"),
+    )
+    counts = {("hit",): 2, ("miss",): 1, ("down",): 1, ("recall_failed",): 1, ("overflow_failed",): 1}
+    assert happened(samples, "unpinned_store_total") == counts
+
+
 def test_errors() -> None:
     """A fault is counted once: upstream's where it happened, others where they were answered."""
     samples = read(
@@ -140,8 +151,8 @@ def test_what_has_not_happened_is_zero() -> None:
 
 
 def test_few_families() -> None:
-    """There are at most fourteen families, and nothing is exposed beside them."""
-    assert len(FAMILIES) <= 14
+    """There are at most fourteen families and one of the store, and nothing is exposed beside them."""
+    assert len(FAMILIES) <= 15
     text, _ = exposed(Metrics(), Levels())
     named = [line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")]
     assert named == [family.name for family in FAMILIES]
