@@ -244,6 +244,18 @@ def test_a_websocket_is_refused(front: Front, behind: bytes) -> None:
     assert front.received() == []
 
 
+@pytest.mark.parametrize("offer", [b"", OFFER], ids=["plain", "HTTP/2 offered"])
+def test_a_body_that_waits_to_be_asked_for(front: Front, offer: bytes) -> None:
+    """A client that expects to be asked for its body is, whatever else it offers, and upstream gets all of it."""
+    with RawClient(front.port) as client:
+        client.send(post(offer + TE + b"Expect: 100-continue\r\n", b""))
+        assert client.head().status == 100
+        client.send(CHUNKED)
+        assert client.answer().status == 200
+    [seen] = front.received()
+    assert (seen.body, seen.whole) == (b"abc", True)
+
+
 def test_nobody_leaves_the_base_path() -> None:
     """Where upstream is a part of its host only, no target leads to another part."""
     with ScriptedUpstream() as upstream, running("--upstream", f"{upstream.url}/tenant/v1") as process:
