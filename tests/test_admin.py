@@ -1,5 +1,6 @@
 """What the admin listener shows, of real requests through the whole program."""
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -61,30 +62,55 @@ def test_requests_are_counted(upstream: ScriptedUpstream) -> None:
     assert waited <= samples["unpinned_request_duration_seconds_sum", "responses"]
 
 
-def test_a_slow_upstream_is_not_our_time(process: Process, upstream: ScriptedUpstream) -> None:
+def test_a_slow_upstream_is_not_our_time(upstream: ScriptedUpstream) -> None:
     """While upstream thinks, and while the client takes its time to send its body, nothing is added to our overhead."""
     gate = Gate()
     upstream.will_answer([*json_answer({})[:1], gate, *json_answer({})[1:]])
     raw = asked(BODY)
-    with RawClient(process.port) as client:
-        client.send(raw[:-10])
-        assert not client.readable_within(0.3)
-        client.send(raw[-10:])
-        gate.wait_reached()
-        assert not client.readable_within(0.3)
-        gate.open()
-        assert client.answer().status == 200
-    process.wait_message("POST /v1/responses")
-    samples = scraped(process)
-    waited = samples["unpinned_time_to_first_byte_seconds_sum", "responses"]
+    with running("--upstream", upstream.url, "--inspect", "on") as process:
+        with RawClient(process.port) as client:
+            client.send(raw[:-10])
+            while not scraped(process)["unpinned_requests_in_flight",]:
+                pass
+            assert not client.readable_within(0.3)
+            client.send(raw[-10:])
+            gate.wait_reached()
+            assert not client.readable_within(0.3)
+            gate.open()
+            assert client.answer().status == 200
+        process.wait_message("POST /v1/responses")
+        seen = exchange(process.admin_port, b"GET /exchanges.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        waited = scraped(process)["unpinned_time_to_first_byte_seconds_sum", "responses"]
+        overhead = scraped(process)["unpinned_overhead_seconds_sum", "responses"]
+    [shares] = json.loads(seen.body)["exchanges"]
     assert waited >= 0.6
-    assert samples["unpinned_overhead_seconds_sum", "responses"] <= waited - 0.6
+    assert overhead <= waited - 0.6
+    assert min(shares["client"], shares["upstream"]) >= 0.3
+    assert shares["client"] + shares["upstream"] + overhead == pytest.approx(waited)
+
+
+def test_a_body_that_is_sent_on_while_it_comes(upstream: ScriptedUpstream) -> None:
+    """Who of the two is slow when a body streams through nobody can tell: it is upstream's time, and counted once."""
+    upstream.will_answer(json_answer({}))
+    with running("--upstream", upstream.url, "--inspect", "on") as process:
+        with RawClient(process.port) as client:
+            client.send(request(b"POST", b"/v1/files", [(b"Content-Length", b"2")]) + b"1")
+            upstream.wait_received(1).wait_body(b"1")
+            assert not client.readable_within(0.3)
+            client.send(b"2")
+            assert client.answer().status == 200
+        process.wait_message("POST /v1/files")
+        seen = exchange(process.admin_port, b"GET /exchanges.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    [shares] = json.loads(seen.body)["exchanges"]
+    assert shares["upstream"] >= 0.3
+    assert shares["client"] + shares["upstream"] <= shares["first_byte"]
 
 
 def test_what_is_open(process: Process, upstream: ScriptedUpstream) -> None:
-    """A running stream is in flight, open and has a connection in use, until it ends."""
-    gate = Gate()
-    upstream.will_answer(event_stream([b"data: first\n\n", gate, b"data: last\n\n"]))
+    """A request is in flight and has a connection in use until it ends; its stream is open from its head on."""
+    thought, gate = Gate(), Gate()
+    first, *rest = event_stream([b"data: first\n\n", gate, b"data: last\n\n"])
+    upstream.will_answer([first, thought, *rest])
     open_now = [
         ("unpinned_requests_in_flight",),
         ("unpinned_streams_open",),
@@ -92,6 +118,10 @@ def test_what_is_open(process: Process, upstream: ScriptedUpstream) -> None:
     ]
     with RawClient(process.port) as client:
         client.send(asked(b'{"input": "hi", "stream": true}'))
+        thought.wait_reached()
+        samples = scraped(process)
+        assert [samples[name] for name in open_now] == [1, 0, 1]
+        thought.open()
         client.until(b"data: first\n\n")
         samples = scraped(process)
         assert [samples[name] for name in open_now] == [1, 1, 1]

@@ -243,6 +243,19 @@ def test_an_exchange_explains_itself(browser: Browser, shown: Shown) -> None:
     page.wait_for("!document.querySelector('.more')")
 
 
+def test_only_what_was_lost_is_told_as_lost(browser: Browser, shown: Shown) -> None:
+    """What the model did not see is told of a lossy exchange alone: a reference with a twin costs nothing."""
+    removed = {"previous_response_id": 1}
+    shown.happens(report=Report("rewritten", "lossless", removed=removed))
+    shown.happens(report=Report("rewritten", "lossy", removed=removed))
+    page = browser.open(shown.url)
+    wait_rows(page, 2)
+    page.evaluate("document.querySelectorAll('.row').forEach(row => row.click())")
+    lossy, lossless = rows(page)
+    lost = f"Not seen by the model: {REMOVED['previous_response_id'].lost}."
+    assert (lost in lossy, lost in lossless) == (True, False)
+
+
 def test_filters(browser: Browser, shown: Shown) -> None:
     """Exchanges can be chosen by outcome, by route and by words; what is hidden is said."""
     shown.happens("req-aaa")
@@ -343,8 +356,10 @@ def test_a_new_process(browser: Browser, shown: Shown, stage: Stage) -> None:
     wait_rows(page, 1)
     recent = Recent()
     recent.began += 1
-    stage.show(admin(Readiness(), Instruments(inspection=Inspection(recent, FACTS))))
-    wait_rows(page, 0)
+    port = stage.show(admin(Readiness(), Instruments(inspection=Inspection(recent, FACTS))))
+    Shown(port, recent, Readiness()).happens(status=418)
+    page.wait_for("document.querySelector('#list .status').innerText === '418'")
+    wait_rows(page, 1)
 
 
 def test_pausing(browser: Browser, shown: Shown) -> None:

@@ -61,8 +61,7 @@ class AccessMiddleware:
             try:
                 return await receive()
             finally:
-                if not waits.asked:
-                    waits.client += self.clock() - since
+                waits.client += self.clock() - since
 
         def received() -> Awaitable[Message]:
             return receive() if waits.asked else waited()

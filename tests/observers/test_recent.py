@@ -92,7 +92,7 @@ def test_it_is_bounded(recent: Recent, clock: Clock) -> None:
         recent.notice(f"req-{number}", answered())
     told = recent.told()
     assert [each["number"] for each in told["exchanges"]] == [*range(KEPT * 2, KEPT, -1)]
-    assert len(told["slots"]) == SLOTS
+    assert len(told["slots"]) == len(recent._slots) == SLOTS
     assert not recent._steps
 
 
