@@ -130,7 +130,7 @@ _ROWS: Final = (
     _Row("item", _pattern(rf"{_MISSING}.{{0,80}}{_ITEM}"), _OTHER),
 )
 
-_FIELD: Final = re.compile(r"input\[(\d+)\]\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z0-9_\[\].]+)?)")
+_FIELD: Final = re.compile(r"input\[(\d{1,9})\]\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z0-9_\[\].]+)?)")
 _PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
 _UNKNOWN_FIELD: Final = _pattern(
     r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected"
@@ -229,7 +229,7 @@ def _refusal(kind: RefusalKind, said: Said) -> Refusal:
     if kind == "pairing":
         named.update(match[1] for match in _AFTER_CALL.finditer(said.message))
     blob = _BLOB.search(said.message) if kind == "encrypted" else None
-    index = re.search(r"input\[(\d+)\]", said.param)
+    index = re.search(r"input\[(\d{1,9})\]", said.param)
     return Refusal(
         kind,
         ids=frozenset(named - _NO_IDS),

@@ -155,3 +155,20 @@ def test_long_refusals(filler: str) -> None:
     assert _kind(404, error(f"Hello {long} Item with id 'rs_1' not found.")) in (None, "item")
     assert _kind(404, error(f"Item with id 'rs_1' not found. {long}")) == "item"
     assert _kind(404, "x" * 9000 + NOT_STORED) is None
+
+
+NUMBER = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        (f"input[{NUMBER}].id", "Item with id 'rs_1' not found."),
+        (f"input[{NUMBER}]", "Item with id 'rs_1' not found."),
+        ("input", f"Item with id 'input[{NUMBER}].id' not found."),
+    ],
+)
+def test_an_index_that_is_none(param: str, message: str) -> None:
+    """A number of thousands of digits, which a client may have written into an id, names no item and breaks nothing."""
+    refusal = classify(404, json.dumps({"error": {"message": message, "param": param}}).encode())
+    assert refusal is None or refusal.index is None
