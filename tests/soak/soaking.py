@@ -1,7 +1,8 @@
 """Many clients in front of the proxy, an upstream behind it, and the books of both.
 
 The load comes in rounds; after each every request is accounted for at both ends, and while nobody asks anything the
-process must have as many descriptors as there are connections, and no more memory than before.
+process must have as many descriptors as there are connections, and no more memory than before. Amid the last round the
+process is told to end: it says so with each answer, and accepts and answers until it is told again.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from tests.soak.wire import Cut, Wire
 
 CLIENTS = 24
 ROUNDS = 5
+NEVER = ("--drain-delay", "36000", "--drain-timeout", "36000")
 PATIENCE = 30.0
 MIB = 1024 * 1024
 GROWTH = 8 * MIB
@@ -34,6 +36,8 @@ class Books:
     counts: Counter[str] = field(default_factory=Counter)
     strangers: list[bytes] = field(default_factory=list)
     connections: int = 0
+    goodbyes: int = 0
+    """Answers that said that they were the last on their connection."""
     resident: list[int] = field(default_factory=list)
 
     @property
@@ -101,6 +105,9 @@ class Client:
         while time.monotonic() < end:
             async with asyncio.timeout(PATIENCE):
                 await self._ask_once()
+        await self._leave()
+
+    async def _leave(self) -> None:
         if self._wire is not None:
             await self._wire.close()
             self._wire = None
@@ -114,10 +121,13 @@ class Client:
         wire = self._wire = self._wire or await Wire.connected(self._port)
         try:
             await SCENARIOS[name].ask(exchange, wire)
+            if wire.is_last:
+                self._books.goodbyes += 1
+                await wire.ended()
+                await self._leave()
         except Cut:
             assert name in ("cut", "left thinking", "left streaming", "left uploading"), f"{name}: a cut answer"
-            await wire.close()
-            self._wire = None
+            await self._leave()
         except (AssertionError, TimeoutError) as failure:
             failure.add_note(f"in {name}, {exchange.name.decode()}")
             raise
@@ -150,19 +160,28 @@ def _answered(process: Process) -> list[str]:
     return [line["message"] for line in process.log if line["message"].startswith(("GET ", "POST "))]
 
 
+async def _round(crowd: list[Client], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    async with asyncio.TaskGroup() as group:
+        for client in crowd:
+            group.create_task(client.ask_until(end))
+
+
 async def _soak(seconds: float, books: Books, clients: int, arguments: Sequence[str]) -> None:
     server = await asyncio.start_server(Upstream(books).serve, "127.0.0.1", 0, backlog=1024)
     upstream = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    with running("--upstream", upstream, "--mode", "recover", *arguments) as process:
+    with running("--upstream", upstream, "--mode", "recover", *NEVER, *arguments) as process:
         crowd = [Client(number, process.port, books) for number in range(clients)]
         process.log.clear()
         before = memory.descriptors(process.pid)
-        for _ in range(ROUNDS):
-            end = time.monotonic() + seconds / ROUNDS
-            async with asyncio.TaskGroup() as group:
-                for client in crowd:
-                    group.create_task(client.ask_until(end))
+        for _ in range(ROUNDS - 1):
+            await _round(crowd, seconds / ROUNDS)
             await _quiet(process, books, before)
+        too_early = books.goodbyes
+        asyncio.get_running_loop().call_later(seconds / ROUNDS / 2, process.send_signal, signal.SIGTERM)
+        await _round(crowd, seconds / ROUNDS)
+        await _quiet(process, books, before)
+        assert too_early == 0 < books.goodbyes
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait) == 0
     server.close()

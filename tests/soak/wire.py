@@ -31,6 +31,8 @@ class Wire:
     """A connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.is_last = False
+        """Whether a head said that the connection ends."""
         self._reader = reader
         self._writer = writer
 
@@ -54,7 +56,9 @@ class Wire:
         if line.startswith(b"HTTP/1.1 1"):
             return await self.head()
         pairs = (text.partition(b":") for text in lines)
-        return Head(line.split(b" ", 2), {name.lower(): value.strip() for name, _, value in pairs})
+        head = Head(line.split(b" ", 2), {name.lower(): value.strip() for name, _, value in pairs})
+        self.is_last = head.fields.get(b"connection") == b"close"
+        return head
 
     async def body(self, head: Head) -> bytes:
         """The body of the message that began with `head`; raises Cut."""
