@@ -70,7 +70,7 @@ def test_a_slow_upstream_is_not_our_time(upstream: ScriptedUpstream) -> None:
     with running("--upstream", upstream.url, "--inspect", "on") as process:
         with RawClient(process.port) as client:
             client.send(raw[:-10])
-            while not scraped(process)["unpinned_requests_in_flight",]:
+            while not scraped(process)["unpinned_requests_in_flight", "waiting"]:
                 pass
             assert not client.readable_within(0.3)
             client.send(raw[-10:])
@@ -107,13 +107,13 @@ def test_a_body_that_is_sent_on_while_it_comes(upstream: ScriptedUpstream) -> No
 
 
 def test_what_is_open(process: Process, upstream: ScriptedUpstream) -> None:
-    """A request is in flight and has a connection in use until it ends; its stream is open from its head on."""
+    """A request waits and then streams, and has a connection in use until it ends."""
     thought, gate = Gate(), Gate()
     first, *rest = event_stream([b"data: first\n\n", gate, b"data: last\n\n"])
     upstream.will_answer([first, thought, *rest])
     open_now = [
-        ("unpinned_requests_in_flight",),
-        ("unpinned_streams_open",),
+        ("unpinned_requests_in_flight", "waiting"),
+        ("unpinned_requests_in_flight", "streaming"),
         ("unpinned_upstream_connections", "in_use"),
     ]
     with RawClient(process.port) as client:
@@ -124,7 +124,7 @@ def test_what_is_open(process: Process, upstream: ScriptedUpstream) -> None:
         thought.open()
         client.until(b"data: first\n\n")
         samples = scraped(process)
-        assert [samples[name] for name in open_now] == [1, 1, 1]
+        assert [samples[name] for name in open_now] == [0, 1, 1]
         gate.open()
         client.until(b"0\r\n\r\n")
     process.wait_message("POST /v1/responses")
@@ -162,7 +162,7 @@ def test_metrics_while_draining(process: Process, upstream: ScriptedUpstream) ->
         client.until(b"data: first\n\n")
         process.send_signal(signal.SIGTERM)
         process.wait_message("Ending")
-        assert scraped(process)["unpinned_streams_open",] == 1
+        assert scraped(process)["unpinned_requests_in_flight", "streaming"] == 1
         gate.open()
         client.rest()
 

@@ -128,16 +128,9 @@ FAMILIES: Final = (
     Family(
         GaugeMetricFamily,
         "unpinned_requests_in_flight",
-        (),
-        "Requests in progress, as UNPINNED_MAX_REQUESTS counts them.",
-        lambda _, now: [((), now.in_flight)],
-    ),
-    Family(
-        GaugeMetricFamily,
-        "unpinned_streams_open",
-        (),
-        "Answers that have begun and are not over.",
-        lambda _, now: [((), now.streams)],
+        ("phase",),
+        "Requests in progress: waiting for their answer to begin, or streaming it.",
+        lambda _, now: [(("waiting",), max(0, now.in_flight - now.streams)), (("streaming",), now.streams)],
     ),
     Family(
         GaugeMetricFamily,
