@@ -7,6 +7,7 @@ import orjson
 
 from proxy.responses.recall import Recalled
 from proxy.responses.remembering import Remembered
+from tests.product import Notebook
 
 
 class Shelf:
@@ -21,6 +22,8 @@ class Shelf:
         self.asked = 0
         self.told = 0
         self.closed = False
+        self.notebook = Notebook()
+        """What its user says of it."""
 
     async def _happen(self) -> None:
         if self.slow:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy.events import StoreFailed
 from proxy.middleware.keeper import Keeper
 from proxy.middleware.memory import MemoryMiddleware
 from proxy.middleware.portable import PortableMiddleware
@@ -17,7 +18,6 @@ from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
 from proxy.upstream.http1 import Http1Client
 from tests.middleware.test_portable import post, report
-from tests.product import Notebook
 from tests.raw_client import RawClient, exchange, request
 from tests.scripts import Gate, answer, cut_after, event_stream, json_answer, refusal
 from tests.serving import PATIENCE, serving
@@ -46,7 +46,8 @@ def shelf() -> Shelf:
 @contextmanager
 def product(url: str, shelf: Shelf, policy: Policy | None = None, **options: Any) -> Iterator[int]:
     """The product with a store; the value is its port."""
-    upstream, notebook = base_url(url), Notebook()
+    upstream = base_url(url)
+    notebook = shelf.notebook
     policy = policy or Policy(recalls=True)
     keeper = Keeper(shelf, notebook, **options)
     portable = PortableMiddleware(
@@ -145,6 +146,7 @@ def test_not_to_be_stored(upstream: ScriptedUpstream, shelf: Shelf, says: str, a
         refusal(400, "no"),
         json_answer({"error": {}}),
         json_answer(RESPONSE, 201),
+        json_answer({**RESPONSE, "status": "in_progress"}),
         answer(200, b"no gzip", [(b"Content-Encoding", b"gzip")]),
         answer(200, b"x", [(b"Content-Encoding", b"unknown")]),
         event_stream([DELTA]),
@@ -158,6 +160,7 @@ def test_no_response(upstream: ScriptedUpstream, shelf: Shelf, script: Any) -> N
         client.send(request(b"POST", b"/v1/responses", [ME, (b"Connection", b"close")], json.dumps(FIRST).encode()))
         client.rest()
     assert shelf.told == 0
+    assert not any(isinstance(event, StoreFailed) for event in shelf.notebook.events)
 
 
 @pytest.mark.parametrize(("status", "left"), [(200, 0), (404, 0), (401, 1), (500, 1)])
@@ -245,10 +248,15 @@ def test_what_cannot_be_read_is_relayed(
         raise KeyError
 
     monkeypatch.setattr("proxy.middleware.memory.remembered", broken)
-    upstream.will_answer(event_stream([COMPLETED, DELTA]))
-    with product(upstream.url, shelf) as port:
-        received = post(port, FIRST, ME)
-    assert received.body.endswith(b'hi"}\n\n')
+    gate = Gate()
+    upstream.will_answer(event_stream([COMPLETED, gate, DELTA]))
+    with product(upstream.url, shelf) as port, RawClient(port) as client:
+        client.send(request(b"POST", b"/v1/responses", [ME], json.dumps(FIRST).encode()))
+        client.until(b"response.completed")
+        until(lambda: StoreFailed("read") in shelf.notebook.events)
+        gate.open()
+        client.until(b"text.delta")
+        client.until(b"0\r\n\r\n")
     assert shelf.told == 0
 
 
@@ -298,6 +306,16 @@ def test_a_conversation_that_is_sent_along(upstream: ScriptedUpstream, shelf: Sh
             items.append(SAID)
             until(lambda: len(shelf.responses) == number + 1)  # noqa: B023 -- called at once
     assert [len(response.items) for response in shelf.responses.values()] == [2, 2, 2, 2]
+
+
+def test_what_was_deleted_is_continued_by_nothing(upstream: ScriptedUpstream, shelf: Shelf) -> None:
+    """A conversation whose last response was deleted is listed anew when it is sent along."""
+    upstream.will_answer(json_answer(RESPONSE), json_answer({}), json_answer({**RESPONSE, "id": "resp_2"}))
+    with product(upstream.url, shelf) as port:
+        post(port, FIRST, ME)
+        ask(port, b"DELETE", b"/v1/responses/resp_1", ME)
+        post(port, {"model": "m", "input": [USER, SAID, NEXT]}, ME)
+    assert [(response.previous, len(response.items)) for response in shelf.responses.values()] == [(None, 4)]
 
 
 def test_the_end(upstream: ScriptedUpstream, shelf: Shelf) -> None:

@@ -54,6 +54,7 @@ def test_events_of_no_concern() -> None:
     quiet = event("response.output_text.delta", delta="text")
     assert [stream.concerns(piece) for piece in (quiet, STREAM[0], *STREAM[2:])] == [False, False, True, True, False]
     assert stream.concerns(b"data: {}")
+    assert stream.concerns(quiet + STREAM[3])
 
 
 @pytest.mark.parametrize("line", [b"\n", b"\r\n"])

@@ -286,6 +286,15 @@ def test_a_conversation_that_comes_along() -> None:
     assert (report.fidelity, report.store, report.removed["previous_response_id"]) == ("lossless", "hit", 1)
 
 
+def test_an_ordinary_conversation_that_comes_along() -> None:
+    """It is looked up like any other: what it leaves out may be in the store."""
+    plain = body(NEXT, ANONYMOUS, NEXT)
+    assert Exchange(plain).glance() is not None
+    exchange, step = after(plain, STORE, Recalled((NEXT, CALL, RESULT), NOTHING))
+    assert len(inputs(step)) == 6
+    assert exchange.settle(200).store == "hit"
+
+
 class TestRecover:
     """The store is asked where upstream does not know."""
 

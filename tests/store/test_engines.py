@@ -254,6 +254,7 @@ class TestRedis:
                 client.delete(key) if kind == "i" else client.ltrim(key, 0, 0)
                 assert (await store.recall("me", "resp_1", ())).conversation is None
                 await store.remember("me", SECOND)
+                await store.remember("me", SECOND._replace(response_id="resp_3", previous="resp_2"))
                 assert (await store.recall("me", "resp_2", ())).conversation is None
 
             run(lambda: opened(redis_url), talk)
