@@ -193,6 +193,18 @@ def test_the_whole_program(upstream: ScriptedUpstream, inspect: str) -> None:
     assert b"secret" not in data.body
 
 
+def test_the_programs_own_page(browser: Browser, upstream: ScriptedUpstream) -> None:
+    """What goes through the program is to be seen in a browser at its admin listener."""
+    upstream.will_answer(json_answer({}, status=418))
+    with running("--upstream", upstream.url, "--inspect", "on") as process:
+        page = browser.open(f"http://localhost:{process.admin_port}/")
+        page.wait_for("document.getElementById('state').className === 'live'")
+        exchange(process.port, request(b"POST", b"/v1/responses", body=b'{"input": "hi"}'))
+        wait_rows(page, 1)
+        assert "418" in rows(page)[0]
+        assert page.said == []
+
+
 def test_it_is_empty_at_first_and_then_live(browser: Browser, shown: Shown) -> None:
     """Before the first exchange the page says where to point an application; each exchange appears by itself."""
     page = browser.open(shown.url)

@@ -100,6 +100,16 @@ def test_its_links_lead_somewhere() -> None:
     assert set(re.findall(r"\]\(#([^)]*)\)", README)) <= anchors
 
 
+def test_its_pictures_are_there() -> None:
+    """Each picture that it shows is in the repository, and loads in a moment."""
+    pictures = set(re.findall(r"\.github/[\w.-]+", README))
+    assert pictures
+    if not (ROOT / ".github").is_dir():
+        pytest.skip("the source distribution has no pictures")
+    for picture in pictures:
+        assert 0 < (ROOT / picture).stat().st_size < 150_000
+
+
 def test_the_report_it_explains() -> None:
     """Every action and every fidelity there is, is explained."""
     for word in (*events.Action.__args__, *events.Fidelity.__args__):  # type: ignore[attr-defined]
