@@ -22,6 +22,8 @@ _TICK: Final = 0.05
 an answer which did not yet announce the connection's has that long to send its next request."""
 _LAST_WORDS: Final = 1.0
 """Seconds in which requests that were cut end."""
+_LAST_WRITES: Final = 10.0
+"""Seconds in which the application lets go of what it holds; it may have to tell a server that does not answer."""
 _LAST: Final = (b"connection", b"close")
 _NO_SYN: Final = b"".join(
     struct.pack("HBBI", *instruction)
@@ -94,8 +96,15 @@ class DrainingServer(uvicorn.Server):
             await asyncio.sleep(_TICK)
         await self._listen_no_more()
         await self._cut()
-        if not self.force_exit:
-            await self.lifespan.shutdown()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Let the application write what it has to and close what it holds, unless somebody is impatient."""
+        closing = asyncio.create_task(self.lifespan.shutdown())
+        until = asyncio.get_running_loop().time() + _LAST_WRITES
+        while not (closing.done() or self.force_exit) and asyncio.get_running_loop().time() < until:
+            await asyncio.wait([closing], timeout=_TICK)
+        closing.cancel()
 
     def _announce(self) -> None:
         """Let the answer to the last request that has come, and to any that will, say that the connection ends."""

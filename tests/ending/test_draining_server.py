@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import uvicorn
 import uvloop
+from starlette.types import Receive, Scope, Send
 
+from proxy import draining
 from proxy.clients import ClientProtocol
 from proxy.draining import DrainingServer, let_nobody_in
 from tests.asgi import answering
@@ -120,3 +122,31 @@ def test_a_connection_has_to_be_idle_twice() -> None:
         assert (idle.closed, busy.closed) == (False, False)
         serving._close_idle()
         assert (idle.closed, busy.closed) == (True, False)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_an_application_that_does_not_let_go(monkeypatch: pytest.MonkeyPatch, signals: int) -> None:
+    """What the application does at the end is not waited for for ever, and not at all where the end is said twice."""
+    monkeypatch.setattr(draining, "_LAST_WRITES", 0.1 if signals == 1 else 3600.0)
+    told = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        told.set()
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            config = uvicorn.Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=20)
+            serving = DrainingServer(config, listener)
+            done = asyncio.create_task(serving.serve_socket())
+            await serving.ready.wait()
+            serving.end()
+            await told.wait()
+            if signals == 2:
+                serving.end()
+            await asyncio.wait_for(done, PATIENCE)
+
+    uvloop.run(main())
