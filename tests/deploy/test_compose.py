@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +14,7 @@ import httpx2
 import pytest
 
 from proxy.settings import TABLE
-from tests.deploy.balancers import NGINX, PORT, Fleet, accepts, balanced, own_addresses, wait_until
+from tests.deploy.balancers import NGINX, PORT, Fleet, accepts, balanced, own_addresses, program, wait_until
 from tests.deploy.composition import FILE, Composition, interpolated, variables
 from tests.process import ROOT, Process
 from tests.raw_client import exchange, request
@@ -84,6 +86,17 @@ def test_nobody_is_killed_while_draining() -> None:
     assert services()["nginx"]["stop_signal"] == "SIGQUIT"
 
 
+def test_what_it_mounts_is_there() -> None:
+    """Each file and folder that a service mounts from the repository is in it, and each configuration in the file."""
+    everything = yaml.safe_load(TEXT)
+    mounts = [mount for service in services().values() for mount in service.get("volumes", [])]
+    own = [mount.split(":")[0] for mount in mounts if mount.startswith(".")]
+    assert own
+    assert all((FILE.parent / path).exists() for path in own)
+    used = [config["source"] for service in services().values() for config in service.get("configs", [])]
+    assert sorted(used) == sorted(everything["configs"])
+
+
 def test_only_this_machine_gets_in() -> None:
     """Every published port is on the loopback interface."""
     ports = [port for service in services().values() for port in service.get("ports", [])]
@@ -131,6 +144,47 @@ def test_it_runs(composition: Composition, tmp_path: Path) -> None:
         answers = [exchange(PORT, question, behind.own) for _ in range(3)]
     assert [answer.status for answer in answers] == [404] * 3
     assert all(answer.values(b"x-unpinned-request-id") for answer in answers)
+
+
+def test_prometheus_finds_all_three(composition: Composition, tmp_path: Path) -> None:
+    """Prometheus, with the folder that the service mounts, scrapes each of the three (here every second)."""
+    [mount] = services()["prometheus"]["volumes"]
+    folder = shutil.copytree(FILE.parent / mount.split(":")[0], tmp_path / "prometheus")
+    text = (folder / "prometheus.yml").read_text().replace("15s", "1s")
+    for number in (1, 2, 3):
+        text = text.replace(f"unpinned-{number}:", f"{composition.address(f'unpinned-{number}')}:")
+    (folder / "prometheus.yml").write_text(text)
+    [address] = own_addresses(1)
+    options = [f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address={address}:9090"]
+    command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}", *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://{address}:9090/api/v1/query"
+        wait_until(lambda: answered(url, "sum(unpinned_build_info)") == ["3"], "they were not found")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answered(url: str, query: str) -> list[str]:
+    """The values that Prometheus has for a query, if it answers yet."""
+    try:
+        answer = httpx2.get(url, params={"query": query}, trust_env=False)
+    except httpx2.TransportError:
+        return []
+    results = answer.json()["data"]["result"] if answer.is_success else []  # 503 until it has started
+    return [result["value"][1] for result in results]
+
+
+def test_grafana_is_told_of_prometheus() -> None:
+    """Grafana's source is the service Prometheus, and it looks for dashboards where the repository's is mounted."""
+    configs = {name: yaml.safe_load(each["content"]) for name, each in yaml.safe_load(TEXT)["configs"].items()}
+    [source] = configs["grafana-datasource"]["datasources"]
+    assert (source["url"], source["isDefault"]) == ("http://prometheus:9090", True)
+    assert services()["prometheus"]["ports"] == ["127.0.0.1:9090:9090"]
+    [provider] = configs["grafana-dashboards"]["providers"]
+    [mount] = services()["grafana"]["volumes"]
+    assert mount.split(":")[1].startswith(provider["options"]["path"] + "/")
 
 
 def begun(client: httpx2.Client, page: str) -> int:
