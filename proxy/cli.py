@@ -76,8 +76,8 @@ def _add_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> No
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Say what would be sent in place of a request, and why. Offline; the exit code is that of diff: 0 nothing "
-        "changes, 1 something does, 2 trouble."
+        "Say what would be sent in place of a request, and why. Upstream is not asked, but a store with a scope is. "
+        "The exit code is that of diff: 0 nothing changes, 1 something does, 2 trouble."
     )
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the request's body; - for standard input")
     parser.add_argument("--after-refusal", metavar="FILE", help="what upstream answered to the first attempt")
@@ -88,7 +88,8 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on", choices=("change", "lossy"), default="change", help="what exit code 1 stands for [change]"
     )
-    _add_settings(parser, ("mode", "profile", "upstream", "keep_last", "max_recoveries", "drop_conversation"))
+    named = ("mode", "profile", "upstream", "keep_last", "max_recoveries", "drop_conversation", "store", "store_scope")
+    _add_settings(parser, named)
     parser.set_defaults(do=_explain)
 
 
@@ -139,22 +140,22 @@ def _explain(chosen: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(chosen).items() if value is None or isinstance(value, str)}
     settings = load(flags)
 
-    from proxy.explain.command import Options, explain  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.explain.asking import asking  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.explain.command import Options, explain  # noqa: PLC0415
     from proxy.policies import policy  # noqa: PLC0415
 
     colored = chosen.color == "always" or (chosen.color == "auto" and sys.stdout.isatty() and wants_color())
-    return explain(
-        Options(
-            chosen.file,
-            chosen.after_refusal,
-            chosen.status,
-            chosen.route,
-            as_json=chosen.json,
-            colored=colored,
-            fail_on=chosen.fail_on,
-        ),
-        policy(settings),
+    options = Options(
+        chosen.file,
+        chosen.after_refusal,
+        chosen.status,
+        chosen.route,
+        as_json=chosen.json,
+        colored=colored,
+        fail_on=chosen.fail_on,
     )
+    with asking(settings) as ask:
+        return explain(options, policy(settings), ask)
 
 
 def _check(chosen: argparse.Namespace) -> int:

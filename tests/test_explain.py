@@ -1,8 +1,11 @@
 """`unpinned explain`: what would be sent in place of a request, and why, in words and in JSON."""
 
+import asyncio
 import io
 import json
 import re
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ from proxy.cli import main
 from proxy.explain import readable
 from proxy.explain.verdict import Question, judge
 from proxy.responses.exchange import Exchange, Policy
+from proxy.responses.remembering import Remembered
+from proxy.store.opening import opened
+from tests.redis_server import redis_running
 
 USER = {"type": "message", "role": "user", "content": "How warm is it in Paris?"}
 CALL = {
@@ -189,3 +195,53 @@ def test_depth_is_no_trouble() -> None:
     """A body that Python's own reader finds too deep is judged all the same."""
     body = b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert judge(Question(body, Policy())).changes is False
+
+
+@pytest.fixture
+def told_redis() -> Iterator[str]:
+    """A Redis that has been told of a response of the application `shop`."""
+
+    async def tell(url: str) -> None:
+        store = opened(url)
+        items = tuple(json.dumps(item).encode() for item in (USER, CALL))
+        await store.remember("name:shop", Remembered("resp_68a1", None, items))
+        await store.close()
+
+    with redis_running() as server:
+        asyncio.run(tell(server.url))
+        yield server.url
+
+
+def test_a_store(told_redis: str, tmp_path: Path, capsysbinary: Any) -> None:
+    """With a store and the name of an application the history is shown where the proxy would put it."""
+    file = _file(tmp_path, OUTPUT, previous_response_id="resp_68a1")
+    shop = ("--store", told_redis, "--store-scope", "shop")
+    _, told = _told(capsysbinary, *shop, file)
+    assert (told["store"], told["fidelity"]) == ("hit", "lossless")
+    assert [item["type"] for item in json.loads(told["sent"])["input"]] == [
+        "message", "function_call", "function_call_output",
+    ]  # fmt: skip
+    assert "The store knows all that the request refers to.\n" in _explained(capsysbinary, *shop, file)[1]
+    _, told = _told(capsysbinary, "--store", told_redis, "--store-scope", "other", file)
+    assert told["store"] == "miss"
+    _, told = _told(capsysbinary, "--store", told_redis, file)
+    assert told["store"] is None
+
+
+def test_a_store_after_a_refusal(told_redis: str, tmp_path: Path, capsysbinary: Any) -> None:
+    """In `recover` mode it is asked where upstream refuses."""
+    file = _file(tmp_path, OUTPUT, previous_response_id="resp_68a1")
+    error = {"message": "Previous response with id 'resp_68a1' not found.", "code": "previous_response_not_found"}
+    refusal = _refusal(tmp_path, {"error": {**error, "param": "previous_response_id"}})
+    shop = ("--store", told_redis, "--store-scope", "shop", "--mode", "recover")
+    _, told = _told(capsysbinary, *shop, "--after-refusal", refusal, file)
+    assert (told["action"], told["store"], told["fidelity"]) == ("recovered", "hit", "lossless")
+
+
+def test_a_store_that_is_down(tmp_path: Path, capsysbinary: Any) -> None:
+    """Where the store cannot be asked, that is said, and what becomes of the request then."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    file = _file(tmp_path, USER, previous_response_id="resp_68a1")
+    _, said = _explained(capsysbinary, "--store", f"redis://127.0.0.1:{port}", "--store-scope", "shop", file)
+    assert "The store could not be asked.\n" in said

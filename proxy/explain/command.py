@@ -9,12 +9,17 @@ from typing import Any, Final, Literal, NamedTuple
 
 from proxy.events import Route
 from proxy.explain.readable import difference
-from proxy.explain.verdict import NotJsonError, Question, Verdict, judge
+from proxy.explain.verdict import Ask, NotJsonError, Question, Verdict, judge
 from proxy.responses.explanations import ACTIONS, FIDELITIES, Explanation
 from proxy.responses.steps import Policy
 
 _COLORS: Final = {"-": "31", "+": "32", "@": "36", "#": "1"}
 _WIDTH: Final = 100
+_STORE: Final = {
+    "hit": "The store knows all that the request refers to.",
+    "miss": "The store does not know all that the request refers to.",
+    "down": "The store could not be asked.",
+}
 
 
 class Options(NamedTuple):
@@ -29,13 +34,13 @@ class Options(NamedTuple):
     fail_on: Literal["change", "lossy"] = "change"
 
 
-def explain(options: Options, policy: Policy) -> int:
+def explain(options: Options, policy: Policy, ask: Ask | None = None) -> int:
     """Print what becomes of the request in the file; the exit code."""
     try:
         question = Question(_read(options.file), policy, options.route)
         if options.after_refusal is not None:
             question = question._replace(status=options.status, refusal=_read(options.after_refusal))
-        verdict = judge(question)
+        verdict = judge(question, ask)
     except NotJsonError as error:
         return _trouble(f"{options.file} is no JSON ({error}); Unpinned would send it on as it came")
     except OSError as error:
@@ -74,6 +79,7 @@ def _as_json(verdict: Verdict) -> Iterator[str]:
         "fidelity": report.fidelity,
         "attempts": report.attempts,
         "note": verdict.note,
+        "store": report.store,
         "reasons": [
             {
                 "name": name,
@@ -96,6 +102,8 @@ def _as_text(verdict: Verdict) -> Iterator[str]:
         yield from difference(verdict.came, verdict.sent)
         yield ""
     yield f"# {report.action}, {report.fidelity}: {ACTIONS[report.action]}; {FIDELITIES[report.fidelity]}."
+    if report.store is not None:
+        yield _STORE[report.store]
     if verdict.note:
         yield from textwrap.wrap(verdict.note, _WIDTH)
     for name, count, why in verdict.reasons():

@@ -1,14 +1,18 @@
 """What becomes of a request, by the word of the very `Exchange` that the proxy asks. No I/O."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from proxy.events import LossyAnswer, Report, Route
 from proxy.responses.errors import Refusal, classify
 from proxy.responses.exchange import Exchange
 from proxy.responses.explanations import REMOVED, REPAIRED, Explanation
+from proxy.responses.recall import Recall, Recalled
 from proxy.responses.steps import Forward, Policy
+
+Ask = Callable[[Recall], Recalled | None]
+"""Asks a store; None: it is down."""
 
 
 class NotJsonError(ValueError):
@@ -47,11 +51,11 @@ class Verdict(NamedTuple):
             yield from ((name, count, table[name]) for name, count in counts.items() if count)
 
 
-def judge(question: Question) -> Verdict:
+def judge(question: Question, ask: Ask | None = None) -> Verdict:
     """What becomes of a request. Raises NotJsonError where the body is none."""
     _check(question.body)
     exchange = Exchange(question.body, question.policy, route=question.route)
-    first = exchange.start().body
+    first = _first(exchange, ask)
     if not question.status:
         return _settled(exchange, question, first, 200)
     refusal = classify(question.status, question.refusal)
@@ -60,11 +64,25 @@ def judge(question: Question) -> Verdict:
     if first != question.body and _is_cured(refusal, first):
         note = "That refusal names what is not sent any more: it was given to the request as it came."
         return _settled(exchange, question, first, 200, note)
+    _recall(exchange, ask, question.status, question.refusal)
     step = exchange.receive(question.status, question.refusal)
     if isinstance(step, Forward):
         return _settled(exchange, question, step.body, 200)
     note = "Nothing that could be sent instead would be answered: the client gets the refusal, byte for byte."
     return _settled(exchange, question, first, question.status, note)
+
+
+def _first(exchange: Exchange, ask: Ask | None) -> bytes:
+    step = exchange.glance()
+    if step is None:
+        _recall(exchange, ask)
+        step = exchange.look()
+    return step.body
+
+
+def _recall(exchange: Exchange, ask: Ask | None, status: int = 0, refusal: bytes = b"") -> None:
+    while ask is not None and (wanted := exchange.recall(status, refusal)) is not None:
+        exchange.recalled(ask(wanted))
 
 
 def _check(body: bytes) -> None:
