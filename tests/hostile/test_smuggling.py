@@ -5,6 +5,9 @@ Each is refused with 400, or goes on exactly as it is; upstream never reads a re
 
 import json
 import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -331,3 +334,29 @@ def test_http_1_0_sees_that_a_body_was_cut(front: Front) -> None:
         client.sendall(OLD)
         with pytest.raises(ConnectionResetError), client.makefile("rb") as received:
             received.read()
+
+
+HALF_OPEN = {
+    "garbage": b"\0\r\n\r\n",
+    "too large a head": get(b"/v1/x", b"X: " + b"a" * 100_000),
+    "a WebSocket": get(b"/v1/x", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+    "HTTP/2 offered": get(b"/v1/x", OFFER),
+    "HTTP/1.0": b"GET /v1/x HTTP/1.0\r\n\r\n",
+}
+
+
+def test_no_socket_stays_half_open(front: Front) -> None:
+    """A connection that ends with its answer is let go of, also where the client never closes its side."""
+    descriptors = Path(f"/proc/{front.process.pid}/fd")
+    assert front.received() == []
+    before = len(list(descriptors.iterdir()))
+    with ExitStack() as stack:
+        for raw in HALF_OPEN.values():
+            client = stack.enter_context(RawClient(front.port))
+            client.send(raw)
+            client.answer()
+            assert client.rest() == b""
+        deadline = time.monotonic() + PATIENCE
+        while len(list(descriptors.iterdir())) > before:
+            assert time.monotonic() < deadline, "a descriptor was never closed"
+            time.sleep(0.05)
