@@ -4,14 +4,22 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 from prometheus_client.core import HistogramMetricFamily
 
 from proxy.observers.exposition import FAMILIES
+from tests.deploy.balancers import PORT, Fleet, fleet, program, wait_until
+from tests.raw_client import PATIENCE, exchange, request
+from tests.scripts import json_answer
+from tests.upstream_server import ScriptedUpstream
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 DASHBOARD: Final = json.loads((DEPLOY / "grafana" / "unpinned.json").read_text())
@@ -168,3 +176,91 @@ def test_the_processes_of_compose_are_scraped() -> None:
     names = set(re.findall(r'"(unpinned-\d):8081"', configuration))
     assert names == set(re.findall(r"aliases: \[(unpinned-\d)\]", (DEPLOY / "compose.yaml").read_text()))
     assert len(names) == 3
+
+
+class Prometheus:
+    """A running Prometheus, asked over its API."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.log: list[str] = []
+        self._process = process
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def ask(self, expression: str) -> list[Any]:
+        """What an expression is now, series by series."""
+        found: list[Any] = self._told(f"query?query={quote(expression, safe='')}")["result"]
+        return found
+
+    def has(self, expression: str) -> bool:
+        """Whether an expression is anything now."""
+        return bool(self.ask(expression))
+
+    def alerts(self) -> list[str]:
+        """The names of the alerts that it watches."""
+        return [rule["name"] for group in self._told("rules")["groups"] for rule in group["rules"]]
+
+    def is_ready(self) -> bool:
+        """Whether it can be asked."""
+        return any("ready to receive" in line for line in self.log)
+
+    def end(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+
+    def _told(self, what: str) -> Any:
+        told = json.loads(exchange(self._port(), request(b"GET", f"/api/v1/{what}".encode())).body)
+        assert told["status"] == "success", told
+        return told["data"]
+
+    def _port(self) -> int:
+        [line] = [line for line in self.log if 'msg="Listening on"' in line]
+        return int(line.rpartition(":")[2])
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            self.log.extend(map(str.rstrip, lines))
+
+
+@contextmanager
+def scraping(copied: Path, behind: Fleet) -> Iterator[Prometheus]:
+    """Prometheus with the very configuration, but for addresses in place of names, and no wait between two scrapes."""
+    path = copied / "prometheus.yml"
+    text = path.read_text().replace("15s", "200ms")
+    for number, address in enumerate(behind.addresses, 1):
+        text = text.replace(f"unpinned-{number}:", f"{address}:")
+    path.write_text(text)
+    arguments = [f"--config.file={path}", f"--storage.tsdb.path={copied / 'data'}", "--web.listen-address=127.0.0.1:0"]
+    process = subprocess.Popen([program("prometheus"), *arguments], cwd=copied, stderr=subprocess.PIPE, text=True)
+    prometheus = Prometheus(process)
+    try:
+        wait_until(prometheus.is_ready, "Prometheus did not start")
+        yield prometheus
+    finally:
+        prometheus.end()
+
+
+def test_a_real_prometheus(upstream: ScriptedUpstream, copied: Path) -> None:
+    """Prometheus scrapes three processes by this configuration, loads the alerts, and can draw every panel."""
+    body = b'{"input": "hi"}'
+    with fleet(upstream.url) as behind, scraping(copied, behind) as prometheus:
+        wait_until(lambda: len(prometheus.ask('up{job="unpinned"} == 1')) == 3, "not all were scraped")
+        assert prometheus.ask("sum(unpinned_requests_total)") == []
+        for address in behind.addresses:
+            upstream.will_answer(json_answer({}))
+            asked = request(b"POST", b"/v1/responses", [(b"Content-Type", b"application/json")], body)
+            assert exchange(PORT, asked, address).status == 200
+        wait_until(
+            lambda: [each["value"][1] for each in prometheus.ask("sum(unpinned_requests_total)")] == ["3"],
+            "not all requests were counted",
+        )
+        assert prometheus.alerts() == NAMES
+        for title, expression in targets():
+            for name, value in (("$__rate_interval", "1m"), ("$instance", ".*"), ("$route", ".*")):
+                expression = expression.replace(name, value)  # noqa: PLW2901 - as Grafana does
+            prometheus.ask(expression)
+            if title in ("In flight", "Connections to upstream", "Processes", "Whole answers"):
+                wait_until(partial(prometheus.has, expression), f"{title} stays empty")
