@@ -16,6 +16,7 @@ class Shelf:
     def __init__(self) -> None:
         self.responses: dict[tuple[str, str], Remembered] = {}
         self.broken = False
+        self.full = False
         self.failures = 0
         """How many of the next calls fail, and one more that does not."""
         self.slow = 0.0
@@ -61,6 +62,8 @@ class Shelf:
         """Keep it."""
         self.told += 1
         await self._happen()
+        if self.full:
+            raise MemoryError
         self.responses[scope, response.response_id] = response
 
     async def forget(self, scope: str, response_id: str) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.events import Observer, StoreFailed
 from proxy.responses.recall import Recall
@@ -42,6 +42,31 @@ class _Write(NamedTuple):
         return self.what if isinstance(self.what, str) else self.what.response_id
 
 
+class _Pause:
+    """How long a store that failed is left alone: longer and longer. One that cannot be told may still be asked."""
+
+    def __init__(self) -> None:
+        self._length = 0.0
+        self._until = 0.0
+
+    def begin(self, now: float) -> None:
+        """It failed."""
+        self._length = min(max(_FIRST_PAUSE, 2 * self._length), _LONGEST_PAUSE)
+        self._until = now + self._length
+
+    def end(self) -> None:
+        """It did what was asked."""
+        self._length = self._until = 0.0
+
+    def left(self, now: float) -> float:
+        """For how long it is still left alone."""
+        return max(self._until - now, 0.0) if self._length else 0.0
+
+    def is_at(self, now: float) -> bool:
+        """Whether it is left alone."""
+        return self.left(now) > 0
+
+
 class Keeper:
     """Asks and tells a store. `scope` joins all credentials to one; without it each has what it made itself.
 
@@ -62,8 +87,8 @@ class Keeper:
         self._scope = scope
         self._timeout = timeout
         self._clock = clock
-        self._pause = 0.0
-        self._down_until = 0.0
+        self._lookups = _Pause()
+        self._writes = _Pause()
         self._queue: deque[_Write] = deque()
         self._size = 0
         self._worker: asyncio.Task[None] | None = None
@@ -83,26 +108,18 @@ class Keeper:
             return _NOTHING
         if wanted.delay:
             await asyncio.sleep(wanted.delay)
-        if self._is_down:
+        if self._lookups.is_at(self._clock()):
             return None
         try:
             async with asyncio.timeout(self._timeout):
                 await self._landed(scope, wanted.response_id)
                 found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
         except Exception:  # noqa: BLE001 -- whatever an engine fails with, the request goes on
-            self._failed("recall")
+            self._lookups.begin(self._clock())
+            self._observer.notice("", StoreFailed("recall"))
             return None
-        self._pause = 0.0
+        self._lookups.end()
         return found
-
-    @property
-    def _is_down(self) -> bool:
-        return self._pause > 0 and self._clock() < self._down_until
-
-    def _failed(self, doing: Literal["recall", "remember"]) -> None:
-        self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
-        self._down_until = self._clock() + self._pause
-        self._observer.notice("", StoreFailed(doing))
 
     def failed_to_read(self) -> None:
         """An answer could not be read, and is not remembered."""
@@ -135,8 +152,7 @@ class Keeper:
     async def _write_all(self) -> None:
         tries = 0
         while self._queue:
-            if self._is_down:
-                await asyncio.sleep(self._down_until - self._clock())
+            await asyncio.sleep(self._writes.left(self._clock()))
             write = self._queue[0]
             tries += 1
             if await self._written(write) or tries == TRIES:
@@ -153,9 +169,10 @@ class Keeper:
                 else:
                     await self._store.remember(write.scope, write.what)
         except Exception:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
-            self._failed("remember")
+            self._writes.begin(self._clock())
+            self._observer.notice("", StoreFailed("remember"))
             return False
-        self._pause = 0.0
+        self._writes.end()
         return True
 
     async def close(self) -> None:

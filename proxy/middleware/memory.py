@@ -87,7 +87,7 @@ class _Hearing:
         await self.send(start)
         if self.scope["method"] == "DELETE":
             self._forget(start["status"])
-        elif start["status"] == 200:
+        elif 200 <= start["status"] < 300:
             await self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
 
     def _forget(self, status: int) -> None:

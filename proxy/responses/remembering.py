@@ -70,7 +70,9 @@ def asked(came: Document, memory: Recollection | None, removed: Mapping[str, int
     background = came.raw("background") == b"true"
     if came.raw("conversation") is not None and not removed.get("conversation"):
         return Asked(ELSEWHERE, items, None, background)
-    previous = came.text("previous_response_id") or None
+    previous = came.text("previous_response_id")
+    if not is_id(previous):
+        previous = ELSEWHERE if previous else None
     if previous is None or (not history and removed.get("previous_response_id")):
         return Asked(None, items, Trail(), background)
     return Asked(previous, items, None, background)

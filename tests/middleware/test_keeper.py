@@ -179,6 +179,22 @@ def test_a_write_is_tried_again(case: Case, monkeypatch: pytest.MonkeyPatch) -> 
     assert set(case.failures) == {"remember"}
 
 
+def test_a_store_that_is_full_can_still_be_asked(case: Case) -> None:
+    """Writes that fail do not keep anybody from what is known."""
+
+    async def talk() -> None:
+        case.keeper.remember("me", FIRST)
+        await case.written()
+        case.shelf.full = True
+        case.keeper.remember("me", FIRST._replace(response_id="resp_2"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert case.failures == ["remember"]
+        assert await case.keeper.recall("me", ASK) == FOUND
+
+    run(talk())
+
+
 def test_the_queue_is_bounded(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is more than may wait, in number or in bytes, is dropped, and said."""
     monkeypatch.setattr(module, "_MOST", 2)

@@ -145,7 +145,7 @@ def test_not_to_be_stored(upstream: ScriptedUpstream, shelf: Shelf, says: str, a
     [
         refusal(400, "no"),
         json_answer({"error": {}}),
-        json_answer(RESPONSE, 201),
+        json_answer(RESPONSE, 404),
         json_answer({**RESPONSE, "status": "in_progress"}),
         answer(200, b"no gzip", [(b"Content-Encoding", b"gzip")]),
         answer(200, b"x", [(b"Content-Encoding", b"unknown")]),

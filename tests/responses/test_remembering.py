@@ -75,6 +75,12 @@ def test_what_it_continues(plain: bytes, found: Any, previous: str | None, items
     assert (told.previous, told.items) == (previous, items)
 
 
+def test_what_no_store_can_be_asked_for() -> None:
+    """A previous response whose id is none of upstream's is known nowhere, whatever upstream makes of it."""
+    plain = b'{"previous_response_id":"\\ud800","input":[]}'
+    assert asked(plain, policy=Policy(mode="recover", recalls=True)) == Asked(ELSEWHERE, ())
+
+
 def test_while_upstream_knows() -> None:
     """In `recover` mode the previous response stays, and the new items continue it."""
     assert asked(body(NEXT), policy=Policy(mode="recover", recalls=True)) == Asked("resp_1", (NEXT,))
