@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from proxy.store.ids import ids_of
-from proxy.store.seam import Recalled, Remembered
+from proxy.store.seam import LARGEST, Recalled, Remembered
 
 CAPACITY: Final = 256 * 1024 * 1024
 _OVERHEAD: Final = 200
@@ -37,8 +37,9 @@ class _Shared:
 class MemoryStore:
     """Remembers responses while their items and lists take no more than `capacity` bytes."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, *, largest: int = LARGEST) -> None:
         self._capacity = capacity
+        self._largest = largest
         self._size = 0
         self._turns: OrderedDict[Key, _Turn] = OrderedDict()
         self._items: dict[tuple[str, bytes], _Shared] = {}
@@ -63,7 +64,8 @@ class MemoryStore:
             self._turns.move_to_end((scope, response_id))
             turns.append(turn)
             response_id = turn.previous
-        return tuple(self._items[scope, digest].json for turn in reversed(turns) for digest in turn.items)
+        items = tuple(self._items[scope, digest].json for turn in reversed(turns) for digest in turn.items)
+        return items if sum(map(len, items)) <= self._largest else None
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response, and forget what was used longest ago where there is no room."""

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from proxy.store.ids import ids_of
 from proxy.store.scripts import FORGET, RECALL, REMEMBER
-from proxy.store.seam import Recalled, Remembered
+from proxy.store.seam import LARGEST, Recalled, Remembered
 
 LIFETIME: Final = 30 * 24 * 3600
 """Seconds that something is remembered after its last use; upstream keeps responses as long."""
@@ -32,12 +32,13 @@ class ForeignAnswerError(Exception):
 class RedisStore:
     """Remembers responses in the Redis at `url`."""
 
-    def __init__(self, url: str, *, lifetime: int = LIFETIME) -> None:
+    def __init__(self, url: str, *, lifetime: int = LIFETIME, largest: int = LARGEST) -> None:
         # Once more, at once: a connection that was idle while Redis was restarted is only then found broken.
         options: Any = {"max_connections": _CONNECTIONS, "timeout": 1, "retry": Retry(NoBackoff(), 1)}
         pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, **options)
         self._redis: Any = redis.asyncio.Redis.from_pool(pool)
         self._lifetime = lifetime
+        self._largest = largest
         self._recall = self._redis.register_script(RECALL)
         self._remember = self._redis.register_script(REMEMBER)
         self._forget = self._redis.register_script(FORGET)
@@ -46,7 +47,7 @@ class RedisStore:
         """What is known; it counts as used."""
         asked = list(item_ids)
         word = secrets.token_bytes(8)  # an answer that was meant for somebody else is seen by it
-        arguments: list[Any] = [prefix(scope), self._lifetime, word, response_id or "", *asked]
+        arguments: list[Any] = [prefix(scope), self._lifetime, word, self._largest, response_id or "", *asked]
         told: list[Any] = await self._recall(keys=[prefix(scope)], args=arguments)
         if not told or told[0] != word or len(told) < _LEAST:
             raise ForeignAnswerError

@@ -10,7 +10,7 @@ t:NUMBER  the items of a ledger were renewed a short time ago: a thirtieth of th
 
 from typing import Final
 
-# ARGV: prefix, lifetime, a word that comes back first, response id or "", item ids …
+# ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation, response id or "", item ids …
 # Answers: the word, the lengths of the conversation's items, or "?", these in one piece, then each item or "".
 RECALL: Final = """
 local at, life = ARGV[1], ARGV[2]
@@ -27,18 +27,20 @@ local function conversation(id)
   local digests = count > 0 and redis.call('LRANGE', at .. 'l:' .. found[1], 0, count - 1) or {}
   if #digests ~= count then return end
   local renew = redis.call('SET', at .. 't:' .. found[1], '', 'NX', 'EX', math.ceil(life / 30))
-  local items, lengths = {}, {}
+  local items, lengths, size = {}, {}, 0
   for place, digest in ipairs(digests) do
     local value = item(digest, renew)
     if not value then return end
+    size = size + #value
+    if size > tonumber(ARGV[4]) then return end
     items[place], lengths[place] = value, #value
   end
   redis.call('EXPIRE', at .. 'r:' .. id, life)
   redis.call('EXPIRE', at .. 'l:' .. found[1], life)
   told[2], told[3] = table.concat(lengths, ','), table.concat(items)
 end
-if ARGV[4] ~= '' then conversation(ARGV[4]) end
-for place = 5, #ARGV do
+if ARGV[5] ~= '' then conversation(ARGV[5]) end
+for place = 6, #ARGV do
   local digest = redis.call('GET', at .. 'd:' .. ARGV[place])
   if digest then redis.call('EXPIRE', at .. 'd:' .. ARGV[place], life) end
   told[#told + 1] = digest and item(digest, true) or ''

@@ -4,12 +4,16 @@ An engine never answers from half of a conversation: what is incomplete, cut or 
 """
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from proxy.responses.recall import Recalled
 from proxy.responses.remembering import Remembered
 
-__all__ = ["Recalled", "Remembered", "Store"]
+__all__ = ["LARGEST", "Recalled", "Remembered", "Store"]
+
+
+LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of a conversation beyond which it is not known: no request could hold it."""
 
 
 class Store(Protocol):

@@ -123,6 +123,21 @@ def test_half_a_conversation(engine: Open) -> None:
     run(engine, talk)
 
 
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_what_no_request_could_hold(kind: str, request: pytest.FixtureRequest) -> None:
+    """A conversation that is larger than any request may be is not known."""
+    size = len(USER) + len(SAID)
+    url = request.getfixturevalue("redis_url") if kind == "redis" else ""
+
+    async def talk(store: Store) -> None:
+        await store.remember("large", FIRST)
+        await store.remember("large", SECOND)
+        assert (await store.recall("large", "resp_1", ())).conversation == (USER, SAID)
+        assert (await store.recall("large", "resp_2", ())).conversation is None
+
+    run(lambda: RedisStore(url, largest=size) if url else MemoryStore(largest=size), talk)
+
+
 def test_forgetting(engine: Open) -> None:
     """What is forgotten is gone, with the items that nothing else has; what was not known is no matter."""
 
