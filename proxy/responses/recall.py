@@ -157,7 +157,9 @@ def _keys(item: Item) -> list[str | bytes]:
     if item.kind is REFERENCE or item.kind.made_by == "client":
         return []
     id_ = item.text("id")
-    return [essence(item.fields), *([id_] if id_ else [])]
+    written = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in item.fields.items())
+    said = essence(b"{%b}" % written)
+    return [key for key in (said, id_) if key]
 
 
 class Recollection:

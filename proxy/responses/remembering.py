@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 from proxy.responses.document import Array, Document, item_of, read
 from proxy.responses.essence import essence
-from proxy.responses.items import REASONING
 from proxy.responses.lenient import MalformedError, Span
 from proxy.responses.recall import Recollection, is_id
 from proxy.responses.steps import Policy
@@ -42,9 +41,9 @@ class Trail(NamedTuple):
     def after(self, items: Iterable[bytes]) -> "Trail":
         """The trail when these have been said. Reasoning leaves none: not every client sends it along."""
         digest = self.digest
-        for item in map(item_of, items):
-            if item.kind is not REASONING:
-                digest = sha256(digest + essence(item.fields)).digest()
+        for said in map(essence, items):
+            if said is not None:
+                digest = sha256(digest + said).digest()
         return Trail(digest)
 
 

@@ -216,5 +216,8 @@ def chosen(names: Iterable[str], our_arguments: str, before: Path | None) -> tup
     if "unpinned+log" in wanted:
         logging = ours(f"{our_arguments} --log-level info", name="unpinned+log")
         rows.append(replace(logging, what="makes requests portable; access log on"))
+    if "unpinned+store" in wanted:
+        storing = ours(f"{our_arguments} --store memory", name="unpinned+store")
+        rows.append(replace(storing, what="makes requests portable; hears each answer for a store"))
     rows = [row for row in rows if not wanted or row.name in wanted or row is NGINX]
     return [row for row in rows if row.is_installed()], [row for row in rows if not row.is_installed()]

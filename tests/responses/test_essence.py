@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.document import item_of
 from proxy.responses.essence import essence
 from tests.responses.samples import Item, call, output
 
@@ -14,7 +13,14 @@ SAID: Item = {"type": "message", "role": "assistant", "content": [{"type": "outp
 
 def of(item: Any) -> bytes:
     """The essence of an item."""
-    return essence(item_of(item if isinstance(item, bytes) else json.dumps(item).encode()).fields)
+    digest = essence(item if isinstance(item, bytes) else json.dumps(item).encode())
+    assert digest is not None
+    return digest
+
+
+def test_reasoning() -> None:
+    """Reasoning says nothing that a client has to send again."""
+    assert essence(b'{"type":"reasoning","summary":[]}') is None
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,7 @@ def test_labels_do_not_count(item: Any, again: Any) -> None:
         (call(), call(name="other")),
         (call(), output()),
         (b'{"role":"user","content":"\\ud800"}', b'{"role":"user","content":"\\udfff"}'),
+        (b"5", b"6"),
     ],
 )
 def test_words_count(item: Any, other: Any) -> None:
