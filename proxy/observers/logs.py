@@ -144,8 +144,6 @@ class LogObserver:
     def _answered(self, event: Answered, told: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        if not self._logger.isEnabledFor(logging.INFO):
-            return
         report = event.report
         removed, repaired = _counted(report.removed), _counted(report.repaired)
         told = {
