@@ -9,11 +9,24 @@ MOST: Final = 500_000
 """Values of a body that is read. A conversation that fills a model's context has a tenth of it."""
 
 
+_FEW: Final = 1_000
+
+
 def weight(body: bytes) -> int:
     """How many values are in `body`, at most: its text may hold the same marks."""
-    return body.count(b",") + containers(body)
+    return _count(body, b",") + containers(body)
 
 
 def containers(body: bytes) -> int:
     """How many objects and arrays are in `body`, at most."""
-    return body.count(b"{") + body.count(b"[")
+    return _count(body, b"{") + _count(body, b"[")
+
+
+def _count(body: bytes, mark: bytes) -> int:
+    """How often `mark`, one byte, is in `body`. Looking for the next one is ten times as fast where there are few."""
+    position = -1
+    for number in range(_FEW):
+        position = body.find(mark, position + 1)
+        if position < 0:
+            return number
+    return body.count(mark)

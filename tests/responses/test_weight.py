@@ -17,3 +17,9 @@ def test_a_conversation_is_light() -> None:
     turn = {"role": "user", "content": "Well, yes, and no. " * 20}
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": json.dumps({"a": [1, 2], "b": {"c": 3}})}
     assert weight(json.dumps({"input": [turn, call] * 1000}).encode()) < MOST / 5
+
+
+def test_many_are_counted_as_few_are() -> None:
+    """However many marks there are, each counts once."""
+    for number in (0, 1, 999, 1000, 1001, 5000):
+        assert containers(b"x{" * number + b"[" * number) == 2 * number
