@@ -78,9 +78,8 @@ class IncomingAnswer(Answer):
             self._waiter.set_result(None)
         if self._invitation is not None and not self._invitation.done():
             self._invitation.set_result(None)
-        if self._held > self._high_water and self._source is not None:
-            self._paused = True
-            self._source.pause()
+        if self._held > self._high_water:
+            self._hold_back()
 
     # What the reader does.
 
@@ -158,7 +157,13 @@ class IncomingAnswer(Answer):
         except Exception as reason:  # noqa: BLE001 - it is raised where the answer is relayed
             self._rest = _raising(reason)
         self._give = None
+        self._hold_back()
         self.wake()
+
+    def _hold_back(self) -> None:
+        if self._source is not None and not self._paused:
+            self._paused = True
+            self._source.pause()
 
     def _taken(self) -> bytes:
         chunk = b"".join(self._chunks)

@@ -83,7 +83,7 @@ def test_a_piece_is_given_on_where_it_arrives() -> None:
 
 
 def test_a_slow_client_is_waited_for_by_the_task() -> None:
-    """Where giving has to wait, the task waits; what comes meanwhile is given afterwards, and holds the source back."""
+    """Where giving has to wait, the task waits and the source is held back; what comes meanwhile is given later."""
 
     async def test() -> None:
         given: list[tuple[bytes, bool]] = []
@@ -97,6 +97,7 @@ def test_a_slow_client_is_waited_for_by_the_task() -> None:
         await relayed.turn()
         relayed.come(b"one")
         await relayed.turn()
+        assert relayed.source.calls == ["pause"]
         relayed.come(b"more than eight")
         await relayed.turn()
         assert given == [(b"one", True)]
@@ -149,7 +150,7 @@ def test_what_giving_raises_is_raised_by_the_task() -> None:
         with pytest.raises(LookupError):
             await relayed.task
         await relayed.answer.close()
-        assert relayed.source.calls == ["abandon"]
+        assert relayed.source.calls == ["pause", "abandon"]
 
     _run(test)
 
