@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from proxy.headers import Fields
 
-BUFFER = 65_536  # read at most so much at once
-HIGH_WATER = 32_768  # hold upstream back when more than that waits for the client
+BUFFER = 32_768  # read at most so much at once
+HIGH_WATER = 16_384  # hold upstream back when more than that waits for the client
 MAX_HEAD = 131_072
 TAKEN = "upstream_upload_timeout"
 
