@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
-from proxy import __version__
+from proxy import __version__, stores
 from proxy.admin import Instruments
 from proxy.admin.page import Inspection
 from proxy.events import Observer, Observers
 from proxy.middleware.access import AccessMiddleware
-from proxy.middleware.keeper import Keeper
+from proxy.middleware.keeper import Keeper, Terms
 from proxy.middleware.last_resort import LastResortMiddleware
 from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.memory import MemoryMiddleware
@@ -22,7 +22,7 @@ from proxy.observers.levels import Levels
 from proxy.observers.metrics import Metrics
 from proxy.observers.recent import Recent
 from proxy.policies import policy
-from proxy.settings import Settings, SettingsError
+from proxy.settings import Settings
 from proxy.store.seam import Store
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
@@ -87,19 +87,11 @@ def inspecting(settings: Settings) -> Inspection | None:
 
 
 def keeping(settings: Settings, observer: Observer, store: Store | None = None) -> Keeper | None:
-    """Who asks and tells the store, if there is one. Raises SettingsError where its package is missing."""
-    if settings.store == "off":
+    """Who asks and tells the store, if there is one. Raises SettingsError."""
+    store = store or stores.store(settings)
+    if store is None:
         return None
-
-    from proxy.store.opening import opened  # noqa: PLC0415 -- who has no store need not load one
-
-    try:
-        store = store or opened(settings.store)
-    except ModuleNotFoundError:
-        raise SettingsError(
-            "UNPINNED_STORE names a Redis, whose client is not installed: pip install 'unpinned[redis]'."
-        ) from None
-    return Keeper(store, observer, scope=settings.store_scope, timeout=settings.store_timeout)
+    return Keeper(store, observer, Terms(settings.store_scope, settings.store_timeout, settings.store_max_item))
 
 
 def client(settings: Settings) -> Client:

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from proxy import __version__
 from proxy.configuration import CONFIG
-from proxy.settings import TABLE, SettingsError, address, load, wants_color, warnings
+from proxy.settings import SettingsError, address, load, wants_color, warnings
+from proxy.settings_table import TABLE
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands.add_parser("explain", help="say what would become of a request, and why", allow_abbrev=False))
     _add_check(commands.add_parser("check", help="see whether the settings can work", allow_abbrev=False))
     _add_healthcheck(commands.add_parser("healthcheck", help="ask the process on this machine whether it is ready"))
+    _add_store(commands.add_parser("store", help="make, look at or empty what remembers conversations"))
     _add_demo(commands.add_parser("demo", help="see the problem happen and be gone; no key needed"))
     _add_fake(commands.add_parser("fake-openai", help="run a fake of the Responses API, for tests of your own"))
     return parser
@@ -107,6 +109,21 @@ def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
     row = next(row for row in TABLE if row.name == "admin_listen")
     parser.add_argument(row.flag, metavar="VALUE", help=f"where it answers [{row.variable}, {row.default}]")
     parser.set_defaults(do=_healthcheck)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.description = "What an operator does with a store. Exit code 0 if all is well, otherwise 1."
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, text in (
+        ("init", "make the tables of a database, or bring them up to date; `serve` does so as well, where it may"),
+        ("check", "see whether it answers, and keeps what it is told"),
+        ("purge", "forget what nobody used for STORE_TTL; databases do so as well while they are written to"),
+    ):
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if name == "purge":
+            command.add_argument("--all", action="store_true", help="forget everything, of every scope")
+        _add_settings(command, [row.name for row in TABLE if row.name.startswith("store")])
+        command.set_defaults(do=_store, command=name)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +183,16 @@ def _check(chosen: argparse.Namespace) -> int:
     from proxy.check import check  # noqa: PLC0415 -- nothing else has a use for it
 
     return max(check(settings), int(bool(warnings())))
+
+
+def _store(chosen: argparse.Namespace) -> int:
+    settings = load(vars(chosen))
+
+    from proxy import upkeep  # noqa: PLC0415 -- nothing else has a use for it
+
+    purge = upkeep.purge_everything if getattr(chosen, "all", False) else upkeep.purge
+    work = {"init": upkeep.initialize, "check": upkeep.look, "purge": purge}[chosen.command]
+    return upkeep.upkeep(settings, work)
 
 
 def _healthcheck(chosen: argparse.Namespace) -> int:

@@ -119,9 +119,11 @@ class BudgetExceeded:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The store could not be asked or told, could not keep up, or an answer could not be read for it."""
+    """The store could not be asked or told or keep up, or an answer could not be read or is too large for it."""
 
-    doing: Literal["recall", "remember", "overflow", "read"]
+    doing: Literal["recall", "remember", "overflow", "read", "too_large"]
+    error: str = ""
+    """The name of what was raised."""
 
 
 @dataclass(frozen=True, slots=True)

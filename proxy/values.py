@@ -3,6 +3,7 @@
 A reader raises ValueError, KeyError or OSError for what cannot be used; nothing here knows which settings there are.
 """
 
+import base64
 import re
 import socket
 import ssl
@@ -73,6 +74,8 @@ class Kind(NamedTuple):
 
     read: Callable[[str], Any]
     allowed: str
+    secret: bool = False
+    """The text is shown to nobody."""
 
 
 def _address(text: str) -> Address:
@@ -150,9 +153,36 @@ def _name(text: str) -> str | None:
 
 
 def _store(text: str) -> str:
-    if text not in ("off", "memory") and urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+    if text not in ("off", "memory") and not re.match(r"(redis|rediss|unix|postgresql)://|sqlite:///.", text):
         raise ValueError(text)
     return text
+
+
+class Keys(NamedTuple):
+    """What encrypts a store: the first of the keys, while the others, and what is not encrypted, are still read."""
+
+    keys: tuple[bytes, ...] = ()
+    reads_plain: bool = False
+
+
+def _keys(text: str) -> Keys:
+    if text.startswith("file:"):
+        with open(text.removeprefix("file:")) as file:  # noqa: PTH123 -- nothing else here has a use for paths
+            text = file.read()
+    words = text.replace(",", " ").split()
+    if words in (["none"], []):
+        return Keys()
+    keys = tuple(base64.b64decode(word, validate=True) for word in words if word != "plain")
+    if not keys or any(len(key) != 32 for key in keys):
+        raise ValueError
+    return Keys(keys, "plain" in words)
+
+
+def _duration(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if match is None or int(match[1]) == 0:
+        raise ValueError
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
@@ -167,5 +197,16 @@ SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
 FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
 FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
 SWITCH: Final = Kind(_switch, "on or off")
-STORE: Final = Kind(_store, "off, memory, or the URL of a Redis: redis://…, rediss://… or unix://…")
+STORE: Final = Kind(
+    _store, "off, memory, sqlite:///FILE, postgresql://…, or the URL of a Redis: redis://…, rediss://… or unix://…"
+)
+KEYS: Final = Kind(
+    _keys,
+    "none, or keys of 32 bytes in Base64 with commas between them, the last of which may be the word plain, or "
+    "file:PATH of a file with such a list",
+    secret=True,
+)
+DURATION: Final = Kind(
+    _duration, "a whole number of seconds greater than 0, or one of minutes, hours or days as in 30d"
+)
 NAME: Final = Kind(_name, "a name of at most 64 letters, digits, dots, dashes and underscores, or credential")

@@ -16,9 +16,12 @@ PATIENCE = 20.0
 class RedisServer:
     """A running Redis; `stop` and `start` are what an operator's restart is."""
 
-    def __init__(self, command: str, directory: Path | None) -> None:
+    bus = 0
+    """Where the nodes of a cluster talk to each other."""
+
+    def __init__(self, command: str, directory: Path | None, *options: str) -> None:
         keeping = ["--dir", str(directory), "--appendonly", "yes"] if directory is not None else ["--appendonly", "no"]
-        self._command = [command, *keeping]
+        self._command = [command, *keeping, *options]
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,13 +59,13 @@ class RedisServer:
 
 
 @contextmanager
-def redis_running(directory: Path | None = None) -> Iterator[RedisServer]:
+def redis_running(directory: Path | None = None, *options: str) -> Iterator[RedisServer]:
     """A Redis for the time of a test; without one the test is skipped."""
     command = shutil.which("redis-server")
     if command is None:
         pytest.skip("redis-server is not installed")
     pytest.importorskip("redis", reason="the client of Redis is not installed")
-    server = RedisServer(command, directory)
+    server = RedisServer(command, directory, *options)
     try:
         yield server
     finally:

@@ -18,13 +18,14 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("proxy.__main__",),
     ("proxy.cli",),
-    ("proxy.demo", "proxy.explain", "proxy.check"),
+    ("proxy.demo", "proxy.explain", "proxy.check", "proxy.upkeep"),
     ("proxy.app",),
-    ("proxy.policies",),
+    ("proxy.policies", "proxy.stores"),
     ("proxy.server",),
     ("proxy.clients", "proxy.draining"),
     ("proxy.cycles",),
     ("proxy.admin", "proxy.settings", "proxy.healthcheck"),
+    ("proxy.settings_table",),
     ("proxy.values", "proxy.configuration"),
     ("proxy.middleware", "proxy.upstream", "proxy.observers"),
     ("proxy.store",),
@@ -33,7 +34,8 @@ LAYERS = (
 )
 DOORS = {
     "proxy.values": {"proxy.upstream.base_url"},
-    "proxy.settings": {"proxy.upstream.base_url", "proxy.values", "proxy.configuration"},
+    "proxy.settings_table": {"proxy.values", "proxy.configuration"},
+    "proxy.settings": {"proxy.settings_table", "proxy.values", "proxy.configuration"},
 }  # of a layer below, a part needs only these modules
 
 PURE = (

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from proxy import __version__, cli
-from proxy.settings import TABLE, Settings
+from proxy.settings import Settings
+from proxy.settings_table import TABLE
 from proxy.values import Address
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from proxy import events, heads
 from proxy.faults import HOP
 from proxy.responses import weight
 from proxy.server import CLIENTS
-from proxy.settings import TABLE, markdown
+from proxy.settings_table import TABLE, markdown
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -1,5 +1,6 @@
 """The settings: where they come from, what they may be, and how a bad one is refused."""
 
+import base64
 import socket
 from dataclasses import fields
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.settings import TABLE, Settings, SettingsError, address, load, markdown
+from proxy.settings import Settings, SettingsError, address, load
+from proxy.settings_table import TABLE, markdown
 from proxy.values import Address
 
 DEFAULTS = {
@@ -325,12 +327,42 @@ def test_markdown() -> None:
 
 
 def test_stores() -> None:
-    """A store is none, this process's, or a Redis; a refusal shows no password."""
-    for text in ("off", "memory", "redis://127.0.0.1:6379/0", "rediss://:p@redis.example", "unix:///run/redis.sock"):
+    """A store is none, this process's, a file, a Redis or a PostgreSQL; a refusal shows no password."""
+    for text in (
+        *("off", "memory", "redis://127.0.0.1:6379/0", "rediss://:p@redis.example", "unix:///run/redis.sock"),
+        *("sqlite:///store.db", "sqlite:////var/lib/store.db", "postgresql://me:p@db/unpinned?sslmode=require"),
+    ):
         assert load({"store": text}, {}).store == text
-    with pytest.raises(SettingsError, match="must be off, memory, or the URL") as error:
-        load({"store": "mysql://me:hunter2@db"}, {})
-    assert "hunter2" not in str(error.value)
+    for text in ("mysql://me:hunter2@db", "sqlite://hunter2@db", "sqlite:hunter2", "sqlite:///", "redis", ""):
+        with pytest.raises(SettingsError, match="must be off, memory, sqlite:///FILE") as error:
+            load({"store": text}, {})
+        assert "hunter2@" not in str(error.value)
+
+
+def test_how_long_something_is_remembered() -> None:
+    """A time is a number of seconds, or of minutes, hours or days."""
+    found = [load({"store_ttl": text}, {}).store_ttl for text in ("1", "90s", "2m", "3h", "30d")]
+    assert found == [1, 90, 120, 10800, 2592000]
+    for text in ("0", "0d", "-1", "1.5h", "3w", "h", ""):
+        with pytest.raises(SettingsError, match="as in 30d"):
+            load({"store_ttl": text}, {})
+
+
+def test_keys(tmp_path: Path) -> None:
+    """Keys stand in the setting or in a file; whatever is wrong with them, nothing of them is shown."""
+    first, second = (base64.b64encode(bytes([number] * 32)).decode() for number in (1, 2))
+    (tmp_path / "keys").write_text(f"{first}\n{second}\nplain\n")
+    both = ((bytes([1] * 32), bytes([2] * 32)), True)
+    assert load({"store_key": f"file:{tmp_path / 'keys'}"}, {}).store_key == both
+    assert load({"store_key": f"{first},{second},plain"}, {}).store_key == both
+    assert load({"store_key": first}, {}).store_key == (both[0][:1], False)
+    assert load({}, {}).store_key == ((), False)
+    for text in (first[:-8], "plain", f"{first}, hunter2!", "file:/nowhere/hunter2", f"none,{first}", first + "é"):
+        with pytest.raises(SettingsError, match="UNPINNED_STORE_KEY is set to something else, but must be") as error:
+            load({}, {"UNPINNED_STORE_KEY": text})
+        assert not any(part in str(error.value) for part in (first[:8], "hunter2"))
+    assert first not in repr(load({"store_key": first}, {}))
+    assert str(both[0][0]) not in repr(load({"store_key": first}, {}))
 
 
 def test_who_shares_a_store() -> None:

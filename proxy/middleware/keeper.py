@@ -42,6 +42,20 @@ class _Write(NamedTuple):
         return self.what if isinstance(self.what, str) else self.what.response_id
 
 
+class Terms(NamedTuple):
+    """How a store is used."""
+
+    scope: str | None = None
+    """The name that joins all credentials; without one each has what it made itself."""
+    timeout: float = 0.25
+    """Seconds that a lookup may take."""
+    largest: int = 16 * 1024 * 1024
+    """Bytes of an item; a response with a larger one is not remembered, nor are those that continue it."""
+
+
+DEFAULTS: Final = Terms()
+
+
 class _Pause:
     """How long a store that failed is left alone: longer and longer. One that cannot be told may still be asked."""
 
@@ -68,24 +82,19 @@ class _Pause:
 
 
 class Keeper:
-    """Asks and tells a store. `scope` joins all credentials to one; without it each has what it made itself.
-
-    A lookup is to be answered in `timeout` seconds.
-    """
+    """Asks and tells a store."""
 
     def __init__(
         self,
         store: Store,
         observer: Observer,
+        terms: Terms = DEFAULTS,
         *,
-        scope: str | None = None,
-        timeout: float = 0.25,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._observer = observer
-        self._scope = scope
-        self._timeout = timeout
+        self._terms = terms
         self._clock = clock
         self._lookups = _Pause()
         self._writes = _Pause()
@@ -95,8 +104,8 @@ class Keeper:
 
     def scope(self, fields: Iterable[tuple[bytes, bytes]]) -> str | None:
         """Whose a request with these fields is; None for who does not say who he is."""
-        if self._scope is not None:
-            return f"name:{self._scope}"
+        if self._terms.scope is not None:
+            return f"name:{self._terms.scope}"
         named = sorted((name, value) for name, value in fields if name in _CREDENTIAL)
         if not named:
             return None
@@ -111,12 +120,12 @@ class Keeper:
         if self._lookups.is_at(self._clock()):
             return None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._terms.timeout):
                 await self._landed(scope, wanted.response_id)
                 found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
-        except Exception:  # noqa: BLE001 -- whatever an engine fails with, the request goes on
+        except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, the request goes on
             self._lookups.begin(self._clock())
-            self._observer.notice("", StoreFailed("recall"))
+            self._observer.notice("", StoreFailed("recall", type(error).__name__))
             return None
         self._lookups.end()
         return found
@@ -134,6 +143,9 @@ class Keeper:
 
     def remember(self, scope: str, response: Remembered) -> None:
         """Have a response remembered, some time soon."""
+        if any(len(item) > self._terms.largest for item in response.items):
+            self._observer.notice("", StoreFailed("too_large"))
+            return
         self._enqueue(_Write(scope, response, sum(map(len, response.items)), asyncio.Event()))
 
     def forget(self, scope: str, response_id: str) -> None:
@@ -168,9 +180,9 @@ class Keeper:
                     await self._store.forget(write.scope, write.what)
                 else:
                     await self._store.remember(write.scope, write.what)
-        except Exception:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
+        except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
             self._writes.begin(self._clock())
-            self._observer.notice("", StoreFailed("remember"))
+            self._observer.notice("", StoreFailed("remember", type(error).__name__))
             return False
         self._writes.end()
         return True

@@ -136,7 +136,8 @@ class LogObserver:
 
     def _store_failed(self, event: StoreFailed, told: dict[str, object]) -> None:
         if self._once.may(f"store {event.doing}", 60):
-            self._log(logging.WARNING, f"The store failed ({event.doing}); requests go on without it", told)
+            failed = f"{event.doing}: {event.error}" if event.error else event.doing
+            self._log(logging.WARNING, f"The store failed ({failed}); requests go on without it", told)
 
     def _upstream_failed(self, event: UpstreamFailed, told: dict[str, object]) -> None:
         self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)

@@ -3,25 +3,31 @@
 What was used longest ago is forgotten first. Each item is held once, however many responses it belongs to.
 """
 
+import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 from proxy.store.ids import ids_of
-from proxy.store.seam import LARGEST, Recalled, Remembered
+from proxy.store.seam import DEFAULTS, Options, Recalled, Remembered
 
-CAPACITY: Final = 256 * 1024 * 1024
 _OVERHEAD: Final = 200
 """Bytes that a response, and an item, take besides what they hold."""
 
 Key = tuple[str, str]
 
 
-class _Turn(NamedTuple):
-    previous: str | None
-    items: tuple[bytes, ...]
-    """Digests."""
+class _Turn:
+    """A response."""
+
+    __slots__ = ("items", "previous", "used")
+
+    def __init__(self, previous: str | None, items: tuple[bytes, ...], used: float) -> None:
+        self.previous = previous
+        self.items = items
+        """Digests."""
+        self.used = used
 
 
 class _Shared:
@@ -35,11 +41,11 @@ class _Shared:
 
 
 class MemoryStore:
-    """Remembers responses while their items and lists take no more than `capacity` bytes."""
+    """Remembers responses while their items and lists take no more than the options' `capacity`."""
 
-    def __init__(self, capacity: int = CAPACITY, *, largest: int = LARGEST) -> None:
-        self._capacity = capacity
-        self._largest = largest
+    def __init__(self, options: Options = DEFAULTS, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._options = options
+        self._clock = clock
         self._size = 0
         self._turns: OrderedDict[Key, _Turn] = OrderedDict()
         self._items: dict[tuple[str, bytes], _Shared] = {}
@@ -47,6 +53,7 @@ class MemoryStore:
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
+        await self.purge()
         known = {id_: digest for id_ in item_ids if (digest := self._ids.get((scope, id_))) is not None}
         items = {id_: self._items[scope, digest].json for id_, digest in known.items()}
         return Recalled(self._conversation(scope, response_id), items)
@@ -61,19 +68,20 @@ class MemoryStore:
             if turn is None or response_id in seen:
                 return None
             seen.add(response_id)
+            turn.used = self._clock()
             self._turns.move_to_end((scope, response_id))
             turns.append(turn)
             response_id = turn.previous
         items = tuple(self._items[scope, digest].json for turn in reversed(turns) for digest in turn.items)
-        return items if sum(map(len, items)) <= self._largest else None
+        return items if sum(map(len, items)) <= self._options.largest else None
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response, and forget what was used longest ago where there is no room."""
         self._drop((scope, response.response_id))
         digests = tuple(self._add(scope, item) for item in response.items)
-        self._turns[scope, response.response_id] = _Turn(response.previous, digests)
+        self._turns[scope, response.response_id] = _Turn(response.previous, digests, self._clock())
         self._size += _OVERHEAD
-        while self._size > self._capacity:
+        while self._size > self._options.capacity:
             self._drop(next(iter(self._turns)))
 
     def _add(self, scope: str, item: bytes) -> bytes:
@@ -112,3 +120,20 @@ class MemoryStore:
 
     async def close(self) -> None:
         """There is nothing to let go of."""
+
+    async def prepare(self) -> str:
+        """There is nothing to make."""
+        return "there is nothing to make"
+
+    async def standing(self) -> str:
+        """How much it holds."""
+        return f"this process's memory: {len(self._turns)} responses, {len(self._items)} items"
+
+    async def purge(self, *, everything: bool = False) -> int:
+        """Forget what nobody used for too long, or everything; the number of responses."""
+        before = len(self._turns)
+        oldest = self._clock() - self._options.lifetime
+        # In the order of their use, so that the first that stays is the last that is looked at.
+        while self._turns and (everything or next(iter(self._turns.values())).used <= oldest):
+            self._drop(next(iter(self._turns)))
+        return before - len(self._turns)

@@ -1,28 +1,26 @@
-"""The store that many machines share: Redis or Valkey, one round trip a call.
+"""The store that many machines share: Redis or Valkey, one of them or a cluster; one round trip a call.
 
 What cannot have been written by us, in whole, is not known. Items live as long as somebody asks for them.
 """
 
 import secrets
-from collections.abc import Collection, Iterator
-from hashlib import sha256
-from itertools import accumulate
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha1
 from typing import Any, Final
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import MovedError, NoScriptError
 
-from proxy.store.ids import ids_of
+from proxy.store.envelope import DIGEST, apart, entries, owner
 from proxy.store.scripts import FORGET, RECALL, REMEMBER
-from proxy.store.seam import LARGEST, Recalled, Remembered
+from proxy.store.seam import Options, Recalled, Remembered
 
-LIFETIME: Final = 30 * 24 * 3600
-"""Seconds that something is remembered after its last use; upstream keeps responses as long."""
-_DIGEST: Final = 16
 _VERSION: Final = 1
+_EVERYTHING: Final = f"unpinned:{_VERSION}:*"
 _CONNECTIONS: Final = 64
-_LEAST: Final = 3
+_AT_ONCE: Final = 1000
 
 
 class ForeignAnswerError(Exception):
@@ -30,67 +28,102 @@ class ForeignAnswerError(Exception):
 
 
 class RedisStore:
-    """Remembers responses in the Redis at `url`."""
+    """Remembers responses in the Redis at `url`, or in the cluster that it belongs to."""
 
-    def __init__(self, url: str, *, lifetime: int = LIFETIME, largest: int = LARGEST) -> None:
+    def __init__(self, url: str, options: Options) -> None:
+        self._url = url
+        self._options = options
         # Once more, at once: a connection that was idle while Redis was restarted is only then found broken.
-        options: Any = {"max_connections": _CONNECTIONS, "timeout": 1, "retry": Retry(NoBackoff(), 1)}
-        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, **options)
+        retry: Any = {"max_connections": _CONNECTIONS, "timeout": 1, "retry": Retry(NoBackoff(), 1)}
+        pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, **retry)
         self._redis: Any = redis.asyncio.Redis.from_pool(pool)
-        self._lifetime = lifetime
-        self._largest = largest
-        self._recall = self._redis.register_script(RECALL)
-        self._remember = self._redis.register_script(REMEMBER)
-        self._forget = self._redis.register_script(FORGET)
+        self._is_cluster = False
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
         asked = list(item_ids)
         word = secrets.token_bytes(8)  # an answer that was meant for somebody else is seen by it
-        arguments: list[Any] = [prefix(scope), self._lifetime, word, self._largest, response_id or "", *asked]
-        told: list[Any] = await self._recall(keys=[prefix(scope)], args=arguments)
-        if not told or told[0] != word or len(told) < _LEAST:
+        told: list[Any] = await self._run(RECALL, scope, word, self._options.largest, response_id or "", *asked)
+        if not told or told.pop(0) != word:
             raise ForeignAnswerError
-        _, lengths, joined, *items = told
-        if len(items) != len(asked):
+        whose, digests = owner(scope), told.pop(0)
+        count = len(digests) // DIGEST
+        if len(told) != count + 2 * len(asked):
             raise ForeignAnswerError
-        conversation = None if lengths == b"?" else _apart(joined, lengths)
-        return Recalled(conversation, {id_: item for id_, item in zip(asked, items, strict=True) if item})
+        conversation = None if digests == b"?" else self._conversation(whose, digests, told[:count])
+        found = zip(asked, told[count::2], told[count + 1 :: 2], strict=True)
+        items = {id_: self._options.envelope.open(whose, digest, kept) for id_, digest, kept in found if digest}
+        return Recalled(conversation, {id_: item for id_, item in items.items() if item is not None})
+
+    def _conversation(self, whose: bytes, digests: bytes, kept: Sequence[bytes]) -> tuple[bytes, ...] | None:
+        opened = (self._options.envelope.open(whose, *entry) for entry in zip(apart(digests), kept, strict=True))
+        items = tuple(item for item in opened if item is not None)
+        return items if len(items) == len(kept) else None
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
         follows, previous = (b"0", "") if response.previous is None else (b"1", response.previous)
-        arguments: list[Any] = [
-            prefix(scope),
-            self._lifetime,
-            response.response_id,
-            follows,
-            previous,
-            *_told(response),
-        ]
-        await self._remember(keys=[prefix(scope)], args=arguments)
+        kept = entries(self._options.envelope, owner(scope), response.items)
+        told: Iterator[bytes | str] = (part for entry in kept for part in entry)
+        await self._run(REMEMBER, scope, response.response_id, follows, previous, *told)
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
-        await self._forget(keys=[prefix(scope)], args=[prefix(scope), response_id])
+        await self._run(FORGET, scope, response_id)
+
+    async def _run(self, script: str, scope: str, *arguments: Any) -> Any:
+        """Have Redis do something; a script is sent once, and then named by its digest."""
+        key = prefix(scope)
+        digest = sha1(script.encode()).hexdigest()  # noqa: S324 -- as Redis names scripts
+        whole = (1, key, key, self._options.lifetime, *arguments)
+        try:
+            return await self._redis.execute_command("EVALSHA", digest, *whole)
+        except NoScriptError:
+            return await self._redis.execute_command("EVAL", script, *whole)
+        except MovedError:
+            if self._is_cluster:
+                raise
+        await self._join_cluster()
+        return await self._run(script, scope, *arguments)
+
+    async def _join_cluster(self) -> None:
+        """From now on ask whichever of a cluster's nodes has a scope."""
+        alone, self._is_cluster = self._redis, True
+        self._redis = redis.asyncio.RedisCluster.from_url(self._url, max_connections=_CONNECTIONS)
+        await alone.aclose()
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._redis.aclose()
 
+    async def prepare(self) -> str:
+        """There is nothing to make, if somebody answers."""
+        await self._redis.ping()
+        return "there is nothing to make"
+
+    async def standing(self) -> str:
+        """Which server it is, and what it does when its memory is full."""
+        about: dict[str, Any] = await self._redis.info()
+        server = "Valkey" if "valkey_version" in about else "Redis"
+        version = about.get("valkey_version", about["redis_version"])
+        limit, policy = about["maxmemory_human"] if about["maxmemory"] else "no limit", about["maxmemory_policy"]
+        return f"{server} {version}: {about['used_memory_human']} used, {limit}, maxmemory-policy {policy}"
+
+    async def purge(self, *, everything: bool = False) -> int:
+        """Forget everything; what nobody used for too long is forgotten without being asked."""
+        if everything and not self._is_cluster and (await self._redis.info())["redis_mode"] == "cluster":
+            await self._join_cluster()
+        count = 0
+        keys: list[bytes] = []
+        if everything:
+            async for key in self._redis.scan_iter(match=_EVERYTHING, count=_AT_ONCE):
+                count += key.split(b":")[3] == b"r"
+                keys.append(key)
+        for key in keys:
+            await self._redis.unlink(key)
+        return count
+
 
 def prefix(scope: str) -> str:
-    """With what all keys of a scope begin."""
-    return f"unpinned:{_VERSION}:{{{sha256(scope.encode()).hexdigest()[:32]}}}:"
-
-
-def _apart(joined: bytes, lengths: bytes) -> tuple[bytes, ...]:
-    ends = list(accumulate(map(int, lengths.split(b",")))) if lengths else []
-    return tuple(joined[start:end] for start, end in zip([0, *ends], ends, strict=False))
-
-
-def _told(response: Remembered) -> Iterator[bytes | str]:
-    for item in response.items:
-        yield sha256(item).digest()[:_DIGEST]
-        yield item
-        yield next(ids_of(item), "")
+    """With what all keys of a scope begin: the part in braces is what a cluster looks at."""
+    return f"unpinned:{_VERSION}:{{{owner(scope).hex()}}}:"

@@ -11,10 +11,12 @@ t:NUMBER  the items of a ledger were renewed a short time ago: a thirtieth of th
 from typing import Final
 
 # ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation, response id or "", item ids …
-# Answers: the word, the lengths of the conversation's items, or "?", these in one piece, then each item or "".
+# Answers: the word, the digests of the conversation's items in one piece, or "?", what is kept of each; then of each
+# item asked for its digest and what is kept of it, or "" twice. Joining what is kept would cost Lua three times as much
+# as finding it (150 items of 1.2 KB: 905 against 269 µs, Redis 7.0, 2026-11).
 RECALL: Final = """
 local at, life = ARGV[1], ARGV[2]
-local told = {ARGV[3], '?', ''}
+local told = {ARGV[3], '?'}
 local function item(digest, renew)
   local value = redis.call('HGET', at .. 'i:' .. digest, 'v')
   if value and renew then redis.call('EXPIRE', at .. 'i:' .. digest, life) end
@@ -27,23 +29,26 @@ local function conversation(id)
   local digests = count > 0 and redis.call('LRANGE', at .. 'l:' .. found[1], 0, count - 1) or {}
   if #digests ~= count then return end
   local renew = redis.call('SET', at .. 't:' .. found[1], '', 'NX', 'EX', math.ceil(life / 30))
-  local items, lengths, size = {}, {}, 0
+  local values, size = {}, 0
   for place, digest in ipairs(digests) do
     local value = item(digest, renew)
     if not value then return end
     size = size + #value
     if size > tonumber(ARGV[4]) then return end
-    items[place], lengths[place] = value, #value
+    values[place] = value
   end
   redis.call('EXPIRE', at .. 'r:' .. id, life)
   redis.call('EXPIRE', at .. 'l:' .. found[1], life)
-  told[2], told[3] = table.concat(lengths, ','), table.concat(items)
+  told[2] = table.concat(digests)
+  for place, value in ipairs(values) do told[place + 2] = value end
 end
 if ARGV[5] ~= '' then conversation(ARGV[5]) end
 for place = 6, #ARGV do
   local digest = redis.call('GET', at .. 'd:' .. ARGV[place])
   if digest then redis.call('EXPIRE', at .. 'd:' .. ARGV[place], life) end
-  told[#told + 1] = digest and item(digest, true) or ''
+  local value = digest and item(digest, true)
+  told[#told + 1] = value and digest or ''
+  told[#told + 1] = value or ''
 end
 return told
 """
@@ -113,10 +118,10 @@ redis.call('EXPIRE', at .. 'n', life)
 return 1
 """
 
-# ARGV: prefix, response id
+# ARGV: prefix, lifetime, response id
 FORGET: Final = f"""
 local at = ARGV[1]
 {_DROP}
-drop(ARGV[2])
+drop(ARGV[3])
 return 1
 """

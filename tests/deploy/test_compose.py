@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from proxy.settings import TABLE
+from proxy.settings_table import TABLE
 from tests.deploy.balancers import NGINX, PORT, Fleet, accepts, balanced, own_addresses, program, wait_until
 from tests.deploy.composition import FILE, Composition, interpolated, variables
 from tests.process import ROOT, Process

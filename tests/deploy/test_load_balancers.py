@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.settings import TABLE
+from proxy.settings_table import TABLE
 from tests.deploy.balancers import KINDS, NGINX, Balancer, Fleet, balanced, fleet, number_of, program, wait_until
 from tests.process import ROOT
 from tests.raw_client import RawAnswer, RawClient, request

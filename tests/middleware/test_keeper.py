@@ -8,7 +8,7 @@ import pytest
 
 from proxy.events import StoreFailed
 from proxy.middleware import keeper as module
-from proxy.middleware.keeper import Keeper
+from proxy.middleware.keeper import Keeper, Terms
 from proxy.responses.recall import Recall, Recalled
 from proxy.responses.remembering import Remembered
 from tests.product import Notebook
@@ -92,13 +92,13 @@ def test_whose_it_is() -> None:
     assert keeper.scope([*reversed(headers[3]), (b"user-agent", b"x")]) == scopes[3]
     assert keeper.scope([(b"user-agent", b"x")]) is None
     assert not any("Bearer" in (scope or "") for scope in scopes)
-    named = Keeper(Shelf(), Notebook(), scope="shop")
+    named = Keeper(Shelf(), Notebook(), Terms(scope="shop"))
     assert {named.scope(fields) for fields in [*headers, []]} == {"name:shop"}
 
 
 def test_a_lookup_has_a_deadline(case: Case) -> None:
     """A store that does not answer in time is down."""
-    case.keeper = Keeper(case.shelf, case.notebook, timeout=0.01)
+    case.keeper = Keeper(case.shelf, case.notebook, Terms(timeout=0.01))
     case.shelf.slow = 60
 
     async def talk() -> None:
@@ -108,9 +108,24 @@ def test_a_lookup_has_a_deadline(case: Case) -> None:
     assert case.failures == ["recall"]
 
 
+def test_what_is_too_large(case: Case) -> None:
+    """A response with an item that is too large is not remembered, and that is said."""
+    case.keeper = Keeper(case.shelf, case.notebook, Terms(largest=len(ITEM)))
+
+    async def talk() -> None:
+        case.keeper.remember("me", FIRST)
+        case.keeper.remember("me", FIRST._replace(response_id="resp_2", items=(ITEM, ITEM + b" ")))
+        await case.written()
+        assert await case.keeper.recall("me", ASK) == FOUND
+
+    run(talk())
+    assert [response_id for _, response_id in case.shelf.responses] == ["resp_1"]
+    assert case.failures == ["too_large"]
+
+
 def test_a_write_that_does_not_land_has_the_same_deadline(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a write waits no longer than for a lookup."""
-    case.keeper = Keeper(case.shelf, case.notebook, timeout=0.01)
+    case.keeper = Keeper(case.shelf, case.notebook, Terms(timeout=0.01))
     case.shelf.slow = 60
 
     async def talk() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.events import StoreFailed
-from proxy.middleware.keeper import Keeper
+from proxy.middleware.keeper import Keeper, Terms
 from proxy.middleware.memory import MemoryMiddleware
 from proxy.middleware.portable import PortableMiddleware
 from proxy.responses.exchange import Policy
@@ -49,7 +49,7 @@ def product(url: str, shelf: Shelf, policy: Policy | None = None, **options: Any
     upstream = base_url(url)
     notebook = shelf.notebook
     policy = policy or Policy(recalls=True)
-    keeper = Keeper(shelf, notebook, **options)
+    keeper = Keeper(shelf, notebook, Terms(**options))
     portable = PortableMiddleware(
         ReverseProxy(Http1Client(upstream), upstream, notebook), policy, observer=notebook, keeper=keeper
     )

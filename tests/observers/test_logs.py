@@ -181,11 +181,11 @@ def test_an_exceeded_budget(log: Log) -> None:
 
 def test_a_store_that_fails(log: Log) -> None:
     """That the store fails is a warning, once a minute at most."""
-    said = f"WARNING [{REQUEST_ID}] The store failed (recall); requests go on without it"
-    assert log.told(StoreFailed("recall"), StoreFailed("recall")) == [said]
+    said = f"WARNING [{REQUEST_ID}] The store failed (recall: ConnectionError); requests go on without it"
+    assert log.told(StoreFailed("recall", "ConnectionError"), StoreFailed("recall")) == [said]
     assert len(log.told(StoreFailed("remember"))) == 1
     log.now = 60
-    assert log.told(StoreFailed("recall")) == [said]
+    assert log.told(StoreFailed("recall", "ConnectionError")) == [said]
 
 
 def test_memory_is_bounded(log: Log) -> None:

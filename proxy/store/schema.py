@@ -1,0 +1,55 @@
+"""The tables' own history: who finds an older one brings it up to date, and who finds a newer one leaves it alone."""
+
+from typing import Final
+
+from sqlalchemy import Connection, delete, insert, inspect, select, text
+
+from proxy.store.tables import METADATA, SCHEMA
+
+VERSION: Final = 1
+_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+"""By version: the statements that lead to it from the one before. New tables are made as they are defined."""
+_LOCK: Final = 8_176_173_620_011
+"""PostgreSQL's advisory lock under which the tables are made: any number will do that nobody else takes."""
+
+
+class SchemaError(Exception):
+    """The tables are missing, or not of this version: a sentence that says what to do."""
+
+
+def version(connection: Connection) -> int | None:
+    """Which version the tables have; None where there are none."""
+    if not inspect(connection).has_table(SCHEMA.name):
+        return None
+    return connection.execute(select(SCHEMA.c.version)).scalar_one_or_none()
+
+
+def check(connection: Connection) -> None:
+    """Raises SchemaError unless the tables are there, and of this version."""
+    found = version(connection)
+    if found is None:
+        raise SchemaError("its tables are missing: run `unpinned store init`")
+    if found < VERSION:
+        raise SchemaError(f"its tables are of version {found}, not {VERSION}: run `unpinned store init`")
+    if found > VERSION:
+        raise SchemaError(f"its tables are of version {found}, and this Unpinned knows only {VERSION}: update it")
+
+
+def migrate(connection: Connection) -> int | None:
+    """Make the tables, or bring them up to date, within a transaction; the version that was found. Raises SchemaError.
+
+    Several processes may do so at once.
+    """
+    alone = f"SELECT pg_advisory_xact_lock({_LOCK})" if connection.dialect.name == "postgresql" else "BEGIN IMMEDIATE"
+    connection.execute(text(alone))
+    found = version(connection)
+    if found is None:
+        METADATA.create_all(connection)
+    for step in range(found or VERSION, VERSION):
+        for statement in _MIGRATIONS[step + 1]:
+            connection.execute(text(statement))
+    if found is None or found < VERSION:
+        connection.execute(delete(SCHEMA))
+        connection.execute(insert(SCHEMA).values(version=VERSION))
+    check(connection)
+    return found

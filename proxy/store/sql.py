@@ -1,0 +1,271 @@
+"""The store in a database: SQLite for the processes of one machine, PostgreSQL for many.
+
+A lookup is one statement, or two where items are asked for as well, whatever a conversation's length; a response is
+written in one transaction.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final, NamedTuple, TypeVar
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from proxy.store import schema, tables
+from proxy.store.envelope import Entry, entries, owner
+from proxy.store.seam import Options, Recalled, Remembered
+
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_READING: Final = {"sqlite": 4, "postgresql": 16}
+"""Connections for lookups, of SQLite's each is a thread; whoever writes does so one after the other."""
+_WAIT: Final = 5.0
+"""Seconds that a connection, or SQLite's lock, is waited for."""
+_PURGED_EVERY: Final = 600.0
+_AT_ONCE: Final = 500
+_RENEWED_AFTER: Final = 1 / 30
+"""Part of its life after which what is used is renewed: not every look is a write."""
+
+_FOREVER: Final = 1 << 62
+
+_Result = TypeVar("_Result")
+
+
+class _Turn(NamedTuple):
+    previous: str | None
+    length: int
+    expires: int
+    places: list[Any]
+    """Rows of its items, in no order."""
+
+
+class SqlStore:
+    """Remembers responses in the database at `url`."""
+
+    def __init__(self, url: str, options: Options) -> None:
+        self._options = options
+        where = _located(url)
+        # A lookup is no transaction: what it finds is whole or not known.
+        self._reading = _engine(
+            where, _READING[where.get_backend_name()], isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+        )
+        self._writing = _engine(where, 1)
+        self._inserts = tables.inserts(where.get_backend_name())
+        self._prepared = False
+        self._purged = time.monotonic()
+
+    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        """What is known; it counts as used."""
+        return await self._tried(lambda: self._recall(owner(scope), response_id, list(item_ids)))
+
+    async def _recall(self, scope: bytes, response_id: str | None, item_ids: list[str]) -> Recalled:
+        await self._ready()
+        async with self._reading.connect() as connection:
+            conversation = await self._conversation(connection, scope, response_id) if response_id else None
+            return Recalled(conversation, await self._items(connection, scope, item_ids) if item_ids else {})
+
+    async def _conversation(
+        self, connection: AsyncConnection, scope: bytes, response_id: str
+    ) -> tuple[bytes, ...] | None:
+        now = int(time.time())
+        asked = {"whose": scope, "now": now, "response_id": response_id}
+        turns = _turns(await connection.execute(tables.CONVERSATION, asked))
+        places = _in_order(turns, response_id)
+        if places is None:
+            return None
+        opened = (self._options.envelope.open(scope, place.digest, place.value) for place in places)
+        items = tuple(item for item in opened if item is not None)
+        if len(items) < len(places) or sum(map(len, items)) > self._options.largest:
+            return None
+        await self._renew(connection, scope, turns, now)
+        return items
+
+    async def _items(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
+        rows = await connection.execute(tables.BY_ID, {"whose": scope, "ids": tables.padded(ids)})
+        found = ((row.id, self._options.envelope.open(scope, row.digest, row.value)) for row in rows)
+        return {id_: item for id_, item in found if item is not None}
+
+    async def _renew(self, connection: AsyncConnection, scope: bytes, turns: Mapping[str, _Turn], now: int) -> None:
+        until = now + self._options.lifetime
+        soon = until - self._options.lifetime * _RENEWED_AFTER
+        ids = [id_ for id_, turn in turns.items() if turn.expires < soon]
+        if ids:
+            await connection.execute(tables.RENEW, {"whose": scope, "ids": tables.padded(ids), "until": until})
+
+    async def remember(self, scope: str, response: Remembered) -> None:
+        """Remember a response."""
+        kept = entries(self._options.envelope, owner(scope), response.items)
+        await self._tried(lambda: self._remember(owner(scope), response, kept))
+        if time.monotonic() - self._purged > _PURGED_EVERY:
+            self._purged = time.monotonic()
+            await self.purge()
+
+    async def _remember(self, scope: bytes, response: Remembered, kept: Sequence[Entry]) -> None:
+        await self._ready()
+        uses = Counter(entry.digest for entry in kept)
+        row = {
+            "scope": scope,
+            "id": response.response_id,
+            "previous": response.previous,
+            "length": len(kept),
+            "expires": int(time.time()) + self._options.lifetime,
+        }
+        once = sorted({entry.digest: entry for entry in kept}.values())  # in one order: nobody waits for each other
+        items = [_row(scope, entry, uses[entry.digest]) for entry in once]
+        whose = {"scope": scope, "response": response.response_id}
+        places = [{**whose, "place": place, "digest": entry.digest} for place, entry in enumerate(kept)]
+        async with self._writing.begin() as connection:
+            # What is replaced goes first: SQLite then has its lock from the first statement on.
+            before = await _dropped(connection, scope, [response.response_id])
+            await connection.execute(self._inserts.response, row)
+            if items:
+                await connection.execute(self._inserts.item, items)
+                await connection.execute(self._inserts.place, places)
+            await _release(connection, scope, before)
+
+    async def forget(self, scope: str, response_id: str) -> None:
+        """Forget a response, and its items where no other response has them."""
+
+        async def forget() -> None:
+            await self._ready()
+            async with self._writing.begin() as connection:
+                await _release(connection, owner(scope), await _dropped(connection, owner(scope), [response_id]))
+
+        await self._tried(forget)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._reading.dispose()
+        await self._writing.dispose()
+
+    async def prepare(self) -> str:
+        """Make the tables, or bring them up to date."""
+        async with self._writing.begin() as connection:
+            found = await connection.run_sync(schema.migrate)
+        self._prepared = True
+        if found is None:
+            return f"the tables are made, version {schema.VERSION}"
+        return f"the tables are of version {schema.VERSION}" + (f", were {found}" if found < schema.VERSION else "")
+
+    async def _ready(self) -> None:
+        if not self._prepared:
+            await self.prepare()
+
+    async def standing(self) -> str:
+        """Which database it is, and how many responses and items it holds."""
+        async with self._reading.connect() as connection:
+            await connection.run_sync(schema.check)
+            responses, items = (await connection.execute(tables.COUNTS)).one()
+            version = ".".join(map(str, connection.dialect.server_version_info or ()))
+            return f"{connection.dialect.name} {version}: {responses} responses, {items} items"
+
+    async def purge(self, *, everything: bool = False) -> int:
+        """Forget what nobody used for too long, or everything; the number of responses."""
+        await self._ready()
+        asked = {"now": _FOREVER if everything else int(time.time()), "most": _AT_ONCE}
+        count = 0
+        while True:
+            async with self._writing.begin() as connection:
+                expired = list(await connection.execute(tables.EXPIRE, asked))
+                for scope, rows in groupby(sorted(expired), key=lambda row: row.scope):
+                    await _release(connection, scope, await _dropped(connection, scope, [row.id for row in rows]))
+            count += len(expired)
+            if len(expired) < _AT_ONCE:
+                return count
+
+    async def _tried(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """What comes of `work`; once more where the database had closed the connection, as when it was restarted."""
+        try:
+            return await work()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return await work()
+
+
+def _located(url: str) -> URL:
+    """The URL of a setting as SQLAlchemy and its drivers want it."""
+    where = make_url(url)
+    where = where.set(drivername=_DRIVERS[where.get_backend_name()])
+    if "sslmode" in where.query:  # as all other clients call it
+        where = where.difference_update_query(["sslmode"]).update_query_dict({"ssl": where.query["sslmode"]})
+    return where
+
+
+def _engine(where: URL, connections: int, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        where, pool_size=connections, max_overflow=0, pool_timeout=_WAIT, hide_parameters=True, **options
+    )
+    if where.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "do_connect", _make_private)
+        event.listen(engine.sync_engine, "connect", _configure)
+    return engine
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
+    """A file that is made now is its owner's alone; those that SQLite puts beside it are like it."""
+    os.close(os.open(arguments[0], os.O_CREAT | os.O_RDONLY, 0o600))
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # Readers and a writer do not wait for each other; what was written last may be lost with the machine's power.
+    for pragma in (f"busy_timeout = {_WAIT * 1000:.0f}", "journal_mode = WAL", "synchronous = NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _turns(rows: Iterable[Any]) -> dict[str, _Turn]:
+    turns: dict[str, _Turn] = {}
+    for row in rows:
+        turn = turns.setdefault(row.id, _Turn(row.previous, row.length, row.expires, []))
+        if row.place is not None:
+            turn.places.append(row)
+    return turns
+
+
+def _in_order(turns: Mapping[str, _Turn], response_id: str) -> list[Any] | None:
+    """The places of a conversation from its first item on; None where a part of it is not known."""
+    chain: list[_Turn] = []
+    left = dict(turns)
+    next_: str | None = response_id
+    while next_ is not None:
+        turn = left.pop(next_, None)
+        if turn is None or len(turn.places) != turn.length:
+            return None
+        chain.append(turn)
+        next_ = turn.previous
+    places = [row for turn in reversed(chain) for row in sorted(turn.places, key=lambda row: row.place)]
+    return places if all(row.value is not None for row in places) else None
+
+
+def _row(scope: bytes, entry: Entry, uses: int) -> dict[str, Any]:
+    written = time.time_ns() // 1_000_000
+    return {
+        "scope": scope,
+        "digest": entry.digest,
+        "id": entry.id or None,
+        "responses": uses,
+        "written": written,
+        "value": entry.value,
+    }
+
+
+async def _dropped(connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> list[bytes]:
+    """The digests of the items of responses that are there no more."""
+    asked = {"whose": scope, "ids": tables.padded(ids)}
+    await connection.execute(tables.DROP, asked)
+    return [row.digest for row in await connection.execute(tables.VACATE, asked)]
+
+
+async def _release(connection: AsyncConnection, scope: bytes, digests: Sequence[bytes]) -> None:
+    """Count one use less of each, and let go of what nothing has any more."""
+    uses = sorted(Counter(digests).items())
+    if not uses:
+        return
+    each = [{"whose": scope, "which": digest, "times": times} for digest, times in uses]
+    await connection.execute(tables.RELEASE, each)
+    await connection.execute(tables.SWEEP, {"whose": scope, "digests": tables.padded([digest for digest, _ in uses])})

@@ -1,0 +1,300 @@
+"""What only databases have to do."""
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from proxy.store import schema, sql, tables
+from proxy.store.opening import opened
+from proxy.store.schema import SchemaError
+from proxy.store.seam import DEFAULTS, Recalled, Store
+from proxy.store.sql import SqlStore
+from tests.postgresql_server import postgresql_running
+from tests.store.talks import FIRST, LAST, NEXT, NOTHING, SAID, SECOND, USER, run
+
+KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest) -> str:
+    """A database that holds nothing."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+
+    async def empty(store: Store) -> None:
+        assert isinstance(store, SqlStore)
+        await store.purge(everything=True)
+
+    run(lambda: opened(found), empty)
+    return found
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where no database is yet."""
+    return tmp_path / "new.db"
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the store reads, which only the test changes."""
+    present = [time.time()]
+    monkeypatch.setattr("proxy.store.sql.time.time", lambda: present[0])
+    return present
+
+
+def counted(file: Path) -> dict[str, int]:
+    """How many rows each table has."""
+    with sqlite3.connect(file) as connection:
+        names = ("responses", "places", "items")
+        found = {name: connection.execute(f"SELECT count(*) FROM unpinned_{name}").fetchone()[0] for name in names}
+    connection.close()
+    return found
+
+
+def changed(file: Path, statement: str) -> None:
+    """Change a database behind the store's back."""
+    with sqlite3.connect(file) as connection:
+        assert connection.execute(statement).rowcount
+    connection.close()
+
+
+async def told(store: Store, *responses: Any) -> None:
+    """Have responses remembered."""
+    for response in responses:
+        await store.remember("me", response)
+
+
+class TestTables:
+    """How the tables are made."""
+
+    def test_who_comes_first_makes_them(self, file: Path) -> None:
+        """Many that find no tables at once make them once."""
+
+        async def whole() -> None:
+            stores = [opened(f"sqlite:///{file}") for _ in range(8)]
+            await asyncio.gather(*(store.remember(f"{number}", FIRST) for number, store in enumerate(stores)))
+            assert {await store.prepare() for store in stores} == {"the tables are of version 1"}
+            for store in stores:
+                await store.close()
+
+        asyncio.run(whole())
+        assert counted(file)["responses"] == 8
+
+    def test_postgresql_too(self, postgresql_url: str) -> None:
+        """Many that find no tables at once make them once, in PostgreSQL as well."""
+
+        async def whole() -> None:
+            stores: list[Any] = [opened(postgresql_url) for _ in range(8)]
+            async with stores[0]._writing.begin() as connection:
+                await connection.run_sync(tables.METADATA.drop_all)
+            said = await asyncio.gather(*(store.prepare() for store in stores))
+            assert sorted(said) == ["the tables are made, version 1", *["the tables are of version 1"] * 7]
+            await told(stores[0], FIRST)
+            for store in stores:
+                await store.close()
+
+        asyncio.run(whole())
+
+    def test_a_file_is_its_owners(self, file: Path) -> None:
+        """Nobody else on the machine can read a file with conversations, nor what SQLite puts beside it."""
+
+        async def talk(store: Store) -> None:
+            await told(store, FIRST)
+            assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
+
+        run(lambda: opened(f"sqlite:///{file}"), talk)
+
+    def test_a_look_makes_nothing(self, file: Path) -> None:
+        """Who looks is told what is missing, and makes no tables."""
+
+        async def talk(store: Any) -> None:
+            with pytest.raises(SchemaError, match="unpinned store init"):
+                await store.standing()
+            await told(store, FIRST)
+            assert (await store.standing()).endswith(": 1 responses, 2 items")
+
+        run(lambda: opened(f"sqlite:///{file}"), talk)
+
+    def test_of_another_version(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Older tables are brought up to date and keep what they hold; newer ones are left alone."""
+        url = f"sqlite:///{file}"
+
+        async def fill(store: Any) -> None:
+            await told(store, FIRST)
+
+        async def migrate(store: Any) -> None:
+            with pytest.raises(SchemaError, match=r"version 1, not 2: run `unpinned store init`"):
+                await store.standing()
+            assert await store.prepare() == "the tables are of version 2, were 1"
+            assert (await store.recall("me", "resp_1", ())).conversation == (USER, SAID)
+
+        async def leave(store: Any) -> None:
+            for use in (store.standing, lambda: store.recall("me", "resp_1", ()), store.prepare):
+                with pytest.raises(SchemaError, match="knows only 1"):
+                    await use()
+
+        run(lambda: opened(url), fill)
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "VERSION", 2)
+            patch.setattr(schema, "_MIGRATIONS", {2: ("ALTER TABLE unpinned_items ADD COLUMN more TEXT",)})
+            run(lambda: opened(url), migrate)
+        run(lambda: opened(url), leave)
+
+
+class TestKept:
+    """What is kept, and for how long."""
+
+    def test_nothing_leaks(self, file: Path) -> None:
+        """What is replaced or forgotten leaves nothing behind, and no item is kept twice."""
+
+        async def talk(store: Store) -> None:
+            await told(store, FIRST, SECOND, SECOND, FIRST._replace(items=(USER, USER, SAID)))
+            assert counted(file) == {"responses": 2, "places": 5, "items": 4}
+            await told(store, FIRST)
+            await store.forget("me", "resp_1")
+            assert counted(file) == {"responses": 1, "places": 2, "items": 2}
+            await store.forget("me", "resp_2")
+            assert set(counted(file).values()) == {0}
+
+        run(lambda: opened(f"sqlite:///{file}"), talk)
+
+    def test_an_end(self, url: str, now: list[float]) -> None:
+        """What nobody uses for too long is not known, and then gone; what is used lives on, with all before it."""
+
+        async def talk(store: Any) -> None:
+            await told(store, FIRST, SECOND, FIRST._replace(response_id="resp_old"))
+            now[0] += 80
+            assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+            now[0] += 80
+            assert (await store.recall("me", "resp_old", ())).conversation is None
+            assert await store.purge() == 1
+            assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+            now[0] += 101
+            assert await store.purge() == 2
+            assert await store.recall("me", "resp_1", ["msg_1"]) == NOTHING
+            assert (await store.standing()).endswith(": 0 responses, 0 items")
+
+        run(lambda: opened(url, DEFAULTS._replace(lifetime=100)), talk)
+
+    def test_it_ends_by_itself(self, url: str, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who writes clears away now and then what nobody used."""
+        monkeypatch.setattr(sql, "_PURGED_EVERY", 0.0)
+
+        async def talk(store: Any) -> None:
+            await told(store, FIRST)
+            now[0] += 101
+            await told(store, SECOND)
+            assert (await store.standing()).endswith(": 1 responses, 2 items")
+
+        run(lambda: opened(url, DEFAULTS._replace(lifetime=100)), talk)
+
+    def test_much_to_purge(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Much is forgotten in several steps, of every scope."""
+        monkeypatch.setattr(sql, "_AT_ONCE", 3)
+
+        async def talk(store: Any) -> None:
+            for number in range(7):
+                await store.remember(f"scope-{number % 2}", FIRST._replace(response_id=f"resp_{number}"))
+            assert await store.purge() == 0
+            assert await store.purge(everything=True) == 7
+            assert (await store.standing()).endswith(": 0 responses, 0 items")
+
+        run(lambda: opened(url), talk)
+
+
+class TestFaults:
+    """What may be wrong with a database."""
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "DELETE FROM unpinned_items WHERE id = 'msg_1'",
+            "DELETE FROM unpinned_places WHERE place = 1",
+            "DELETE FROM unpinned_responses WHERE id = 'resp_1'",
+            "UPDATE unpinned_items SET value = substr(value, 1, 5) WHERE id = 'msg_1'",
+            "UPDATE unpinned_items SET value = x'ff' WHERE id = 'msg_1'",
+            "UPDATE unpinned_responses SET previous = 'resp_2' WHERE id = 'resp_1'",
+        ],
+    )
+    def test_damage(self, file: Path, damage: str) -> None:
+        """A conversation of which anything is missing or altered is not known."""
+
+        async def talk(store: Store) -> None:
+            await told(store, FIRST, SECOND)
+            changed(file, damage)
+            assert (await store.recall("me", "resp_2", ())).conversation is None
+            assert (await store.recall("me", None, ["msg_1"])).items in ({}, {"msg_1": SAID})
+            assert (await store.recall("me", None, ["msg_2"])) == Recalled(None, {"msg_2": LAST})
+
+        run(lambda: opened(f"sqlite:///{file}"), talk)
+
+    def test_who_gives_up_leaves_nothing_behind(self, url: str) -> None:
+        """However often a lookup is given up in the middle, the next one finds a connection."""
+
+        async def talk(store: Store) -> None:
+            await told(store, FIRST)
+            for number in range(60):
+                asking = asyncio.create_task(store.recall("me", "resp_1", ["msg_1"]))
+                for _ in range(number % 20):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+            assert await store.recall("me", "resp_1", ["msg_1"]) == Recalled((USER, SAID), {"msg_1": SAID})
+
+        run(lambda: opened(url), talk)
+
+    def test_all_at_once(self, url: str) -> None:
+        """Many that read and write at once, with the same items, do not get into each other's way."""
+
+        async def whole() -> None:
+            stores = [opened(url) for _ in range(4)]
+
+            async def converse(number: int) -> None:
+                store = stores[number % 4]
+                one = FIRST._replace(response_id=f"resp_{number}_1")
+                two = SECOND._replace(response_id=f"resp_{number}_2", previous=one.response_id)
+                await told(store, one, two)
+                found = await stores[(number + 1) % 4].recall("me", two.response_id, ())
+                assert found.conversation == (USER, SAID, NEXT, LAST)
+                await store.forget("me", one.response_id)
+
+            await asyncio.gather(*(converse(number) for number in range(40)))
+            assert (await stores[0].standing()).endswith(": 40 responses, 2 items")
+            for store in stores:
+                await store.close()
+
+        asyncio.run(whole())
+
+    def test_a_restart(self) -> None:
+        """A database that was restarted is asked again at once, and knows what it knew."""
+        with postgresql_running() as server:
+
+            async def talk(store: Store) -> None:
+                await told(store, FIRST)
+                assert (await store.recall("me", "resp_1", ())).conversation == (USER, SAID)
+                server.stop()
+                with pytest.raises((OSError, DBAPIError)):
+                    await store.recall("me", "resp_1", ())
+                server.start()
+                await told(store, SECOND)
+                assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+                await asyncio.to_thread(server.stop)
+                await asyncio.to_thread(server.start)
+                assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+
+            run(lambda: opened(server.url), talk)
+
+    def test_how_others_ask_for_tls(self, postgresql_url: str) -> None:
+        """TLS is asked for as all of PostgreSQL's clients ask for it."""
+
+        async def talk(store: Store) -> None:
+            await told(store, FIRST)
+
+        run(lambda: opened(f"{postgresql_url}?sslmode=prefer"), talk)
+        with pytest.raises(ConnectionError, match="SSL"):
+            run(lambda: opened(f"{postgresql_url}?sslmode=require"), talk)
