@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from proxy.events import Observer, StoreFailed
 from proxy.responses.recall import Recall
+from proxy.responses.remembering import inlined, references
 from proxy.store.seam import Recalled, Remembered, Store
 
 TRIES: Final = 5
@@ -179,13 +180,18 @@ class Keeper:
                 if isinstance(write.what, str):
                     await self._store.forget(write.scope, write.what)
                 else:
-                    await self._store.remember(write.scope, write.what)
+                    await self._store.remember(write.scope, await self._inlined(write.scope, write.what))
         except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
             self._writes.begin(self._clock())
             self._observer.notice("", StoreFailed("remember", type(error).__name__))
             return False
         self._writes.end()
         return True
+
+    async def _inlined(self, scope: str, response: Remembered) -> Remembered:
+        """The response without references to what the store knows: whoever recalls it has one thing to ask for."""
+        ids = references(response)
+        return inlined(response, (await self._store.recall(scope, None, ids)).items) if ids else response
 
     async def close(self) -> None:
         """Write what is left, as far as that can be done in a few seconds, and let the store go."""

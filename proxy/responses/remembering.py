@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from proxy.responses.document import Array, Document, item_of, read
 from proxy.responses.essence import essence
+from proxy.responses.items import REFERENCE
 from proxy.responses.lenient import MalformedError, Span
 from proxy.responses.recall import Recollection, is_id
 from proxy.responses.steps import Policy
@@ -21,6 +22,8 @@ ELSEWHERE: Final = "conversation"
 _FINISHED: Final = frozenset({"completed", "incomplete", None})
 _WAITING: Final = frozenset({"queued", "in_progress"})
 _REPLAYS: Final = 10_000
+_LONGEST_REFERENCE: Final = 1024
+"""Bytes that a reference has at most; larger items need not be read to see that they are none."""
 
 
 class Remembered(NamedTuple):
@@ -167,6 +170,28 @@ def remembered(asked: Asked, answer: Made) -> Remembered:
     if answer.finished:
         return Remembered(answer.response_id, asked.previous, asked.items + answer.output)
     return Remembered(_waiting(answer.response_id), asked.previous, asked.items)
+
+
+def references(response: Remembered) -> tuple[str, ...]:
+    """Ids of the items of a response that it only refers to: upstream knew them, and another one may not."""
+    return tuple(id_ for item in response.items if (id_ := _referred(item)))
+
+
+def inlined(response: Remembered, known: Mapping[str, bytes]) -> Remembered:
+    """The response with the items that are `known` in the place of its references."""
+    return response._replace(items=tuple(known.get(_referred(item), item) for item in response.items))
+
+
+def _referred(item: bytes) -> str:
+    """The id of the item that an item refers to, or nothing."""
+    try:
+        found = item_of(item) if len(item) <= _LONGEST_REFERENCE else None
+    except MalformedError:
+        return ""
+    if found is None:
+        return ""
+    id_ = found.text("id") if found.kind is REFERENCE else None
+    return id_ if id_ is not None and is_id(id_) else ""
 
 
 def completed(answer: Made) -> Remembered | None:

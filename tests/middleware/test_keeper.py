@@ -14,7 +14,7 @@ from proxy.responses.remembering import Remembered
 from tests.product import Notebook
 from tests.shelf import Shelf
 
-ITEM = b'{"id":"msg_1"}'
+ITEM = b'{"type":"message","id":"msg_1"}'
 FIRST = Remembered("resp_1", None, (ITEM,))
 ASK = Recall("resp_1", ())
 FOUND = Recalled((ITEM,), {})
@@ -106,6 +106,19 @@ def test_a_lookup_has_a_deadline(case: Case) -> None:
 
     run(talk())
     assert case.failures == ["recall"]
+
+
+def test_references_are_remembered_as_items(case: Case) -> None:
+    """What a response only refers to is remembered as what it refers to, if that is known."""
+
+    async def talk() -> None:
+        reference, unknown = b'{"type":"item_reference","id":"msg_1"}', b'{"type":"item_reference","id":"msg_9"}'
+        case.keeper.remember("me", FIRST)
+        case.keeper.remember("me", Remembered("resp_2", None, (reference, unknown)))
+        await case.written()
+        assert await case.keeper.recall("me", Recall("resp_2", ())) == Recalled((ITEM, unknown), {})
+
+    run(talk())
 
 
 def test_what_is_too_large(case: Case) -> None:

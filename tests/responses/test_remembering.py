@@ -15,7 +15,9 @@ from proxy.responses.remembering import (
     Replays,
     Trail,
     completed,
+    inlined,
     made,
+    references,
     remembered,
 )
 from tests.responses.test_recall import CALL, LOOKS, NEXT, PARENT, REFERENCE, RESULT, SAID, USER, body
@@ -218,3 +220,17 @@ def test_memory_is_bounded() -> None:
 def test_the_parent_is_the_tables() -> None:
     """The requests of these tests name the previous response that they expect."""
     assert b"resp_1" in PARENT
+
+
+# References that upstream knew.
+
+
+def test_what_upstream_knew_another_may_not() -> None:
+    """References become the items that the store knows; what it does not know, and what is no reference, stays."""
+    bare, odd = b'{"id":"msg_2"}', b'{"type":"item_reference","id":5}'
+    known = b'{"type":"item_reference","id":"msg_1"}'
+    large = b'{"type":"item_reference","id":"msg_3","x":"%s"}' % (b"x" * 1024)
+    response = Remembered("resp_1", None, (USER, known, bare, odd, b"5", b"{", large))
+    assert references(response) == ("msg_1", "msg_2")
+    assert inlined(response, {"msg_1": SAID}).items == (USER, SAID, bare, odd, b"5", b"{", large)
+    assert references(response._replace(items=(USER, SAID))) == ()
