@@ -117,13 +117,18 @@ def composition(tmp_path: Path) -> Iterator[Composition]:
     transcripts.mkdir()
     made = Composition(found, own_addresses(4), {"/transcripts": transcripts})
     with ExitStack() as stack:
-        for name in found:
-            process = Process(made.command(name), made.environment(name, image_environment()))
-            stack.callback(process.close)
-            if name.startswith("unpinned"):
-                assert process.port == PORT
-        wait_until(lambda: accepts(made.address("fake-openai"), 8090), "the fake API did not start")
+        start(made, stack)
         yield made
+
+
+def start(made: Composition, stack: ExitStack) -> None:
+    """Start all of our services."""
+    for name in (name for name, each in made.services.items() if each["image"] == "unpinned"):
+        process = Process(made.command(name), made.environment(name, image_environment()))
+        stack.callback(process.close)
+        if name.startswith("unpinned"):
+            assert process.port == PORT
+    wait_until(lambda: accepts(made.address("fake-openai"), 8090), "the fake API did not start")
 
 
 def test_it_runs(composition: Composition, tmp_path: Path) -> None:
@@ -144,6 +149,32 @@ def test_it_runs(composition: Composition, tmp_path: Path) -> None:
         answers = [exchange(PORT, question, behind.own) for _ in range(3)]
     assert [answer.status for answer in answers] == [404] * 3
     assert all(answer.values(b"x-unpinned-request-id") for answer in answers)
+
+
+def test_they_share_a_store(tmp_path: Path) -> None:
+    """With the Redis of the profile, what one server's key made another's continues, with its history."""
+    variables_ = {**DEMO, "UNPINNED_STORE": "redis://redis:6379/0", "UNPINNED_STORE_SCOPE": "application"}
+    every = services(interpolated(FILE.read_text(), variables_))
+    assert every["redis"]["profiles"] == ["store"]
+    ours = {name: each for name, each in every.items() if each["image"] == "unpinned" or name == "redis"}
+    made = Composition(ours, own_addresses(5), {"/transcripts": tmp_path})
+    executable, *options = every["redis"]["command"]
+    where = ["--bind", made.address("redis"), "--dir", str(tmp_path), "--protected-mode", "no"]
+    with ExitStack() as stack:
+        redis = subprocess.Popen([program(executable), *options, *where], stdout=subprocess.DEVNULL)
+        stack.callback(redis.wait, 20)
+        stack.callback(redis.terminate)
+        wait_until(lambda: accepts(made.address("redis"), 6379), "Redis did not start")
+        start(made, stack)
+        previous: dict[str, str] = {}
+        for number, question in ((1, "My name is Ada."), (2, "What is my name?"), (3, "And now?")):
+            body = {"model": "gpt-5", "input": question, **previous}
+            url = f"http://{made.address(f'unpinned-{number}')}:{PORT}/v1/responses"
+            fields = {"authorization": f"Bearer {DEMO[f'KEY_{number}']}"}
+            answer = httpx2.post(url, json=body, headers=fields, trust_env=False, timeout=30)
+            assert "your name is Ada" in answer.text
+            assert answer.headers.get("x-unpinned-store", "hit") == "hit"
+            previous = {"previous_response_id": answer.json()["id"]}
 
 
 def test_prometheus_finds_all_three(composition: Composition, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """`deploy/kubernetes/`: what `kubectl apply -k` would send, against the schemas of Kubernetes, and the sidecar run."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -9,19 +11,35 @@ from typing import Any
 
 import pytest
 
+from proxy.settings import load
 from tests.deploy.balancers import own_addresses, program
 from tests.process import ROOT, Process
 
 yaml = pytest.importorskip("yaml", reason="pip install '.[test-deploy]'")
 
 BASE = ROOT / "deploy" / "kubernetes"
+STORE = BASE / "store"
 VERSIONS = ("1.30", "1.37")  # the first that has all that is used, and one of today
 
 
 @pytest.fixture(scope="module")
 def rendered() -> str:
     """What kustomize makes of the base."""
-    done = subprocess.run([program("kubectl"), "kustomize", str(BASE)], capture_output=True, text=True, check=False)
+    return kustomized(BASE)
+
+
+@pytest.fixture(scope="module")
+def with_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What kustomize makes of the base with the store added."""
+    folder = tmp_path_factory.mktemp("overlay")
+    paths = {"resources": [os.path.relpath(BASE, folder)], "components": [os.path.relpath(STORE, folder)]}
+    (folder / "kustomization.yaml").write_text(json.dumps(paths))
+    return kustomized(folder)
+
+
+def kustomized(folder: Path) -> str:
+    """What kustomize makes of a folder."""
+    done = subprocess.run([program("kubectl"), "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -36,9 +54,42 @@ def complaints(text: str, version: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_would_take_it(rendered: str, version: str, tmp_path: Path) -> None:
+def test_kubernetes_would_take_it(rendered: str, with_store: str, version: str, tmp_path: Path) -> None:
     """Every object is what Kubernetes' schema allows, and nothing more."""
     assert complaints(rendered, version, tmp_path) == ""
+    assert complaints(with_store, version, tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("volumeClaimTemplates:", "volumeClaimTemplate:"), ("port: 6379", "port: x")]
+)
+def test_a_typo_in_the_store_would_be_seen(with_store: str, right: str, wrong: str, tmp_path: Path) -> None:
+    """The check above rejects a planted typo there as well."""
+    assert right in with_store
+    assert "did not validate" in complaints(with_store.replace(right, wrong), VERSIONS[-1], tmp_path)
+
+
+def test_the_store_is_found(with_store: str) -> None:
+    """Unpinned's container names the store's service, is let in there, and has a key; the store ends where it began."""
+    every: dict[str, Any] = {
+        f"{each['kind']} {each['metadata']['name']}": each for each in yaml.safe_load_all(with_store)
+    }
+    pod = every["Deployment application"]["spec"]["template"]
+    environment = {each["name"]: each for each in pod["spec"]["initContainers"][0]["env"]}
+    service = every["Service unpinned-store"]
+    [port] = service["spec"]["ports"]
+    assert (
+        load({"store": environment["UNPINNED_STORE"]["value"]}, {}).store == f"redis://unpinned-store:{port['port']}/0"
+    )
+    assert environment["UNPINNED_STORE_SCOPE"]["value"] == "application"
+    assert environment["UNPINNED_STORE_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "unpinned-store"
+    store = every["StatefulSet unpinned-store"]["spec"]
+    assert service["spec"]["selector"].items() <= store["template"]["metadata"]["labels"].items()
+    [rule] = every["NetworkPolicy unpinned-store"]["spec"]["ingress"]
+    assert rule["from"][0]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    [container] = store["template"]["spec"]["containers"]
+    assert container["ports"][0]["containerPort"] == port["port"]
+    assert container["args"][:1] == ["redis-server"]
 
 
 @pytest.mark.parametrize(
