@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -207,7 +208,10 @@ def _engine(where: URL, connections: int, **options: Any) -> AsyncEngine:
 
 def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
     """A file that is made now is its owner's alone; those that SQLite puts beside it are like it."""
-    os.close(os.open(arguments[0], os.O_CREAT | os.O_RDONLY, 0o600))
+    # Only if it is made now: who closes a file that SQLite has open takes its locks away (sqlite.org/howtocorrupt.html,
+    # 2.2), and another process that ends would then take away the log that this one still reads.
+    with suppress(FileExistsError):
+        os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o600))
 
 
 def _configure(connection: Any, _record: Any) -> None:
