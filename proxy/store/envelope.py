@@ -3,14 +3,21 @@
 What is read back is what was written, or nothing: an entry that is cut, altered or of another place is not known.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from proxy.store.ids import ids_of
+from proxy.responses.document import item_of
+from proxy.responses.lenient import MalformedError
+from proxy.responses.recall import is_id
 
 DIGEST: Final = 16
 """Bytes of what stands for an item."""
+_LARGE: Final = 1024 * 1024
+"""Bytes beyond which nobody waits in the loop: they take a millisecond or more."""
+
+_Result = TypeVar("_Result")
 
 
 def owner(scope: str) -> bytes:
@@ -61,7 +68,40 @@ class Plain:
         return value if self.digest(value) == digest else None
 
 
-def entries(envelope: Envelope, scope: bytes, items: Iterable[bytes]) -> list[Entry]:
-    """What is kept of items, in their order."""
+async def entries(envelope: Envelope, scope: bytes, items: Sequence[bytes]) -> list[Entry]:
+    """What is kept of items, in their order; of large ones it is made in another thread."""
+    return await _beside(sum(map(len, items)), _entries, envelope, scope, items)
+
+
+async def opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:
+    """The items of which these are the digests and values; large ones are opened in another thread."""
+    return await _beside(sum(len(value) for _, value in kept), _opened, envelope, scope, kept)
+
+
+def whole(items: Sequence[bytes | None]) -> tuple[bytes, ...] | None:
+    """All items; None where one of them could not be read: half of a conversation is none."""
+    read = tuple(item for item in items if item is not None)
+    return read if len(read) == len(items) else None
+
+
+def _entries(envelope: Envelope, scope: bytes, items: Sequence[bytes]) -> list[Entry]:
     digests = [(envelope.digest(item), item) for item in items]
-    return [Entry(digest, envelope.close(scope, digest, item), next(ids_of(item), "")) for digest, item in digests]
+    return [Entry(digest, envelope.close(scope, digest, item), _id(item)) for digest, item in digests]
+
+
+def _opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:
+    return [envelope.open(scope, digest, value) for digest, value in kept]
+
+
+def _id(item: bytes) -> str:
+    """The id by which an item is asked for; a reference to an item is not the item."""
+    try:
+        found = item_of(item)
+    except MalformedError:
+        return ""
+    id_ = found.text("id")
+    return id_ if id_ is not None and is_id(id_) and found.kind.id != "reference" else ""
+
+
+async def _beside(size: int, work: Callable[..., _Result], *arguments: Any) -> _Result:
+    return await asyncio.to_thread(work, *arguments) if size > _LARGE else work(*arguments)

@@ -6,14 +6,15 @@ What was used longest ago is forgotten first. Each item is held once, however ma
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from hashlib import sha256
 from typing import Final
 
-from proxy.store.ids import ids_of
+from proxy.store.envelope import Entry, Plain, entries
 from proxy.store.seam import DEFAULTS, Options, Recalled, Remembered
 
 _OVERHEAD: Final = 200
 """Bytes that a response, and an item, take besides what they hold."""
+
+_PLAIN: Final = Plain()
 
 Key = tuple[str, str]
 
@@ -31,12 +32,13 @@ class _Turn:
 
 
 class _Shared:
-    """An item, and how many turns it belongs to."""
+    """An item with its id, and how many turns it belongs to."""
 
-    __slots__ = ("json", "turns")
+    __slots__ = ("id", "json", "turns")
 
-    def __init__(self, json: bytes) -> None:
+    def __init__(self, json: bytes, id_: str) -> None:
         self.json = json
+        self.id = id_
         self.turns = 0
 
 
@@ -77,23 +79,23 @@ class MemoryStore:
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response, and forget what was used longest ago where there is no room."""
+        kept = await entries(_PLAIN, b"", response.items)
         self._drop((scope, response.response_id))
-        digests = tuple(self._add(scope, item) for item in response.items)
+        digests = tuple(self._add(scope, entry) for entry in kept)
         self._turns[scope, response.response_id] = _Turn(response.previous, digests, self._clock())
         self._size += _OVERHEAD
         while self._size > self._options.capacity:
             self._drop(next(iter(self._turns)))
 
-    def _add(self, scope: str, item: bytes) -> bytes:
-        digest = sha256(item).digest()
-        shared = self._items.get((scope, digest))
+    def _add(self, scope: str, entry: Entry) -> bytes:
+        shared = self._items.get((scope, entry.digest))
         if shared is None:
-            shared = self._items[scope, digest] = _Shared(item)
-            self._size += len(item) + _OVERHEAD
-            for id_ in ids_of(item):
-                self._ids[scope, id_] = digest
+            shared = self._items[scope, entry.digest] = _Shared(entry.value, entry.id)
+            self._size += len(entry.value) + _OVERHEAD
+        if entry.id:
+            self._ids[scope, entry.id] = entry.digest
         shared.turns += 1
-        return digest
+        return entry.digest
 
     def _drop(self, key: Key) -> None:
         turn = self._turns.pop(key, None)
@@ -110,9 +112,8 @@ class MemoryStore:
             return
         del self._items[scope, digest]
         self._size -= len(shared.json) + _OVERHEAD
-        for id_ in ids_of(shared.json):
-            if self._ids.get((scope, id_)) == digest:
-                del self._ids[scope, id_]
+        if self._ids.get((scope, shared.id)) == digest:
+            del self._ids[scope, shared.id]
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""

@@ -4,7 +4,7 @@ What cannot have been written by us, in whole, is not known. Items live as long 
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from hashlib import sha1
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, NoScriptError
 
-from proxy.store.envelope import DIGEST, apart, entries, owner
+from proxy.store.envelope import DIGEST, apart, entries, opened, owner, whole
 from proxy.store.scripts import FORGET, RECALL, REMEMBER
 from proxy.store.seam import Options, Recalled, Remembered
 
@@ -50,20 +50,15 @@ class RedisStore:
         count = len(digests) // DIGEST
         if len(told) != count + 2 * len(asked):
             raise ForeignAnswerError
-        conversation = None if digests == b"?" else self._conversation(whose, digests, told[:count])
-        found = zip(asked, told[count::2], told[count + 1 :: 2], strict=True)
-        items = {id_: self._options.envelope.open(whose, digest, kept) for id_, digest, kept in found if digest}
-        return Recalled(conversation, {id_: item for id_, item in items.items() if item is not None})
-
-    def _conversation(self, whose: bytes, digests: bytes, kept: Sequence[bytes]) -> tuple[bytes, ...] | None:
-        opened = (self._options.envelope.open(whose, *entry) for entry in zip(apart(digests), kept, strict=True))
-        items = tuple(item for item in opened if item is not None)
-        return items if len(items) == len(kept) else None
+        kept = [*zip(apart(digests[: count * DIGEST]), told[:count], strict=True)]
+        conversation = whole(await opened(self._options.envelope, whose, kept)) if digests != b"?" else None
+        found = await opened(self._options.envelope, whose, [*zip(told[count::2], told[count + 1 :: 2], strict=True)])
+        return Recalled(conversation, {id_: item for id_, item in zip(asked, found, strict=True) if item is not None})
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
         follows, previous = (b"0", "") if response.previous is None else (b"1", response.previous)
-        kept = entries(self._options.envelope, owner(scope), response.items)
+        kept = await entries(self._options.envelope, owner(scope), response.items)
         told: Iterator[bytes | str] = (part for entry in kept for part in entry)
         await self._run(REMEMBER, scope, response.response_id, follows, previous, *told)
 

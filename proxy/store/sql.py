@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from proxy.store import schema, tables
-from proxy.store.envelope import Entry, entries, owner
+from proxy.store.envelope import Entry, entries, opened, owner, whole
 from proxy.store.seam import Options, Recalled, Remembered
 
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -77,17 +77,17 @@ class SqlStore:
         places = _in_order(turns, response_id)
         if places is None:
             return None
-        opened = (self._options.envelope.open(scope, place.digest, place.value) for place in places)
-        items = tuple(item for item in opened if item is not None)
-        if len(items) < len(places) or sum(map(len, items)) > self._options.largest:
+        kept = [(place.digest, place.value) for place in places]
+        items = whole(await opened(self._options.envelope, scope, kept))
+        if items is None or sum(map(len, items)) > self._options.largest:
             return None
         await self._renew(connection, scope, turns, now)
         return items
 
     async def _items(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
-        rows = await connection.execute(tables.BY_ID, {"whose": scope, "ids": tables.padded(ids)})
-        found = ((row.id, self._options.envelope.open(scope, row.digest, row.value)) for row in rows)
-        return {id_: item for id_, item in found if item is not None}
+        rows = list(await connection.execute(tables.BY_ID, {"whose": scope, "ids": tables.padded(ids)}))
+        items = await opened(self._options.envelope, scope, [(row.digest, row.value) for row in rows])
+        return {row.id: item for row, item in zip(rows, items, strict=True) if item is not None}
 
     async def _renew(self, connection: AsyncConnection, scope: bytes, turns: Mapping[str, _Turn], now: int) -> None:
         until = now + self._options.lifetime
@@ -98,7 +98,7 @@ class SqlStore:
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
-        kept = entries(self._options.envelope, owner(scope), response.items)
+        kept = await entries(self._options.envelope, owner(scope), response.items)
         await self._tried(lambda: self._remember(owner(scope), response, kept))
         if time.monotonic() - self._purged > _PURGED_EVERY:
             self._purged = time.monotonic()

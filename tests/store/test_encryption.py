@@ -1,5 +1,6 @@
 """Items encrypted where they are kept."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -8,13 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.store.encryption import MARK, Sealed
-from proxy.store.envelope import Plain, entries, owner
+from proxy.store.envelope import Entry, Envelope, Plain, entries, owner
+from proxy.store.envelope import opened as read
 from proxy.store.opening import opened
 from proxy.store.seam import DEFAULTS, Recalled, Store
 from tests.store.talks import FIRST, KEY, LAST, NEXT, SAID, SECOND, USER, run
 
 OTHER = bytes(reversed(KEY))
 ME, YOU = owner("me"), owner("you")
+
+
+def kept_of(envelope: Envelope, items: list[bytes]) -> list[Entry]:
+    """What is kept of my items."""
+    return asyncio.run(entries(envelope, ME, items))
 
 
 @given(st.binary())
@@ -31,7 +38,7 @@ def test_what_was_kept_is_read(item: bytes) -> None:
 def test_only_in_its_place() -> None:
     """A value that was cut, altered, or moved to another scope or in another item's place does not open."""
     sealed = Sealed([KEY])
-    mine, other = entries(sealed, ME, [SAID, USER])
+    mine, other = kept_of(sealed, [SAID, USER])
     assert sealed.open(ME, mine.digest, mine.value) == SAID
     assert sealed.open(YOU, mine.digest, mine.value) is None
     assert sealed.open(ME, other.digest, mine.value) is None
@@ -45,10 +52,10 @@ def test_only_in_its_place() -> None:
 
 def test_keys_change() -> None:
     """Old keys still read, the newest one writes, and who has not the key reads nothing."""
-    (old,) = entries(Sealed([OTHER]), ME, [SAID])
+    (old,) = kept_of(Sealed([OTHER]), [SAID])
     both = Sealed([KEY, OTHER])
     assert both.open(ME, old.digest, old.value) == SAID
-    (new,) = entries(both, ME, [SAID])
+    (new,) = kept_of(both, [SAID])
     assert Sealed([KEY]).open(ME, new.digest, new.value) == SAID
     assert Sealed([KEY]).open(ME, old.digest, old.value) is None
     assert Sealed([OTHER]).open(ME, new.digest, new.value) is None
@@ -57,7 +64,7 @@ def test_keys_change() -> None:
 
 def test_what_is_not_encrypted() -> None:
     """What was written without a key is read only where that is asked for."""
-    (plain,) = entries(Plain(), ME, [SAID])
+    (plain,) = kept_of(Plain(), [SAID])
     assert Plain().open(ME, plain.digest, plain.value) == SAID
     assert Sealed([KEY]).open(ME, plain.digest, plain.value) is None
     lenient = Sealed([KEY], reads_plain=True)
@@ -105,3 +112,12 @@ def test_nothing_can_be_read(tmp_path: Path) -> None:
     assert b"a secret word" in held["plain"]
     assert b"secret" not in held["sealed"]
     assert Plain().digest(FIRST.items[0]) != Sealed([KEY]).digest(FIRST.items[0])
+
+
+def test_large_items() -> None:
+    """What is large is as it would be if it were small."""
+    items = [b'{"id":"msg_1","content":"%s"}' % (b"x" * 2_000_000), SAID]
+    for envelope in (Plain(), Sealed([KEY])):
+        kept = kept_of(envelope, items)
+        assert [entry.id for entry in kept] == ["", "msg_1"]
+        assert asyncio.run(read(envelope, ME, [(entry.digest, entry.value) for entry in kept])) == items
