@@ -146,5 +146,5 @@ class _Hearing:
             return None
         told = remembered(self.asked, found)
         if found.finished:
-            self.options.replays.learn(self.owner, self.asked, told.response_id, told.items)
+            self.options.replays.learn(self.owner, self.asked, told.response_id, found.output)
         return told

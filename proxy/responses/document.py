@@ -73,8 +73,11 @@ class Item:
 
 
 def item_of(json: bytes) -> Item:
-    """The item that `json`, an object, is."""
-    return Item(objects(b"[" + json + b"]")[0])
+    """The item that `json` is. Raises MalformedError where it is not one value."""
+    found = objects(b"[" + json + b"]")
+    if len(found) != 1:
+        raise MalformedError
+    return Item(found[0])
 
 
 def quick_kind(fields: Fields) -> Kind | None:

@@ -70,7 +70,10 @@ class EventStream:
             return True
         if piece.count(b"\n\n") == 1 and piece[: piece.find(b"\n")].endswith(_DELTA):
             return False
-        return any(name in piece for name in self._wanted)
+        return self._is_wanted(piece)
+
+    def _is_wanted(self, text: bytes) -> bool:
+        return any(name in text for name in self._wanted)
 
     def feed(self, piece: bytes) -> Made | None:
         """The response, when it has come to its end in this piece, or has begun in the background."""
@@ -80,7 +83,9 @@ class EventStream:
         if not (_BOUNDARY.search(piece) or _BOUNDARY.search(edge)):
             self._limit()
             return None
-        events = _BOUNDARY.split(b"".join(self._tail))
+        text = b"".join(self._tail)
+        # Few pieces hold what is wanted, and to split the others would cost more than to relay them.
+        events = _BOUNDARY.split(text) if self._is_wanted(text) else [text[_last_boundary(text) :]]
         rest = events.pop()
         first = 1 if self._skipping else 0
         self._skipping = False
@@ -100,7 +105,7 @@ class EventStream:
             self._held = LARGEST + 1
 
     def _take(self, event: bytes) -> Made | None:
-        if not any(name in event for name in self._wanted):
+        if not self._is_wanted(event):
             return None
         document = _data(event)
         kind = (document.text("type") or "").encode() if document is not None else b""
@@ -123,6 +128,11 @@ class EventStream:
         if item is not None and self._held <= LARGEST:
             place = document.raw("output_index") or b""
             self._items.append((int(place) if place.isdigit() else len(self._items), item))
+
+
+def _last_boundary(text: bytes) -> int:
+    """Where the last whole event of `text` ends."""
+    return max(text.rfind(b"\n\n") + 2, text.rfind(b"\n\r\n") + 3)
 
 
 def _place(one: tuple[int, bytes]) -> int:

@@ -56,7 +56,7 @@ class Asked(NamedTuple):
     previous: str | None
     items: tuple[bytes, ...]
     trail: Trail | None = None
-    """Of all that was said before `items`; None where a previous response stands for that."""
+    """Of all that was asked, as far as it has been followed; None where a previous response stands for a part of it."""
     background: bool = False
 
 
@@ -98,19 +98,20 @@ class Replays:
         self._responses: OrderedDict[tuple[str, bytes], str] = OrderedDict()
 
     def shortened(self, scope: str, asked: Asked) -> Asked:
-        """What was asked without the history in front of it, if it is known whose that is."""
-        end = _end_of_history(asked.items) if asked.trail is not None else 0
-        if asked.trail is None or not end:
+        """What was asked without the history in front of it, if it is known whose that is; its trail is followed."""
+        if asked.trail is None:
             return asked
-        trail = asked.trail.after(asked.items[:end])
-        previous = self._responses.get((scope, trail.digest))
-        return Asked(previous, asked.items[end:], trail, asked.background) if previous is not None else asked
+        end = _end_of_history(asked.items)
+        history = asked.trail.after(asked.items[:end])
+        trail = history.after(asked.items[end:])
+        previous = self._responses.get((scope, history.digest)) if end else None
+        return Asked(previous, asked.items[end if previous else 0 :], trail, asked.background)
 
-    def learn(self, scope: str, asked: Asked, response_id: str, items: Sequence[bytes]) -> None:
-        """Remember that what was asked and these new `items` are the conversation of a response."""
+    def learn(self, scope: str, asked: Asked, response_id: str, output: Sequence[bytes]) -> None:
+        """Remember that what was asked, its trail followed, and this `output` are the conversation of a response."""
         if asked.trail is None:
             return
-        key = (scope, asked.trail.after(items).digest)
+        key = (scope, asked.trail.after(output).digest)
         self._responses[key] = response_id
         self._responses.move_to_end(key)
         if len(self._responses) > self._capacity:

@@ -4,12 +4,15 @@ What is read back is what was written, or nothing: an entry that is cut, altered
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from proxy.responses.document import item_of
-from proxy.responses.lenient import MalformedError
+from proxy.responses.lenient import MalformedError, text
 from proxy.responses.recall import is_id
 
 DIGEST: Final = 16
@@ -28,6 +31,17 @@ def owner(scope: str) -> bytes:
 def apart(digests: bytes) -> list[bytes]:
     """Digests that stand one after the other, each by itself."""
     return [digests[start : start + DIGEST] for start in range(0, len(digests), DIGEST)]
+
+
+class _Head(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+"""A quarter of what it takes to read an item whole."""
+_TYPE: Final = re.compile(rb'"[a-z_]+"')
+_REFERENCE: Final = b'"item_reference"'
 
 
 class Entry(NamedTuple):
@@ -95,6 +109,20 @@ def _opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]
 
 def _id(item: bytes) -> str:
     """The id by which an item is asked for; a reference to an item is not the item."""
+    try:
+        head = _HEAD.decode(item)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _id_of_odd(item)
+    literal, type_ = bytes(head.id), bytes(head.type)
+    if not literal:
+        return ""
+    if not _TYPE.fullmatch(type_) or type_ == _REFERENCE:
+        return _id_of_odd(item)
+    id_ = text(literal)
+    return id_ if id_ is not None and is_id(id_) else ""
+
+
+def _id_of_odd(item: bytes) -> str:
     try:
         found = item_of(item)
     except MalformedError:
