@@ -35,12 +35,13 @@ async def first_step(exchange: Exchange, body: bytes, ask: Ask | None = None) ->
     step = exchange.glance()
     if step is not None:
         return step
-    large = is_large(body)
-    if large and weight(body) > MOST:
+    if is_large(body) and weight(body) > MOST:
         return None
-    if ask is not None:
-        large = await _recall(exchange, ask, large)
-    return await beside(_looked, exchange) if large else exchange.look()
+    size = len(body) if ask is None else await _recall(exchange, ask, len(body))
+    step = exchange.glance() if ask is not None and size <= _GLANCED else None
+    if step is not None:
+        return step
+    return await beside(_looked, exchange) if size > LARGE else exchange.look()
 
 
 def _looked(exchange: Exchange) -> Forward:
@@ -53,23 +54,24 @@ async def next_step(
     exchange: Exchange, body: bytes, status: int, refusal: bytes, ask: Ask | None = None
 ) -> Forward | Relay:
     """What follows the refusal of `body`."""
-    large = is_large(body)
+    size = len(body)
     if ask is not None:
-        large = await _recall(exchange, ask, large, status, refusal)
-    if large:
+        size = await _recall(exchange, ask, size, status, refusal)
+    if size > LARGE:
         return await beside(exchange.receive, status, refusal)
     return exchange.receive(status, refusal)
 
 
-async def _recall(exchange: Exchange, ask: Ask, large: bool, *refusal: Any) -> bool:
-    """Ask what the exchange wants to know before its next step; whether that is about something large then."""
+async def _recall(exchange: Exchange, ask: Ask, size: int, *refusal: Any) -> int:
+    """Ask what the exchange wants to know before its next step; the bytes that this is about then."""
     while True:
-        wanted = await (beside(exchange.recall, *refusal) if large else _at_once(exchange.recall, *refusal))
+        wanted = await (beside(exchange.recall, *refusal) if size > LARGE else _at_once(exchange.recall, *refusal))
         if wanted is None:
-            return large
+            return size
         found = await ask(wanted)
-        large = large or (found is not None and sum(map(len, found.conversation or ())) > LARGE)
-        await (beside(exchange.recalled, found) if large else _at_once(exchange.recalled, found))
+        size += sum(map(len, found.conversation or ())) if found is not None else 0
+        slow = size > (LARGE if wanted.compares else _GLANCED)
+        await (beside(exchange.recalled, found) if slow else _at_once(exchange.recalled, found))
 
 
 async def _at_once(work: Callable[..., Step], *arguments: Any) -> Step:

@@ -60,6 +60,8 @@ class Exchange:
 
     @property
     def _document(self) -> Document | None:
+        if self._memory is not None:
+            return self._memory.document
         # Not a cached_property: till Python 3.12 who computes one keeps all others waiting, in every thread.
         if not self._documents:
             self._documents.append(self._read())
@@ -77,17 +79,27 @@ class Exchange:
         return self.glance() or self.look()
 
     def glance(self) -> Forward | None:
-        """The first attempt of an ordinary request, found quickly; None for any other."""
-        first = self._first_of_ordinary() if self._may_be_ordinary else None
-        return None if first is None else self._begin(first)
+        """The first attempt of a request that is ordinary, or is so with what the store knew; None for any other."""
+        memory = self._memory
+        if memory is None:
+            short = self._ordinary(self._body)
+        else:
+            short = self._ordinary(memory.resolved.body) if memory.resolved is not None else None
+        if short is None or (self.policy.recalls and short.rewrite.took_references):
+            return None
+        self.events.append(Read(short.items, short.found) if memory is None else self._read_by(memory.came))
+        return self._begin(_Attempt(self._form(portable=True), short.rewrite))
 
     def look(self) -> Forward:
         """The first attempt of any request; finding it may take long, if that was meant."""
         if self._document is None:
             return Forward(self._body)
         first = self._first(self._document)
-        self.events.append(read_by(self._memory.came if self._memory else self._document, self.policy.tell_ids))
+        self.events.append(self._read_by(self._memory.came if self._memory else self._document))
         return self._begin(first)
+
+    def _read_by(self, came: Document) -> Read:
+        return read_by(came, self.policy.tell_ids)
 
     def forget(self) -> None:
         """Let go of what is found again if the first attempt is refused: its answer may be long in coming."""
@@ -123,7 +135,6 @@ class Exchange:
         """Take what the store knows; None: it is down."""
         if self._memory is not None:
             self._memory.take(found)
-            self._documents = [self._memory.document]
             self._tell_removed(self._memory.ids)
 
     def asked(self) -> Asked | None:
@@ -133,18 +144,12 @@ class Exchange:
             return None
         return asked(came, self._memory, self._attempts[-1].rewrite.removed, self.policy)
 
-    @property
-    def _may_be_ordinary(self) -> bool:
-        """Whether the short way could make of an ordinary request what the whole way would."""
+    def _ordinary(self, body: bytes) -> ordinary.Ordinary | None:
+        """What the short way makes of an ordinary request, where it is what the whole way would make of it."""
         policy = self.policy
-        return policy.mode != "recover" and policy.profile == "openai" and not (policy.tell_ids or self._scope.has_news)
-
-    def _first_of_ordinary(self) -> _Attempt | None:
-        short = ordinary.portable(self._body)
-        if short is None or (self.policy.recalls and short.rewrite.took_references):
+        if policy.mode == "recover" or policy.profile != "openai" or policy.tell_ids or self._scope.has_news:
             return None
-        self.events.append(Read(short.items, short.found))
-        return _Attempt(self._form(portable=True), short.rewrite)
+        return ordinary.portable(body)
 
     def _form(self, *, portable: bool) -> Form:
         """The form in which a request is sent of which nothing is known."""

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, Literal, NamedTuple
 
 from proxy.events import Report
-from proxy.responses.document import Document, Edit, Item, objects, read, splice
+from proxy.responses.document import Document, Edit, Item, check, objects, read, splice
 from proxy.responses.essence import essence
 from proxy.responses.items import REFERENCE
 from proxy.responses.lenient import MalformedError, Member, Span
@@ -40,12 +40,14 @@ class Recall(NamedTuple):
     response_id: str | None
     item_ids: tuple[str, ...]
     delay: float = 0.0
+    compares: bool = False
+    """The client sends items of the model's along, which takes a comparison with what the store knows."""
 
 
 class Resolved(NamedTuple):
     """A request in which what was known took the place of its references."""
 
-    document: Document
+    body: bytes
     history: int = 0
     """How many items of the history stand in front of the client's own."""
     missed: bool = False
@@ -66,7 +68,9 @@ def wanted(document: Document) -> Recall | None:
     references = dict.fromkeys(filter(is_id, _references(document)))
     previous = document.text("previous_response_id")
     previous = previous if is_id(previous) else None
-    return Recall(previous, tuple(references)) if previous or references else None
+    if not previous and not references:
+        return None
+    return Recall(previous, tuple(references), compares=previous is not None and not _is_new(_items(document)))
 
 
 def _input(document: Document) -> Member | None:
@@ -88,9 +92,9 @@ def _references(document: Document) -> list[str]:
 
 
 def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
-    """`document` with what was `found` of what was `asked` for in the place of its references.
+    """The body of `document` with what was `found` of what was `asked` for in the place of its references.
 
-    Raises MalformedError where the store gives what is no JSON.
+    May raise MalformedError where the store gives what is no JSON.
     """
     history = _history(document, found.conversation or ())
     inline = _ids(_read(history)) if asked.item_ids else set()
@@ -101,9 +105,9 @@ def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
     if history and member is not None:
         edits += [*document.cut({"previous_response_id"}), _front(document, member, history)]
         ids.insert(0, ("previous_response_id", asked.response_id or ""))
-    changed = read(splice(document.body, edits)) if edits else None
+    body = splice(document.body, edits) if edits else document.body
     missed = bool(asked.response_id and found.conversation is None) or not places.keys() | inline >= {*asked.item_ids}
-    return Resolved(changed or document, len(history), missed, tuple(ids))
+    return Resolved(body, len(history), missed, tuple(ids))
 
 
 def _places(document: Document, known: Mapping[str, bytes], inline: AbstractSet[str]) -> dict[str, Span]:
@@ -133,7 +137,7 @@ def _front(document: Document, member: Member, history: Sequence[bytes]) -> Edit
         start = member.value + 1
         return Edit(start, start, joined + (b"," if _items(document) else b""))
     message = b"" if literal == b'""' else b',{"role":"user","content":%b}' % literal
-    return Edit(member.value, member.end, b"[%b%b]" % (joined, message))
+    return Edit(member.value, member.end, b"".join((b"[", joined, message, b"]")))
 
 
 def _history(document: Document, conversation: Sequence[bytes]) -> Sequence[bytes]:
@@ -143,13 +147,18 @@ def _history(document: Document, conversation: Sequence[bytes]) -> Sequence[byte
     the last turn's calls along with their outputs means them once.
     """
     items = _items(document)
-    if not conversation or all(item.kind is REFERENCE or item.kind.made_by == "client" for item in items):
+    if not conversation or _is_new(items):
         return conversation
     ours = {key for item in items if item.kind.made_by == "model" for key in _keys(item)}
     again = [place for place, item in enumerate(_read(conversation)) if not ours.isdisjoint(_keys(item))]
     if not again:
         return conversation
     return () if items[0].kind.made_by == "client" else conversation[: again[0]]
+
+
+def _is_new(items: Iterable[Item]) -> bool:
+    """Whether nothing that the model made is among the items a client sends."""
+    return all(item.kind is REFERENCE or item.kind.made_by == "client" for item in items)
 
 
 def _keys(item: Item) -> list[str | bytes]:
@@ -167,11 +176,11 @@ class Recollection:
 
     def __init__(self, document: Document, policy: Policy) -> None:
         self.came = document
-        self.document = document
-        """The request as it is made portable: with what was found, or as it came."""
         self.next = wanted(document) if policy.drop_conversation or document.raw("conversation") is None else None
         """What to ask next."""
         self.resolved: Resolved | None = None
+        """The request with what was found; None: as it came."""
+        self._documents = [document]
         self._store: Literal["hit", "miss", "down"] | None = None
         self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
 
@@ -187,13 +196,22 @@ class Recollection:
             return
         self._store = "miss" if done.missed else "hit"
         if done.ids:
-            self.resolved, self.document = done, done.document
+            self.resolved, self._documents = done, []
 
     def _resolved(self, asked: Recall, found: Recalled) -> Resolved:
         try:
-            return resolve(self.came, asked, found)
+            done = resolve(self.came, asked, found)
+            check(done.body)
         except MalformedError:
-            return Resolved(self.came, missed=True)
+            return Resolved(self.came.body, missed=True)
+        return done
+
+    @property
+    def document(self) -> Document:
+        """The request as it is made portable: with what was found, or as it came. Read when somebody wants it."""
+        if not self._documents and self.resolved is not None:
+            self._documents = [read(self.resolved.body) or self.came]
+        return self._documents[0]
 
     @property
     def ids(self) -> tuple[tuple[str, str], ...]:
@@ -201,8 +219,11 @@ class Recollection:
         return self.resolved.ids if self.resolved is not None else ()
 
     def reported(self, report: Report, sent: Document | None) -> Report:
-        """`report` with what the store knew, and what of it is in the request that was made from `sent`."""
-        ids = self.ids if sent is self.document else ()
+        """`report` with what the store knew, and what of it is in the request that was made from `sent`.
+
+        None: from the body with what was found, which nobody read.
+        """
+        ids = self.ids if sent is None or sent is self.document else ()
         removed = Counter(what for what, _ in ids)
         fidelity = "lossless" if ids and report.fidelity == "exact" else report.fidelity
         return report._replace(fidelity=fidelity, removed=removed + Counter(report.removed), store=self._store)

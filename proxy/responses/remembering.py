@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+import msgspec
+
 from proxy.responses.document import Array, Document, item_of, read
 from proxy.responses.essence import essence
 from proxy.responses.items import REFERENCE
@@ -66,9 +68,11 @@ def asked(came: Document, memory: Recollection | None, removed: Mapping[str, int
         return None
     if policy.mode == "observe":
         removed = {}
-    document = memory.document if memory is not None else came
-    history = memory.resolved.history if memory is not None and memory.resolved is not None else 0
-    items = _input(document)[history:]
+    resolved = memory.resolved if memory is not None else None
+    history = resolved.history if resolved is not None else 0
+    # Where nothing but a history was put in front, the client's own items are as they came.
+    only_history = resolved is None or all(name == "previous_response_id" for name, _ in resolved.ids)
+    items = _input(came) if memory is None or only_history else _input(memory.document)[history:]
     background = came.raw("background") == b"true"
     if came.raw("conversation") is not None and not removed.get("conversation"):
         return Asked(ELSEWHERE, items, None, background)
@@ -163,7 +167,15 @@ def _elements(document: Document, name: str) -> tuple[bytes, ...]:
     array = document.raw(name)
     if array is None or array[:1] != b"[":
         return ()
-    return tuple(array[start:end] for start, end in Array(array, Span(0, len(array)), []).spans())
+    return tuple(_compact(array[start:end]) for start, end in Array(array, Span(0, len(array)), []).spans())
+
+
+def _compact(item: bytes) -> bytes:
+    """An item without white space, which upstream's answers have where they are no streams: no value changes."""
+    try:
+        return msgspec.json.format(item, indent=-1)
+    except (msgspec.DecodeError, RecursionError):  # a lone surrogate, any depth
+        return item
 
 
 def remembered(asked: Asked, answer: Made) -> Remembered:

@@ -4,12 +4,14 @@ A lookup is one statement, or two where items are asked for as well, whatever a 
 written in one transaction.
 """
 
-import os
+import secrets
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import URL, event, make_url
@@ -201,23 +203,35 @@ def _engine(where: URL, connections: int, **options: Any) -> AsyncEngine:
         where, pool_size=connections, max_overflow=0, pool_timeout=_WAIT, hide_parameters=True, **options
     )
     if where.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "do_connect", _make_private)
+        event.listen(engine.sync_engine, "do_connect", _make)
         event.listen(engine.sync_engine, "connect", _configure)
     return engine
 
 
-def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
-    """A file that is made now is its owner's alone; those that SQLite puts beside it are like it."""
-    # Only if it is made now: who closes a file that SQLite has open takes its locks away (sqlite.org/howtocorrupt.html,
-    # 2.2), and another process that ends would then take away the log that this one still reads.
-    with suppress(FileExistsError):
-        os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o600))
+def _make(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
+    """Make the file where there is none: its owner's alone, as are those that SQLite puts beside it, and with a log.
+
+    It appears under its name when it is ready. A file that is there is not even opened: who closes it takes away the
+    locks that SQLite has on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    path = Path(arguments[0])
+    if path.exists():
+        return
+    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    new.touch(0o600, exist_ok=False)
+    try:
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # kept in the file: readers and a writer do not wait
+        with suppress(FileExistsError):
+            path.hardlink_to(new)
+    finally:
+        new.unlink()
 
 
 def _configure(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    # Readers and a writer do not wait for each other; what was written last may be lost with the machine's power.
-    for pragma in (f"busy_timeout = {_WAIT * 1000:.0f}", "journal_mode = WAL", "synchronous = NORMAL"):
+    # What was written last may be lost with the machine's power.
+    for pragma in (f"busy_timeout = {_WAIT * 1000:.0f}", "synchronous = NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

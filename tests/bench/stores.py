@@ -32,9 +32,9 @@ from tests.redis_server import redis_running
 
 TURNS: Final = 500
 _STEP: Final = 25
-_ANSWER: Final = "resp_0a1b2c3d4e5f"  # what the upstream calls all of its answers
+_ANSWER: Final = b"resp_0a1b2c3d4e5f"  # what the upstream calls all of its answers
 _ITEM: Final = b'{"type":"message","id":"msg_%d","role":"assistant","content":"%s"}'
-_QUESTION: Final = {"model": "bench", "input": "And now?", "store": False}
+_QUESTION: Final = b'{"model":"bench","input":"And now?","store":false,"previous_response_id":"%s"}' % _ANSWER
 _FIGURES: Final = {
     "reference": "p50 of a request that names 150 items, µs",
     "inline": "p50 of one that has them inline, µs",
@@ -99,7 +99,7 @@ def _measured(bench: Bench, name: str, url: str) -> dict[str, float]:
     with bench.started(ours(arguments, name=name)) as running:
         values = {
             "inline": _p50(bench, running, work.large()),
-            "reference": _p50(bench, running, json.dumps(_QUESTION | {"previous_response_id": _ANSWER}).encode()),
+            "reference": _p50(bench, running, _QUESTION),
         }
         values |= measuring.paced(bench, running) | measuring.burst(bench, running)
     say(f"  {name}: " + ", ".join(f"{figure} {values[figure]:.4g}" for figure in _FIGURES))

@@ -53,7 +53,7 @@ def body(*items: bytes, parent: bool = True) -> bytes:
         (body(NEXT), Recall("resp_1", ())),
         (b'{%b,"input":"text"}' % PARENT, Recall("resp_1", ())),
         (body(NEXT, REFERENCE, REFERENCE, b'{"id":"rs_1"}', parent=False), Recall(None, ("msg_1", "rs_1"))),
-        (body(SAID, REFERENCE, NEXT), Recall("resp_1", ())),
+        (body(SAID, REFERENCE, NEXT), Recall("resp_1", (), compares=True)),
         (body(SAID, REFERENCE, NEXT, parent=False), None),
         (body(NEXT, parent=False), None),
         (b'{"previous_response_id":null,"input":[]}', None),
@@ -91,7 +91,7 @@ def test_what_is_asked_for(asked: bytes, expected: Recall | None) -> None:
 def test_the_history_stands_in_front(asked: bytes, items: dict[str, bytes], sent: bytes) -> None:
     """The history's bytes stand in front, a text is a user message, and all other bytes are as they came."""
     done = resolve(document(asked), Recall("resp_1", ()), Recalled(HISTORY, items))
-    assert done.document.body == (sent % (*HISTORY, NEXT) if sent.count(b"%b") == 3 else sent % HISTORY)
+    assert done.body == (sent % (*HISTORY, NEXT) if sent.count(b"%b") == 3 else sent % HISTORY)
     assert (done.history, done.missed, done.ids) == (2, False, (("previous_response_id", "resp_1"),))
 
 
@@ -100,14 +100,14 @@ def test_an_item_stands_where_its_reference_stood() -> None:
     other = b'{"id" : "fc_1"}'
     asked = body(USER, REFERENCE, REFERENCE, other, NEXT, parent=False)
     done = resolve(document(asked), Recall(None, ("msg_1", "fc_1")), Recalled(None, {"msg_1": SAID}))
-    assert done.document.body == body(USER, SAID, REFERENCE, other, NEXT, parent=False)
+    assert done.body == body(USER, SAID, REFERENCE, other, NEXT, parent=False)
     assert (done.missed, done.ids) == (True, (("item_reference", "msg_1"),))
 
 
 def test_an_item_of_the_history_comes_once() -> None:
     """A reference to an item of the history is left to the rule for references with a twin."""
     done = resolve(document(body(REFERENCE, NEXT)), Recall("resp_1", ("msg_1",)), Recalled(HISTORY, {"msg_1": SAID}))
-    assert done.document.body == body(*HISTORY, REFERENCE, NEXT, parent=False)
+    assert done.body == body(*HISTORY, REFERENCE, NEXT, parent=False)
     assert (done.missed, done.ids) == (False, (("previous_response_id", "resp_1"),))
 
 
@@ -130,7 +130,7 @@ def test_nothing_comes_twice(history: Any, items: Any, sent: Any) -> None:
     """A conversation that is sent along is not repeated, and neither are the calls that come with their outputs."""
     done = resolve(document(body(*items)), Recall("resp_1", ()), Recalled(history, NOTHING))
     expected = body(*items) if sent is None else body(*sent, *items, parent=False)
-    assert done.document.body == expected
+    assert done.body == expected
     assert not done.missed
 
 
@@ -373,3 +373,42 @@ def test_nobody_was_asked() -> None:
     exchange = Exchange(body(NEXT))
     exchange.recalled(Recalled(HISTORY, NOTHING))
     assert exchange.start().body == body(NEXT, parent=False)
+
+
+HELLO = b'{"role":"user","content":"hello"}'
+THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"}'
+
+
+@pytest.mark.parametrize(
+    ("asked", "history"),
+    [
+        (body(NEXT), (HELLO, SAID)),
+        (body(RESULT), (HELLO, CALL)),
+        (b'{%b,"input":"and?"}' % PARENT, (HELLO, SAID)),
+        (body(NEXT), (HELLO, THOUGHT, SAID)),
+    ],
+)
+def test_the_short_way_is_the_long_one(asked: bytes, history: tuple[bytes, ...]) -> None:
+    """An ordinary request with its history is found portable at a glance, and is the same as after a look."""
+    found = Recalled(history, NOTHING)
+    looked, long = after(asked, STORE, found)
+    glanced = Exchange(asked, STORE)
+    assert glanced.recall() is not None
+    glanced.recalled(found)
+    short = glanced.glance()
+    assert short == long
+    assert glanced.settle(200) == looked.settle(200)
+    assert glanced.events == looked.events
+    assert glanced.asked() == looked.asked()
+
+
+def test_after_a_short_way() -> None:
+    """What was found portable at a glance is repaired as anything else when it is refused."""
+    exchange = Exchange(body(NEXT), STORE)
+    assert exchange.recall() is not None
+    exchange.recalled(Recalled((HELLO, CALL, RESULT, SAID), NOTHING))
+    assert exchange.glance() is not None
+    message = b'{"error":{"message":"No tool call found for function call output with call_id call_1."}}'
+    step = exchange.receive(400, message)
+    assert isinstance(step, Forward)
+    assert exchange.settle(200).store == "hit"

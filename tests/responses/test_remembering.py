@@ -235,3 +235,21 @@ def test_what_upstream_knew_another_may_not() -> None:
     assert references(response) == ("msg_1", "msg_2")
     assert inlined(response, {"msg_1": SAID}).items == (USER, SAID, bare, odd, b"5", b"{", large)
     assert references(response._replace(items=(USER, SAID))) == ()
+
+
+@pytest.mark.parametrize(
+    ("item", "kept"),
+    [
+        (b'{\n  "id": "msg_1",\n  "n": [1e400, -0, 9007199254740993, 1.0 ],\t"s": " a \\u00e9 \\/" }',
+         b'{"id":"msg_1","n":[1e400,-0,9007199254740993,1.0],"s":" a \\u00e9 \\/"}'),
+        (b'{"a": 1, "a": 2}', b'{"a":1,"a":2}'),
+        (b'{"a": "\\ud800"}', b'{"a": "\\ud800"}'),
+        (b'{"a": NaN}', b'{"a": NaN}'),
+        (b"[" * 2000 + b" " + b"]" * 2000, b"[" * 2000 + b" " + b"]" * 2000),
+    ],
+)  # fmt: skip
+def test_what_upstream_wrote_widely(item: bytes, kept: bytes) -> None:
+    """Items are kept without the white space of a whole answer, and no value changes."""
+    answer = made(b'{"id": "resp_1", "status": "completed", "output": [%b]}' % item)
+    assert answer is not None
+    assert answer.output == (kept,)
