@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -19,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from proxy.store import schema, tables
-from proxy.store.envelope import Entry, entries, opened, owner, whole
+from proxy.store.envelope import DIGEST, Entry, entries, opened, owner, whole
 from proxy.store.seam import Options, Recalled, Remembered
 
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -38,7 +37,7 @@ _Result = TypeVar("_Result")
 
 
 class _Turn(NamedTuple):
-    previous: str | None
+    previous: bytes | None
     length: int
     expires: int
     places: list[Any]
@@ -68,35 +67,35 @@ class SqlStore:
         await self._ready()
         async with self._reading.connect() as connection:
             conversation = await self._conversation(connection, scope, response_id) if response_id else None
-            return Recalled(conversation, await self._items(connection, scope, item_ids) if item_ids else {})
+            return Recalled(conversation, await self._named(connection, scope, item_ids) if item_ids else {})
 
     async def _conversation(
         self, connection: AsyncConnection, scope: bytes, response_id: str
     ) -> tuple[bytes, ...] | None:
-        now = int(time.time())
-        asked = {"whose": scope, "now": now, "response_id": response_id}
-        turns = _turns(await connection.execute(tables.CONVERSATION, asked))
-        places = _in_order(turns, response_id)
+        now, response = int(time.time()), _key(scope, response_id)
+        turns = _turns(await connection.execute(tables.CONVERSATION, {"response": response}))
+        places = _in_order(turns, response, now)
         if places is None:
             return None
-        kept = [(place.digest, place.value) for place in places]
+        kept = [(place.item[DIGEST:], place.value) for place in places]
         items = whole(await opened(self._options.envelope, scope, kept))
         if items is None or sum(map(len, items)) > self._options.largest:
             return None
-        await self._renew(connection, scope, turns, now)
+        await self._renew(connection, turns, now)
         return items
 
-    async def _items(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
-        rows = list(await connection.execute(tables.BY_ID, {"whose": scope, "ids": tables.padded(ids)}))
-        items = await opened(self._options.envelope, scope, [(row.digest, row.value) for row in rows])
-        return {row.id: item for row, item in zip(rows, items, strict=True) if item is not None}
+    async def _named(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
+        keys = {_key(scope, id_): id_ for id_ in ids}
+        rows = list(await connection.execute(tables.NAMED, {"keys": tables.padded([*keys])}))
+        items = await opened(self._options.envelope, scope, [(row.key[DIGEST:], row.value) for row in rows])
+        return {keys[row.named]: item for row, item in zip(rows, items, strict=True) if item is not None}
 
-    async def _renew(self, connection: AsyncConnection, scope: bytes, turns: Mapping[str, _Turn], now: int) -> None:
+    async def _renew(self, connection: AsyncConnection, turns: Mapping[bytes, _Turn], now: int) -> None:
         until = now + self._options.lifetime
         soon = until - self._options.lifetime * _RENEWED_AFTER
-        ids = [id_ for id_, turn in turns.items() if turn.expires < soon]
-        if ids:
-            await connection.execute(tables.RENEW, {"whose": scope, "ids": tables.padded(ids), "until": until})
+        keys = [key for key, turn in turns.items() if turn.expires < soon]
+        if keys:
+            await connection.execute(tables.RENEW, {"keys": tables.padded(keys), "until": until})
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
@@ -108,26 +107,23 @@ class SqlStore:
 
     async def _remember(self, scope: bytes, response: Remembered, kept: Sequence[Entry]) -> None:
         await self._ready()
-        uses = Counter(entry.digest for entry in kept)
+        key = _key(scope, response.response_id)
         row = {
-            "scope": scope,
-            "id": response.response_id,
-            "previous": response.previous,
+            "key": key,
+            "previous": _key(scope, response.previous) if response.previous is not None else None,
             "length": len(kept),
             "expires": int(time.time()) + self._options.lifetime,
         }
-        once = sorted({entry.digest: entry for entry in kept}.values())  # in one order: nobody waits for each other
-        items = [_row(scope, entry, uses[entry.digest]) for entry in once]
-        whose = {"scope": scope, "response": response.response_id}
-        places = [{**whose, "place": place, "digest": entry.digest} for place, entry in enumerate(kept)]
+        items = _items(scope, kept)
+        places = [{"response": key, "place": place, "item": scope + entry.digest} for place, entry in enumerate(kept)]
         async with self._writing.begin() as connection:
             # What is replaced goes first: SQLite then has its lock from the first statement on.
-            before = await _dropped(connection, scope, [response.response_id])
+            before = await _dropped(connection, [key])
             await connection.execute(self._inserts.response, row)
             if items:
                 await connection.execute(self._inserts.item, items)
                 await connection.execute(self._inserts.place, places)
-            await _release(connection, scope, before)
+            await _release(connection, before)
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
@@ -135,7 +131,7 @@ class SqlStore:
         async def forget() -> None:
             await self._ready()
             async with self._writing.begin() as connection:
-                await _release(connection, owner(scope), await _dropped(connection, owner(scope), [response_id]))
+                await _release(connection, await _dropped(connection, [_key(owner(scope), response_id)]))
 
         await self._tried(forget)
 
@@ -172,9 +168,8 @@ class SqlStore:
         count = 0
         while True:
             async with self._writing.begin() as connection:
-                expired = list(await connection.execute(tables.EXPIRE, asked))
-                for scope, rows in groupby(sorted(expired), key=lambda row: row.scope):
-                    await _release(connection, scope, await _dropped(connection, scope, [row.id for row in rows]))
+                expired = [row.key for row in await connection.execute(tables.EXPIRE, asked)]
+                await _release(connection, await _dropped(connection, expired))
             count += len(expired)
             if len(expired) < _AT_ONCE:
                 return count
@@ -236,23 +231,28 @@ def _configure(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _turns(rows: Iterable[Any]) -> dict[str, _Turn]:
-    turns: dict[str, _Turn] = {}
+def _key(scope: bytes, name: str) -> bytes:
+    """By what something of a scope is found; whose it is has a length of its own."""
+    return scope + name.encode()
+
+
+def _turns(rows: Iterable[Any]) -> dict[bytes, _Turn]:
+    turns: dict[bytes, _Turn] = {}
     for row in rows:
-        turn = turns.setdefault(row.id, _Turn(row.previous, row.length, row.expires, []))
+        turn = turns.get(row.key) or turns.setdefault(row.key, _Turn(row.previous, row.length, row.expires, []))
         if row.place is not None:
             turn.places.append(row)
     return turns
 
 
-def _in_order(turns: Mapping[str, _Turn], response_id: str) -> list[Any] | None:
+def _in_order(turns: Mapping[bytes, _Turn], response: bytes, now: int) -> list[Any] | None:
     """The places of a conversation from its first item on; None where a part of it is not known."""
     chain: list[_Turn] = []
     left = dict(turns)
-    next_: str | None = response_id
+    next_: bytes | None = response
     while next_ is not None:
         turn = left.pop(next_, None)
-        if turn is None or len(turn.places) != turn.length:
+        if turn is None or turn.expires <= now or len(turn.places) != turn.length:
             return None
         chain.append(turn)
         next_ = turn.previous
@@ -260,30 +260,32 @@ def _in_order(turns: Mapping[str, _Turn], response_id: str) -> list[Any] | None:
     return places if all(row.value is not None for row in places) else None
 
 
-def _row(scope: bytes, entry: Entry, uses: int) -> dict[str, Any]:
+def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
+    """A row for each item, in one order: nobody waits for each other."""
+    uses = Counter(entry.digest for entry in kept)
     written = time.time_ns() // 1_000_000
-    return {
-        "scope": scope,
-        "digest": entry.digest,
-        "id": entry.id or None,
-        "responses": uses,
-        "written": written,
-        "value": entry.value,
-    }
+    return [
+        {
+            "key": scope + entry.digest,
+            "named": _key(scope, entry.id) if entry.id else None,
+            "responses": uses[entry.digest],
+            "written": written,
+            "value": entry.value,
+        }
+        for entry in sorted({entry.digest: entry for entry in kept}.values())
+    ]
 
 
-async def _dropped(connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> list[bytes]:
-    """The digests of the items of responses that are there no more."""
-    asked = {"whose": scope, "ids": tables.padded(ids)}
+async def _dropped(connection: AsyncConnection, responses: Sequence[bytes]) -> list[bytes]:
+    """The items of responses that are there no more."""
+    asked = {"keys": tables.padded(responses)}
     await connection.execute(tables.DROP, asked)
-    return [row.digest for row in await connection.execute(tables.VACATE, asked)]
+    return [row.item for row in await connection.execute(tables.VACATE, asked)]
 
 
-async def _release(connection: AsyncConnection, scope: bytes, digests: Sequence[bytes]) -> None:
+async def _release(connection: AsyncConnection, items: Sequence[bytes]) -> None:
     """Count one use less of each, and let go of what nothing has any more."""
-    uses = sorted(Counter(digests).items())
-    if not uses:
-        return
-    each = [{"whose": scope, "which": digest, "times": times} for digest, times in uses]
-    await connection.execute(tables.RELEASE, each)
-    await connection.execute(tables.SWEEP, {"whose": scope, "digests": tables.padded([digest for digest, _ in uses])})
+    uses = sorted(Counter(items).items())
+    if uses:
+        await connection.execute(tables.RELEASE, [{"item": item, "times": times} for item, times in uses])
+        await connection.execute(tables.SWEEP, {"keys": tables.padded([item for item, _ in uses])})

@@ -213,12 +213,12 @@ class TestFaults:
     @pytest.mark.parametrize(
         "damage",
         [
-            "DELETE FROM unpinned_items WHERE id = 'msg_1'",
+            "DELETE FROM unpinned_items WHERE instr(named, CAST('msg_1' AS BLOB))",
             "DELETE FROM unpinned_places WHERE place = 1",
-            "DELETE FROM unpinned_responses WHERE id = 'resp_1'",
-            "UPDATE unpinned_items SET value = substr(value, 1, 5) WHERE id = 'msg_1'",
-            "UPDATE unpinned_items SET value = x'ff' WHERE id = 'msg_1'",
-            "UPDATE unpinned_responses SET previous = 'resp_2' WHERE id = 'resp_1'",
+            "DELETE FROM unpinned_responses WHERE instr(key, CAST('resp_1' AS BLOB))",
+            "UPDATE unpinned_items SET value = substr(value, 1, 5) WHERE instr(named, CAST('msg_1' AS BLOB))",
+            "UPDATE unpinned_items SET value = x'ff' WHERE instr(named, CAST('msg_1' AS BLOB))",
+            "UPDATE unpinned_responses SET previous = (SELECT max(key) FROM unpinned_responses) WHERE previous IS NULL",
         ],
     )
     def test_damage(self, file: Path, damage: str) -> None:
