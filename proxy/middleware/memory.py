@@ -3,6 +3,7 @@
 A response is remembered when its end has been given to the client; one that is deleted is forgotten.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -69,7 +70,11 @@ class _Hearing:
         self.send = send
         self.owner = owner
         self.response_id = response_id
+        length = headers.content_length(scope["headers"])
+        self.large = length is None or length > LARGE
         self.asked: Asked | None = None
+        self.asking: asyncio.Task[Asked | None] | None = None
+        """Finds out what was asked, beside the answer, where that was much."""
         self.answer: EventStream | WholeAnswer | None = None
         self.coding = ""
         self.streams = False
@@ -88,21 +93,24 @@ class _Hearing:
         if self.scope["method"] == "DELETE":
             self._forget(start["status"])
         elif 200 <= start["status"] < 300:
-            await self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
+            self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
+            if not self.streams:
+                await self._know()  # before the client has the end of its answer, and goes on from there
 
     def _forget(self, status: int) -> None:
         if status in _FORGETTING:
             self.options.replays.forget(self.owner, self.response_id)
             self.options.keeper.forget(self.owner, self.response_id)
 
-    async def _begin(self, fields: headers.Fields) -> None:
+    def _begin(self, fields: headers.Fields) -> None:
         ask: Callable[[], Asked | None] | None = self.scope.get("state", {}).pop("asked", None)
-        if ask is not None:
-            length = headers.content_length(self.scope["headers"])
-            large = length is None or length > LARGE
-            self.asked = await beside(self._shortened, ask) if large else self._shortened(ask)
+        if ask is not None and self.large:
+            self.asking = asyncio.create_task(self._shortened_beside(ask))
+        elif ask is not None:
+            self.asked = self._shortened(ask)
         self.coding = codings.coding_of(fields)
-        if (self.asked is None and not self.response_id) or not codings.is_known(self.coding):
+        nothing = self.asked is None and self.asking is None and not self.response_id
+        if nothing or not codings.is_known(self.coding):
             return
         self.streams = headers.is_event_stream(fields)
         self.answer = self._events() if self.streams and not self.coding else WholeAnswer()
@@ -111,8 +119,15 @@ class _Hearing:
         asked = ask()
         return self.options.replays.shortened(self.owner, asked) if asked is not None else None
 
+    async def _shortened_beside(self, ask: Callable[[], Asked | None]) -> Asked | None:
+        try:
+            return await beside(self._shortened, ask)
+        except Exception:  # noqa: BLE001 -- as below; nobody may be left to hear of it
+            self.options.keeper.failed_to_read()
+            return None
+
     def _events(self) -> EventStream:
-        return EventStream(background=self.asked is not None and self.asked.background)
+        return EventStream(background=self.asking is not None or (self.asked is not None and self.asked.background))
 
     async def _relay_and_hear(self, answer: EventStream | WholeAnswer, message: Message) -> None:
         await self.send(message)
@@ -121,7 +136,7 @@ class _Hearing:
             if not message.get("more_body", False):
                 found = self._end(answer) or found
             if found is not None:
-                self._tell(found)
+                await self._tell(found)
         except Exception:  # noqa: BLE001 -- whatever is wrong with what was heard, the answer goes on
             self.answer = None
             self.options.keeper.failed_to_read()
@@ -134,14 +149,20 @@ class _Hearing:
             return self._events().feed(body) if self.streams else made(body)
         return None
 
-    def _tell(self, found: Made) -> None:
+    async def _know(self) -> None:
+        """Wait until it is known what was asked."""
+        if self.asking is not None:
+            self.asked, self.asking = await self.asking, None
+
+    async def _tell(self, found: Made) -> None:
+        await self._know()
         told = self._told(found)
         if told is not None:
             self.options.keeper.remember(self.owner, told)
 
     def _told(self, found: Made) -> Remembered | None:
         if self.asked is None:
-            return completed(found)
+            return completed(found) if self.response_id else None
         if not (found.stored or self.options.remembers_all) or not (found.finished or found.background):
             return None
         told = remembered(self.asked, found)

@@ -7,6 +7,7 @@ streams that are heard. Grown: a conversation of 500 turns, told turn by turn. N
 import argparse
 import asyncio
 import json
+import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -61,8 +62,8 @@ def main() -> None:
         result: dict[str, Any] = {
             "date": datetime.now(UTC).date().isoformat(),
             "machine": report.machine(),
+            "growth": _growth({name: url for name, url in urls.items() if name != "none"}),  # while they are empty
             "rounds": list(_rounds(directory, urls, options.rounds)),
-            "growth": _growth({name: url for name, url in urls.items() if name != "none"}),
         }
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -123,13 +124,14 @@ def _growth(urls: dict[str, str]) -> dict[str, Curves]:
 
 async def _grown(engine: Engine) -> list[tuple[int, dict[str, float]]]:
     """What is held after so many turns, and how long the last of them and a look at all of them took."""
+    dice = random.Random(work.SEED)
     await engine.prepare()
-    await engine.purge(everything=True)
     empty = await _held(engine)
     points: list[tuple[int, dict[str, float]]] = []
     told = []
     for turn in range(1, TURNS + 1):
-        items = (b'{"role":"user","content":"%s%d"}' % (b"q" * 1000, turn), _ITEM % (turn, b"a" * 1000))
+        said, answered = dice.randbytes(500).hex().encode(), dice.randbytes(500).hex().encode()
+        items = (b'{"role":"user","content":"%s"}' % said, _ITEM % (turn, answered))
         previous = f"resp_{turn - 1}" if turn > 1 else None
         told.append(await _timed(partial(engine.remember, "me", Remembered(f"resp_{turn}", previous, items))))
         if turn % _STEP == 0:

@@ -327,3 +327,18 @@ def test_the_end(upstream: ScriptedUpstream, shelf: Shelf) -> None:
             post(port, FIRST, ME)
     assert len(shelf.responses) == 5
     assert shelf.closed
+
+
+def test_large_streams(upstream: ScriptedUpstream, shelf: Shelf) -> None:
+    """What was asked with a large body is found out beside the stream, and remembered at its end; or not at all."""
+    large = {"role": "user", "content": "x" * 100_000}
+    events = [{"type": "response.created", "response": {**RESPONSE, "status": "in_progress"}}]
+    events += [{"type": "response.completed", "response": RESPONSE}]
+    upstream.will_answer(event_stream(events), event_stream(events), json_answer({}))
+    with product(upstream.url, shelf) as port:
+        post(port, {**FIRST, "input": [large], "stream": True, "store": False}, ME)
+        post(port, {**FIRST, "input": [large], "stream": True}, ME)
+        until(lambda: shelf.told)
+        assert report(post(port, SECOND, ME))["store"] == "hit"
+    assert shelf.told == 1
+    assert upstream.received[2].json()["input"] == [large, HISTORY[1], NEXT]
