@@ -97,8 +97,8 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "See whether the settings can work: upstream is resolved, connected to and asked with HEAD, without a key. "
-        "Exit code 0 if all is well, otherwise 1."
+        "See whether the settings can work: upstream is resolved, connected to and asked with HEAD, without a key; a "
+        "store is told something, and asked for it. Exit code 0 if all is well, otherwise 1."
     )
     _add_settings(parser, [row.name for row in TABLE])
     parser.set_defaults(do=_check)
@@ -180,9 +180,11 @@ def _check(chosen: argparse.Namespace) -> int:
     for sentence in warnings():
         sys.stdout.write(f"BAD  {sentence}\n")
 
-    from proxy.check import check  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy import upkeep  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.check import check  # noqa: PLC0415
 
-    return max(check(settings), int(bool(warnings())))
+    store = upkeep.upkeep(settings, upkeep.look) if settings.store != "off" else 0
+    return max(check(settings), store, int(bool(warnings())))
 
 
 def _store(chosen: argparse.Namespace) -> int:

@@ -46,6 +46,19 @@ def test_all_is_well(capsys: Any) -> None:
     assert "descriptors for 10 requests and 10 connections" in said
 
 
+def test_a_store(capsys: Any, tmp_path: Path) -> None:
+    """A store that is set is looked at as well, and one that is not ready is bad."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with ScriptedUpstream() as upstream:
+        upstream.will_always_answer(answer(421))
+        missing = _checked(capsys, "--upstream", f"{upstream.url}/v1", "--store", url)
+        with pytest.raises(SystemExit):
+            main(["store", "init", "--store", url])
+        ready = _checked(capsys, "--upstream", f"{upstream.url}/v1", "--store", url)
+    assert (missing[0], "BAD  the store" in missing[1], "unpinned store init" in missing[1]) == (1, True, True)
+    assert (ready[0], "ok   the store" in ready[1]) == (0, True)
+
+
 def test_tls(capsys: Any, tmp_path: Path) -> None:
     """Of TLS the version, who vouches, and the certificate's last day are told."""
     authority = Authority(tmp_path)
