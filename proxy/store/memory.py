@@ -56,9 +56,18 @@ class MemoryStore:
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
         await self.purge()
-        known = {id_: digest for id_ in item_ids if (digest := self._ids.get((scope, id_))) is not None}
-        items = {id_: self._items[scope, digest].json for id_, digest in known.items()}
-        return Recalled(self._conversation(scope, response_id), items)
+        return Recalled(self._conversation(scope, response_id), self._named(scope, item_ids))
+
+    def _named(self, scope: str, item_ids: Collection[str]) -> dict[str, bytes]:
+        items: dict[str, bytes] = {}
+        left = self._options.largest
+        for id_ in item_ids:
+            digest = self._ids.get((scope, id_))
+            item = self._items[scope, digest].json if digest is not None else b""
+            left -= len(item)
+            if item and left >= 0:
+                items[id_] = item
+        return items
 
     def _conversation(self, scope: str, response_id: str | None) -> tuple[bytes, ...] | None:
         if response_id is None:

@@ -10,7 +10,8 @@ t:NUMBER  the items of a ledger were renewed a short time ago: a thirtieth of th
 
 from typing import Final
 
-# ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation, response id or "", item ids …
+# ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation and of all items asked for,
+# response id or "", item ids …
 # Answers: the word, the digests of the conversation's items in one piece, or "?", what is kept of each; then of each
 # item asked for its digest and what is kept of it, or "" twice. Joining what is kept would cost Lua three times as much
 # as finding it (150 items of 1.2 KB: 905 against 269 µs, Redis 7.0, 2026-11).
@@ -43,10 +44,13 @@ local function conversation(id)
   for place, value in ipairs(values) do told[place + 2] = value end
 end
 if ARGV[5] ~= '' then conversation(ARGV[5]) end
+local left = tonumber(ARGV[4])
 for place = 6, #ARGV do
-  local digest = redis.call('GET', at .. 'd:' .. ARGV[place])
+  local digest = left > 0 and redis.call('GET', at .. 'd:' .. ARGV[place])
   if digest then redis.call('EXPIRE', at .. 'd:' .. ARGV[place], life) end
   local value = digest and item(digest, true)
+  if value then left = left - #value end
+  if left < 0 then value = nil end
   told[#told + 1] = value and digest or ''
   told[#told + 1] = value or ''
 end

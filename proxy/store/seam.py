@@ -19,7 +19,7 @@ class Options(NamedTuple):
     lifetime: int = 30 * 24 * 3600
     """Seconds since its last use after which something is forgotten; upstream keeps responses as long."""
     largest: int = 64 * 1024 * 1024
-    """Bytes of a conversation beyond which it is not known: no request could hold it."""
+    """Bytes of a conversation, or of items, beyond which they are not known: no request could hold them."""
     capacity: int = 256 * 1024 * 1024
     """Bytes that the store of one process takes."""
     envelope: Envelope = Plain()

@@ -73,20 +73,21 @@ class SqlStore:
         self, connection: AsyncConnection, scope: bytes, response_id: str
     ) -> tuple[bytes, ...] | None:
         now, response = int(time.time()), _key(scope, response_id)
-        turns = _turns(await connection.execute(tables.CONVERSATION, {"response": response}))
+        asked = {"response": response, "largest": self._options.largest}
+        turns = _turns(await connection.execute(tables.CONVERSATION, asked))
         places = _in_order(turns, response, now)
         if places is None:
             return None
         kept = [(place.item[DIGEST:], place.value) for place in places]
         items = whole(await opened(self._options.envelope, scope, kept))
-        if items is None or sum(map(len, items)) > self._options.largest:
-            return None
-        await self._renew(connection, turns, now)
+        if items is not None:
+            await self._renew(connection, turns, now)
         return items
 
     async def _named(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
         keys = {_key(scope, id_): id_ for id_ in ids}
-        rows = list(await connection.execute(tables.NAMED, {"keys": tables.padded([*keys])}))
+        asked = {"keys": tables.padded([*keys]), "largest": self._options.largest}
+        rows = list(await connection.execute(tables.NAMED, asked))
         items = await opened(self._options.envelope, scope, [(row.key[DIGEST:], row.value) for row in rows])
         return {keys[row.named]: item for row, item in zip(rows, items, strict=True) if item is not None}
 
@@ -112,6 +113,7 @@ class SqlStore:
             "key": key,
             "previous": _key(scope, response.previous) if response.previous is not None else None,
             "length": len(kept),
+            "size": sum(len(entry.value) for entry in kept),
             "expires": int(time.time()) + self._options.lifetime,
         }
         items = _items(scope, kept)
@@ -270,6 +272,7 @@ def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
             "named": _key(scope, entry.id) if entry.id else None,
             "responses": uses[entry.digest],
             "written": written,
+            "size": len(entry.value),
             "value": entry.value,
         }
         for entry in sorted({entry.digest: entry for entry in kept}.values())

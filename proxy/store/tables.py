@@ -34,6 +34,7 @@ RESPONSES: Final = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("previous", LargeBinary, comment="The key of the response that this one continues."),
     Column("length", Integer, nullable=False, comment="How many items it has: a part of them is none."),
+    Column("size", BigInteger, nullable=False, comment="Bytes that these take."),
     Column("expires", BigInteger, nullable=False, comment="Seconds since 1970."),
     Index("unpinned_responses_expires", "expires"),
 )
@@ -52,6 +53,7 @@ ITEMS: Final = Table(
     Column("named", LargeBinary, comment="The key made of its id."),
     Column("responses", Integer, nullable=False, comment="How many responses have it; twice in one is two."),
     Column("written", BigInteger, nullable=False, comment="Milliseconds since 1970."),
+    Column("size", BigInteger, nullable=False, comment="Bytes of the value."),
     Column("value", LargeBinary, nullable=False),
     Index("unpinned_items_named", "named"),
 )
@@ -74,16 +76,27 @@ def _conversation() -> Executable:
     chain = chain.union(select(chain.c.previous, before).where(chain.c.previous.is_not(None)))
     turns = chain.join(RESPONSES, _R.key == chain.c.key)
     whole = turns.outerjoin(PLACES, _P.response == _R.key).outerjoin(ITEMS, _I.key == _P.item)
-    return select(_R.key, _R.previous, _R.length, _R.expires, _P.place, _P.item, _I.value).select_from(whole)
+    size = select(func.sum(_R.size)).where(_R.key.in_(select(chain.c.key))).scalar_subquery()
+    found = select(_R.key, _R.previous, _R.length, _R.expires, _P.place, _P.item, _I.value).select_from(whole)
+    return found.where(size <= bindparam("largest"))
+
+
+def _named() -> Executable:
+    """Items by the keys made of their ids, the newest first until they are too much."""
+    before = func.sum(_I.size).over(order_by=(_I.written.desc(), _I.key))
+    sized = select(_I.key, before.label("total")).where(_I.named.in_(_KEYS)).cte("sized")
+    found = select(_I.named, _I.key, _I.value).join(sized, sized.c.key == _I.key)
+    return found.where(sized.c.total <= bindparam("largest")).order_by(_I.written)
 
 
 CONVERSATION: Final = _conversation()
-"""response -> key, previous, length, expires, place, item, value: a row for each item, in no order.
+"""response, largest -> key, previous, length, expires, place, item, value: a row for each item, in no order.
 
-A response without items has a row without a place, and a place whose item is gone has no value.
+A response without items has a row without a place, and a place whose item is gone has no value. Of a conversation of
+more than `largest` bytes there is no row.
 """
-NAMED: Final = select(_I.named, _I.key, _I.value).where(_I.named.in_(_KEYS)).order_by(_I.written)
-"""keys made of ids -> named, key, value; what was written last comes last."""
+NAMED: Final = _named()
+"""keys made of ids, largest -> named, key, value of at most so many bytes; what was written last comes last."""
 RENEW: Final = update(RESPONSES).where(_R.key.in_(_KEYS)).values(expires=bindparam("until"))
 """keys, until."""
 

@@ -14,6 +14,8 @@ FIRST = Remembered("resp_1", None, (USER, SAID))
 SECOND = Remembered("resp_2", "resp_1", (NEXT, LAST))
 NOTHING = Recalled(None, {})
 KEY = bytes(range(32))
+OVERHEAD = 33
+"""Bytes that encryption adds to an item."""
 
 Open = Callable[..., Store]
 Talk = Callable[[Store], Coroutine[Any, Any, None]]

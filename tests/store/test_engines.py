@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from proxy.store.memory import MemoryStore
 from proxy.store.seam import Options, Recalled, Remembered, Store
-from tests.store.talks import FIRST, LAST, NEXT, NOTHING, SAID, SECOND, USER, Open, run
+from tests.store.talks import FIRST, LAST, NEXT, NOTHING, OVERHEAD, SAID, SECOND, USER, Open, run
 
 
 def test_a_conversation(engine: Open) -> None:
@@ -79,7 +79,20 @@ def test_what_no_request_could_hold(engine: Open) -> None:
         assert (await store.recall("large", "resp_1", ())).conversation == (USER, SAID)
         assert (await store.recall("large", "resp_2", ())).conversation is None
 
-    run(lambda: engine(largest=len(USER) + len(SAID)), talk)
+    run(lambda: engine(largest=len(USER) + len(SAID) + 2 * OVERHEAD), talk)
+
+
+def test_items_that_no_request_could_hold(engine: Open) -> None:
+    """Of items that are too much for a request, so many are known as are not; which ones is the engine's choice."""
+    items = {f"msg_{name}": b'{"type":"message","id":"msg_%b","x":"%b"}' % (name.encode(), b"x" * 100) for name in "ab"}
+
+    async def talk(store: Store) -> None:
+        await store.remember("large", Remembered("resp_1", None, tuple(items.values())))
+        found = (await store.recall("large", None, [*items])).items
+        assert len(found) == 1
+        assert found.items() < items.items()
+
+    run(lambda: engine(largest=250), talk)
 
 
 def test_forgetting(engine: Open) -> None:
