@@ -1,14 +1,14 @@
 """What only Redis has to do."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
 from proxy.store.opening import opened
-from proxy.store.redis import ForeignAnswerError, RedisStore
-from proxy.store.seam import Remembered, Store
+from proxy.store.redis import ForeignAnswerError, RedisStore, prefix
+from proxy.store.seam import Recalled, Remembered, Store
 from tests.redis_server import RedisServer
 from tests.store.talks import FIRST, SAID, SECOND, USER, run
 
@@ -82,6 +82,48 @@ class TestRedis:
 
             run(lambda: opened(redis_url), talk)
             client.flushall()
+
+    @pytest.mark.parametrize(
+        ("kind", "command"),
+        [
+            ("r", ("SET", "foreign")),
+            ("r", ("HSET", "c", "many")),
+            ("r", ("HSET", "c", "3")),
+            ("l", ("SET", "foreign")),
+            ("i", ("SET", "foreign")),
+            ("i", ("HSET", "v", '{"role":"user"')),
+            ("i", ("HSET", "v", "")),
+        ],
+    )
+    def test_what_is_not_ours(self, client: "redis.Redis", redis_url: str, kind: str, command: tuple[str, ...]) -> None:
+        """What somebody else has written, cut or altered is not known, and is no failure of the store."""
+
+        async def talk(store: Store) -> None:
+            await store.remember("me", FIRST)
+            await store.remember("you", FIRST)
+            for key in client.keys(f"{prefix('me')}{kind}:*"):
+                if command[0] == "SET":
+                    client.delete(key)
+                cast("Any", client).execute_command(command[0], key, *command[1:])
+            assert (await store.recall("me", "resp_1", ["msg_1"])).conversation is None
+            assert (await store.recall("you", "resp_1", ["msg_1"])).conversation == (USER, SAID)
+
+        run(lambda: opened(redis_url), talk)
+
+    def test_a_redis_that_is_full(self, client: "redis.Redis", redis_url: str) -> None:
+        """It cannot be told anything, and still says what it knows."""
+
+        async def talk(store: Store) -> None:
+            await store.remember("me", FIRST)
+            client.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(redis.ResponseError, match="maxmemory"):
+                    await store.remember("me", SECOND)
+                assert (await store.recall("me", "resp_1", ["msg_1"])) == Recalled((USER, SAID), {"msg_1": SAID})
+            finally:
+                client.config_set("maxmemory", 0)
+
+        run(lambda: opened(redis_url), talk)
 
     def test_an_answer_that_is_not_ours(self, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """An answer to another question is a failure, never somebody else's conversation."""
