@@ -60,10 +60,10 @@ class RedisServer:
 
 @contextmanager
 def redis_running(directory: Path | None = None, *options: str) -> Iterator[RedisServer]:
-    """A Redis for the time of a test; without one the test is skipped."""
-    command = shutil.which("redis-server")
+    """A Redis, or a Valkey, for the time of a test; without one the test is skipped."""
+    command = shutil.which("redis-server") or shutil.which("valkey-server")
     if command is None:
-        pytest.skip("redis-server is not installed")
+        pytest.skip("neither redis-server nor valkey-server is installed")
     pytest.importorskip("redis", reason="the client of Redis is not installed")
     server = RedisServer(command, directory, *options)
     try:

@@ -78,7 +78,9 @@ def test_redis(told: Any) -> None:
             assert admin.recv(100) == b"+OK\r\n"
         code, said = told("check", "--store", url)
         assert (code, "secret" in said) == (0, False)
-        assert re.search(r"Redis [.0-9]+: \S+ used, no limit, maxmemory-policy noeviction; what it was told", said)
+        assert re.search(
+            r"(Redis|Valkey) [.0-9]+: \S+ used, no limit, maxmemory-policy noeviction; what it was told", said
+        )
         assert told("init", "--store", url)[0] == 0
         fill(url)
         assert "2 responses forgotten" in told("purge", "--all", "--store", url)[1]

@@ -106,7 +106,7 @@ class RedisStore:
 
     async def purge(self, *, everything: bool = False) -> int:
         """Forget everything; what nobody used for too long is forgotten without being asked."""
-        if everything and not self._is_cluster and (await self._redis.info())["redis_mode"] == "cluster":
+        if everything and not self._is_cluster and (await self._redis.info())["cluster_enabled"]:
             await self._join_cluster()
         count = 0
         keys: list[bytes] = []
