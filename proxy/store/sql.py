@@ -4,6 +4,7 @@ A lookup is one statement, or two where items are asked for as well, whatever a 
 written in one transaction.
 """
 
+import asyncio
 import secrets
 import sqlite3
 import time
@@ -57,6 +58,7 @@ class SqlStore:
         self._writing = _engine(where, 1)
         self._inserts = tables.inserts(where.get_backend_name())
         self._prepared = False
+        self._preparing = asyncio.Lock()
         self._purged = time.monotonic()
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
@@ -152,8 +154,11 @@ class SqlStore:
         return f"the tables are of version {schema.VERSION}" + (f", were {found}" if found < schema.VERSION else "")
 
     async def _ready(self) -> None:
-        if not self._prepared:
-            await self.prepare()
+        if self._prepared:
+            return
+        async with self._preparing:  # all who come first wait for one of them
+            if not self._prepared:
+                await self.prepare()
 
     async def standing(self) -> str:
         """Which database it is, and how many responses and items it holds."""

@@ -14,6 +14,7 @@ from proxy.middleware.keeper import Keeper, Terms
 from proxy.middleware.memory import MemoryMiddleware
 from proxy.middleware.portable import PortableMiddleware
 from proxy.responses.exchange import Policy
+from proxy.responses.remembering import Replays
 from proxy.upstream.app import ReverseProxy
 from proxy.upstream.base_url import base_url
 from proxy.upstream.http1 import Http1Client
@@ -342,3 +343,20 @@ def test_large_streams(upstream: ScriptedUpstream, shelf: Shelf) -> None:
         assert report(post(port, SECOND, ME))["store"] == "hit"
     assert shelf.told == 1
     assert upstream.received[2].json()["input"] == [large, HISTORY[1], NEXT]
+
+
+def test_what_cannot_be_found_out(upstream: ScriptedUpstream, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer goes on whole though it cannot be found out what was asked, and is not remembered."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(Replays, "shortened", broken)
+    large = {"role": "user", "content": "x" * 100_000}
+    script = event_stream([DELTA, COMPLETED])
+    upstream.will_answer(script)
+    with product(upstream.url, shelf) as port:
+        answered = post(port, {**FIRST, "input": [large], "stream": True}, ME)
+        until(lambda: StoreFailed("read") in shelf.notebook.events)
+    assert b"response.completed" in answered.body
+    assert shelf.told == 0

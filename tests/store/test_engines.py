@@ -144,6 +144,26 @@ def test_memory_is_bounded() -> None:
     run(lambda: MemoryStore(Options(capacity=20_000)), talk)
 
 
+def test_memory_has_an_end() -> None:
+    """What nobody uses for too long is not known and takes no room; what is used lives on, with all before it."""
+    now = [0.0]
+
+    async def talk(store: Store) -> None:
+        assert isinstance(store, MemoryStore)
+        for response in (FIRST, SECOND, FIRST._replace(response_id="resp_old")):
+            await store.remember("me", response)
+        now[0] += 80
+        assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+        now[0] += 80
+        assert (await store.recall("me", "resp_old", ())).conversation is None
+        assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+        now[0] += 101
+        assert await store.recall("me", "resp_2", ["msg_1"]) == NOTHING
+        assert store._size == 0
+
+    run(lambda: MemoryStore(Options(lifetime=100), clock=lambda: now[0]), talk)
+
+
 def test_each_item_once() -> None:
     """A conversation of n turns takes what its items take, and a list for each turn."""
 

@@ -85,6 +85,23 @@ class TestTables:
         asyncio.run(whole())
         assert counted(file)["responses"] == 8
 
+    def test_many_come_first(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of many lookups that come first to a process one makes the tables, and all others wait for it."""
+        made = []
+
+        def migrate(connection: Any) -> Any:
+            made.append(connection)
+            return real(connection)
+
+        async def talk(store: Store) -> None:
+            found = await asyncio.gather(*(store.recall("me", f"resp_{number}", ()) for number in range(50)))
+            assert found == [NOTHING] * 50
+
+        real = schema.migrate
+        monkeypatch.setattr(schema, "migrate", migrate)
+        run(lambda: opened(f"sqlite:///{file}"), talk)
+        assert len(made) == 1
+
     def test_postgresql_too(self, postgresql_url: str) -> None:
         """Many that find no tables at once make them once, in PostgreSQL as well."""
 
