@@ -3,32 +3,35 @@
 A request's walk: request id, access, last resort, limit, memory (where there is a store), portable, upstream.
 """
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from starlette.types import ASGIApp
 
-from proxy import __version__, stores
+from proxy import __version__
 from proxy.admin import Instruments
 from proxy.admin.page import Inspection
+from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import Observer, Observers
+from proxy.http.base_url import base_url
 from proxy.middleware.access import AccessMiddleware
-from proxy.middleware.keeper import Keeper, Terms
-from proxy.middleware.last_resort import LastResortMiddleware
 from proxy.middleware.limit import LimitMiddleware
-from proxy.middleware.memory import MemoryMiddleware
-from proxy.middleware.portable import PortableMiddleware
+from proxy.middleware.recording import MemoryMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
-from proxy.observers.levels import Levels
+from proxy.middleware.server_errors import LastResortMiddleware
+from proxy.observers.gauges import Levels
 from proxy.observers.metrics import Metrics
 from proxy.observers.recent import Recent
-from proxy.policies import policy
-from proxy.settings import Settings
-from proxy.store.seam import Store
-from proxy.upstream.app import ReverseProxy
-from proxy.upstream.base_url import base_url
-from proxy.upstream.http1 import Http1Client
-from proxy.upstream.seam import Client, Deadlines, Limits
+from proxy.responses.policy import Policy
+from proxy.settings import Settings, SettingsError
+from proxy.store.factory import MissingExtraError, envelope, opened
+from proxy.store.interface import Engine, Options, Store
+from proxy.store.service import Keeper, Terms
+from proxy.upstream.client import Http1Client
+from proxy.upstream.interface import Client, Deadlines, Limits
+from proxy.upstream.reverse_proxy import ReverseProxy
 from proxy.upstream.tls import trusting
+
+_AZURE: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
 class Unpinned(NamedTuple):
@@ -88,7 +91,7 @@ def inspecting(settings: Settings) -> Inspection | None:
 
 def keeping(settings: Settings, observer: Observer, store: Store | None = None) -> Keeper | None:
     """Who asks and tells the store, if there is one. Raises SettingsError."""
-    store = store or stores.store(settings)
+    store = store or open_store(settings)
     if store is None:
         return None
     return Keeper(store, observer, Terms(settings.store_scope, settings.store_timeout, settings.store_max_item))
@@ -106,3 +109,41 @@ def client(settings: Settings) -> Client:
     from proxy.upstream.httpx2_client import Httpx2Client  # noqa: PLC0415 -- who does not use it need not load it
 
     return Httpx2Client(upstream, deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
+
+
+def policy(settings: Settings) -> Policy:
+    """What may be done to a request."""
+    return Policy(
+        mode=settings.mode,
+        profile=profile(settings),
+        keep_last=settings.keep_last,
+        max_recoveries=settings.max_recoveries,
+        drop_conversation=settings.drop_conversation,
+        tell_ids=settings.log_level == "debug",
+        recalls=settings.store != "off",
+        remembers_all=settings.store_unstored,
+    )
+
+
+def profile(settings: Settings) -> Literal["openai", "azure"]:
+    """The dialect of upstream: as set, or by its host."""
+    if settings.profile != "auto":
+        return settings.profile
+    return "azure" if base_url(settings.upstream).host.endswith(_AZURE) else "openai"
+
+
+def open_store(settings: Settings) -> Engine | None:
+    """The store; None: off. Raises SettingsError where what it needs is not installed, or its URL leads nowhere."""
+    if settings.store == "off":
+        return None
+    try:
+        sealed = envelope(settings.store_key.keys, reads_plain=settings.store_key.reads_plain)
+        options = Options(settings.store_ttl, settings.store_max_conversation, settings.store_capacity, sealed)
+        return opened(settings.store, options)
+    except MissingExtraError as missing:
+        setting = "UNPINNED_STORE_KEY" if str(missing) == "encryption" else "UNPINNED_STORE"
+        raise SettingsError(
+            f"{setting} needs what is not installed: pip install 'unpinned[{missing}]' adds it."
+        ) from None
+    except ValueError:
+        raise SettingsError("UNPINNED_STORE is no URL that its client understands.") from None

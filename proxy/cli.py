@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from proxy import __version__
-from proxy.configuration import CONFIG
 from proxy.settings import SettingsError, address, load, wants_color, warnings
-from proxy.settings_table import TABLE
+from proxy.settings.sources import CONFIG
+from proxy.settings.table import TABLE
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -144,7 +144,7 @@ def _serve(chosen: argparse.Namespace) -> int:
 
     from proxy.app import assemble  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
     from proxy.observers import logs  # noqa: PLC0415
-    from proxy.server import run  # noqa: PLC0415
+    from proxy.server.process import run  # noqa: PLC0415
 
     logs.configure(settings.log_level, settings.log_format)
     for sentence in warnings():
@@ -157,9 +157,9 @@ def _explain(chosen: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(chosen).items() if value is None or isinstance(value, str)}
     settings = load(flags)
 
-    from proxy.explain.asking import asking  # noqa: PLC0415 -- nothing else has a use for it
-    from proxy.explain.command import Options, explain  # noqa: PLC0415
-    from proxy.policies import policy  # noqa: PLC0415
+    from proxy.app import policy  # noqa: PLC0415
+    from proxy.commands.explain.command import Options, explain  # noqa: PLC0415
+    from proxy.commands.explain.store import asking  # noqa: PLC0415 -- nothing else has a use for it
 
     colored = chosen.color == "always" or (chosen.color == "auto" and sys.stdout.isatty() and wants_color())
     options = Options(
@@ -180,27 +180,27 @@ def _check(chosen: argparse.Namespace) -> int:
     for sentence in warnings():
         sys.stdout.write(f"BAD  {sentence}\n")
 
-    from proxy import upkeep  # noqa: PLC0415 -- nothing else has a use for it
-    from proxy.check import check  # noqa: PLC0415
+    from proxy.commands.check import check  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.commands.store import look, upkeep  # noqa: PLC0415
 
-    store = upkeep.upkeep(settings, upkeep.look) if settings.store != "off" else 0
+    store = upkeep(settings, look) if settings.store != "off" else 0
     return max(check(settings), store, int(bool(warnings())))
 
 
 def _store(chosen: argparse.Namespace) -> int:
     settings = load(vars(chosen))
 
-    from proxy import upkeep  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.commands import store as commands  # noqa: PLC0415 -- nothing else has a use for it
 
-    purge = upkeep.purge_everything if getattr(chosen, "all", False) else upkeep.purge
-    work = {"init": upkeep.initialize, "check": upkeep.look, "purge": purge}[chosen.command]
-    return upkeep.upkeep(settings, work)
+    purge = commands.purge_everything if getattr(chosen, "all", False) else commands.purge
+    work = {"init": commands.initialize, "check": commands.look, "purge": purge}[chosen.command]
+    return commands.upkeep(settings, work)
 
 
 def _healthcheck(chosen: argparse.Namespace) -> int:
     settings = load({"admin_listen": chosen.admin_listen})
 
-    from proxy.healthcheck import healthcheck  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.commands.healthcheck import healthcheck  # noqa: PLC0415 -- nothing else has a use for it
 
     return healthcheck(settings.admin_listen)
 
@@ -221,7 +221,7 @@ def _fake(chosen: argparse.Namespace) -> int:
     if listen.path:
         raise SettingsError(f"--listen is {listen}, but must be HOST:PORT or [IPV6]:PORT here.")
 
-    from proxy.demo import fake_openai  # noqa: PLC0415 -- `serve` has no use for it
+    from proxy import fake_openai  # noqa: PLC0415 -- `serve` has no use for it
 
     fake_openai.serve(listen.host, listen.port, profile=chosen.profile, delay=chosen.delay)
     return 0

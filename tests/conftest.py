@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.upstream_server import ScriptedUpstream
+from tests.support.upstream_server import ScriptedUpstream
 
 
 @pytest.fixture

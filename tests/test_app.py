@@ -5,15 +5,14 @@ import sys
 import openai
 import pytest
 
-from proxy.app import build, client, keeping
-from proxy.demo import fake_openai
-from proxy.policies import policy, profile
-from proxy.responses.exchange import Policy
+from proxy import fake_openai
+from proxy.app import build, client, keeping, policy, profile
+from proxy.responses.policy import Policy
 from proxy.settings import SettingsError, load
-from proxy.upstream.http1 import Http1Client
+from proxy.upstream.client import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
-from tests.product import Notebook
-from tests.serving import serving
+from tests.support.product import Notebook
+from tests.support.serving import serving
 
 OPENAI = "https://api.openai.com/v1"
 

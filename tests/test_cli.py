@@ -10,8 +10,8 @@ import pytest
 
 from proxy import __version__, cli
 from proxy.settings import Settings
-from proxy.settings_table import TABLE
-from proxy.values import Address
+from proxy.settings.address import Address
+from proxy.settings.table import TABLE
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def exit_code(*arguments: str) -> Any:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which the server would have run; nothing is configured and nothing listens."""
     settings: list[Settings] = []
-    monkeypatch.setattr("proxy.server.run", lambda chosen, *_: settings.append(chosen))
+    monkeypatch.setattr("proxy.server.process.run", lambda chosen, *_: settings.append(chosen))
     monkeypatch.setattr("proxy.observers.logs.configure", lambda _level, _form: None)
     return settings
 
@@ -116,7 +116,7 @@ def test_demo(arguments: list[str], leave_running: Any, monkeypatch: pytest.Monk
 def test_fake_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     """`fake-openai` serves the fake API where it is told to."""
     seen: list[Any] = []
-    monkeypatch.setattr("proxy.demo.fake_openai.serve", lambda *where, **options: seen.append((where, options)))
+    monkeypatch.setattr("proxy.fake_openai.serve", lambda *where, **options: seen.append((where, options)))
     assert exit_code("fake-openai", "--listen", "[::1]:9", "--profile", "azure", "--delay", "0.5") == 0
     assert seen == [(("::1", 9), {"profile": "azure", "delay": 0.5})]
 

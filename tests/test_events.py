@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.events import Observers, Read, Report
-from tests.product import Notebook
+from tests.support.product import Notebook
 
 
 @pytest.mark.parametrize(

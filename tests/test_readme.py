@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy import events, heads
-from proxy.faults import HOP
-from proxy.responses import weight
-from proxy.server import CLIENTS
-from proxy.settings_table import TABLE, markdown
+from proxy import events
+from proxy.http import request_head
+from proxy.http.faults import HOP
+from proxy.responses.body import size
+from proxy.server.process import CLIENTS
+from proxy.settings.table import TABLE, markdown
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -125,7 +126,7 @@ def test_the_faults_it_explains() -> None:
 def test_the_limits_it_names() -> None:
     """The sizes that are no settings are those of the code."""
     section = README.partition("## Security")[2].partition("## Limits")[0]
-    assert f"| a head | {heads.MOST // 1024} KiB," in section
-    assert f"{weight.MOST:,} values" in section
+    assert f"| a head | {request_head.MOST // 1024} KiB," in section
+    assert f"{size.MOST:,} values" in section
     assert CLIENTS == 7 / 8
     assert "| connections | 7 in 8 descriptors" in section

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.admin.page import Inspection, pages
-from proxy.observers.levels import Levels
+from proxy.observers.gauges import Levels
 from proxy.observers.metrics import Metrics
 
 
@@ -46,7 +46,7 @@ def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starl
         return PlainTextResponse("draining\n", 503) if readiness.draining else PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
-        exposition = await asyncio.to_thread(import_module, "proxy.observers.exposition")  # takes long the first time
+        exposition = await asyncio.to_thread(import_module, "proxy.observers.prometheus")  # takes long the first time
         text, media_type = exposition.exposed(read.metrics, read.levels(), request.headers.get("accept", ""))
         return Response(text, media_type=None, headers={"content-type": media_type})
 

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.admin.hosts import is_own
-from proxy.observers.levels import Levels
+from proxy.observers.gauges import Levels
 from proxy.observers.recent import Recent
 from proxy.responses import explanations
 

@@ -15,8 +15,8 @@ import httpx2
 import uvicorn
 from starlette.types import ASGIApp
 
+from proxy import fake_openai
 from proxy.app import build
-from proxy.demo import fake_openai
 from proxy.demo.application import Application
 from proxy.demo.transcripts import InMemory
 from proxy.events import Observers

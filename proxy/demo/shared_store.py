@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import httpx2
 
+from proxy import fake_openai
 from proxy.app import build
-from proxy.demo import fake_openai
 from proxy.demo.application import WEATHER
 from proxy.demo.demonstration import FIRST, LAST, SECOND, Account, serving
 from proxy.events import Observers

@@ -7,8 +7,8 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.events import Answered, Observer, Report
-from proxy.middleware.portable import route_of
-from proxy.waits import Waits, waits_of
+from proxy.http.context import Waits, waits_of
+from proxy.responses.routes import route_of
 
 _UNANSWERED: Final[Message] = {"status": 0}
 _NOT_ASKED: Final = Report(attempts=0)

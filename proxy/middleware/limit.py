@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.faults import Fault
+from proxy.http.faults import Fault
 
 _RETRY_AFTER: Final = (b"retry-after", b"1")
 _NOTHING_SENT: Final = (b"x-should-retry", b"true")

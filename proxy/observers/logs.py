@@ -5,7 +5,6 @@ reaches a terminal or breaks a line in two.
 """
 
 import logging
-import re
 import sys
 import time
 from asyncio import CancelledError
@@ -30,12 +29,9 @@ from proxy.events import (
     Unrecovered,
     UpstreamFailed,
 )
+from proxy.observers.redaction import masked, printable
 
 LOGGER: Final = logging.getLogger("unpinned")
-_LONGEST_ID: Final = 80
-_VISIBLE: Final = re.compile(rf"[!-~]{{0,{_LONGEST_ID}}}")
-# What a path may show: words and versions. All else may be an id, or something worse in the wrong place.
-_WORD: Final = re.compile(r"v[0-9]{1,2}|[A-Za-z][A-Za-z_.-]{0,31}|")
 
 
 class LogObserver:
@@ -177,20 +173,6 @@ def _access_line(told: dict[str, object], counts: dict[str, int]) -> str:
     changes = [f"{what}={count}" for what, count in counts.items()]
     changes += [f"store={told['store']}"] if "store" in told else []
     return " ".join([line, *changes, *([] if told["complete"] else ["incomplete"])])
-
-
-def printable(text: str) -> str:
-    """`text` without anything but visible ASCII, and not too long."""
-    if _VISIBLE.fullmatch(text):
-        return text
-    shown = text[:_LONGEST_ID].encode("ascii", "backslashreplace").decode("ascii")
-    return re.sub(r"[^!-~]", lambda match: f"\\x{ord(match[0]):02x}", shown)
-
-
-def masked(path: str) -> str:
-    """A path with `{id}` for every segment that is no plain word; a query is never part of it."""
-    segments = path.partition("?")[0].split("/")
-    return printable("/".join(segment if _WORD.fullmatch(segment) else "{id}" for segment in segments))
 
 
 class _Once:

@@ -21,7 +21,7 @@ from proxy.events import (
     Unrecovered,
     UpstreamFailed,
 )
-from proxy.faults import HOP
+from proxy.http.faults import HOP
 
 # OpenTelemetry's buckets for the durations of generative AI, and three more: an answer may take ten minutes.
 SECONDS: Final = tuple(0.01 * 2**power for power in range(17))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from proxy.events import Answered, Event, Refused, UpstreamFailed
-from proxy.observers.logs import masked, printable
+from proxy.observers.redaction import masked, printable
 
 KEPT: Final = 200
 SLOT: Final = 15

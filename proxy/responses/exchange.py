@@ -12,19 +12,18 @@ from hashlib import sha256
 from typing import Final
 
 from proxy.events import Action, Event, Read, Recovered, Refused, Removal, Removed, Report, Route, Unrecovered
-from proxy.responses import ordinary
-from proxy.responses.document import Document, read
-from proxy.responses.errors import NEVER_OURS, Refusal, classify
-from proxy.responses.lenient import MalformedError
-from proxy.responses.lessons import Lessons, Scope, digest
-from proxy.responses.recall import RESOLVABLE, Recall, Recalled, Recollection
-from proxy.responses.remedies import Remedy, Situation, ids_of, learn, remedies
-from proxy.responses.remembering import Asked, asked
-from proxy.responses.reporting import losses, read_by, report
-from proxy.responses.rewriting import Form, Rewrite, rewrite
-from proxy.responses.steps import Forward, Policy, Relay
-
-__all__ = ["PAUSE", "Exchange", "Forward", "Policy", "Relay"]
+from proxy.responses.body.document import Document, read
+from proxy.responses.body.lenient import MalformedError
+from proxy.responses.history.recall import RESOLVABLE, Recall, Recalled, Recollection
+from proxy.responses.history.recording import Asked, asked
+from proxy.responses.outcome import losses, read_by, report
+from proxy.responses.policy import Policy
+from proxy.responses.recovery.ladders import Remedy, Situation, ids_of, learn, remedies
+from proxy.responses.recovery.lessons import Lessons, Scope, digest
+from proxy.responses.recovery.refusals import NEVER_OURS, Refusal, classify
+from proxy.responses.rewrite import fast_path
+from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+from proxy.responses.steps import Forward, Relay
 
 PAUSE: Final = 0.3
 """Seconds before the same bytes are sent again: a parent just made shows up in that time (semantic-kernel#13128)."""
@@ -144,12 +143,12 @@ class Exchange:
             return None
         return asked(came, self._memory, self._attempts[-1].rewrite.removed, self.policy)
 
-    def _ordinary(self, body: bytes) -> ordinary.Ordinary | None:
+    def _ordinary(self, body: bytes) -> fast_path.Ordinary | None:
         """What the short way makes of an ordinary request, where it is what the whole way would make of it."""
         policy = self.policy
         if policy.mode == "recover" or policy.profile != "openai" or policy.tell_ids or self._scope.has_news:
             return None
-        return ordinary.portable(body)
+        return fast_path.portable(body)
 
     def _form(self, *, portable: bool) -> Form:
         """The form in which a request is sent of which nothing is known."""

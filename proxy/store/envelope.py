@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from proxy.responses.document import item_of
-from proxy.responses.lenient import MalformedError, text
-from proxy.responses.recall import is_id
+from proxy.responses.body.document import item_of
+from proxy.responses.body.lenient import MalformedError, text
+from proxy.responses.history.recall import is_id
 
 DIGEST: Final = 16
 """Bytes of what stands for an item."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from proxy.store.envelope import Entry, Plain, entries
-from proxy.store.seam import DEFAULTS, Options, Recalled, Remembered
+from proxy.store.interface import DEFAULTS, Options, Recalled, Remembered
 
 _OVERHEAD: Final = 200
 """Bytes that a response, and an item, take besides what they hold."""

@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, NoScriptError
 
 from proxy.store.envelope import DIGEST, apart, entries, opened, owner, whole
-from proxy.store.scripts import FORGET, RECALL, REMEMBER
-from proxy.store.seam import Options, Recalled, Remembered
+from proxy.store.interface import Options, Recalled, Remembered
+from proxy.store.redis_scripts import FORGET, RECALL, REMEMBER
 
 _VERSION: Final = 1
 _EVERYTHING: Final = f"unpinned:{_VERSION}:*"

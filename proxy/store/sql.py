@@ -18,9 +18,9 @@ from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from proxy.store import schema, tables
+from proxy.store import migrations, tables
 from proxy.store.envelope import DIGEST, Entry, entries, opened, owner, whole
-from proxy.store.seam import Options, Recalled, Remembered
+from proxy.store.interface import Options, Recalled, Remembered
 
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _READING: Final = {"sqlite": 4, "postgresql": 16}
@@ -147,11 +147,12 @@ class SqlStore:
     async def prepare(self) -> str:
         """Make the tables, or bring them up to date."""
         async with self._writing.begin() as connection:
-            found = await connection.run_sync(schema.migrate)
+            found = await connection.run_sync(migrations.migrate)
         self._prepared = True
         if found is None:
-            return f"the tables are made, version {schema.VERSION}"
-        return f"the tables are of version {schema.VERSION}" + (f", were {found}" if found < schema.VERSION else "")
+            return f"the tables are made, version {migrations.VERSION}"
+        before = f", were {found}" if found < migrations.VERSION else ""
+        return f"the tables are of version {migrations.VERSION}{before}"
 
     async def _ready(self) -> None:
         if self._prepared:
@@ -163,7 +164,7 @@ class SqlStore:
     async def standing(self) -> str:
         """Which database it is, and how many responses and items it holds."""
         async with self._reading.connect() as connection:
-            await connection.run_sync(schema.check)
+            await connection.run_sync(migrations.check)
             responses, items = (await connection.execute(tables.COUNTS)).one()
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
             return f"{connection.dialect.name} {version}: {responses} responses, {items} items"

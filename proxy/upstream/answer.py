@@ -11,11 +11,11 @@ import types
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proxy.upstream.seam import Answer
+from proxy.upstream.interface import Answer
 
 if TYPE_CHECKING:
-    from proxy.headers import Fields
-    from proxy.upstream.seam import Give
+    from proxy.http.headers import Fields
+    from proxy.upstream.interface import Give
 
 
 class Source(Protocol):

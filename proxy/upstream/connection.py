@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from proxy.faults import hop_fault
+from proxy.http.faults import hop_fault
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.deadline import NEVER, Deadline
-from proxy.upstream.seam import Deadlines
+from proxy.upstream.interface import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.headers import Fields
+    from proxy.http.headers import Fields
 
 BUFFER = 32_768  # read at most so much at once
 HIGH_WATER = 16_384  # hold upstream back when more than that waits for the client

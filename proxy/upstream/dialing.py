@@ -12,8 +12,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from proxy.faults import hop_fault
-from proxy.upstream.base_url import BaseUrl
+from proxy.http.base_url import BaseUrl
+from proxy.http.faults import hop_fault
 from proxy.upstream.connection import Connection
 
 HEAD_START = 0.25  # seconds; RFC 8305, 5: "Connection Attempt Delay"

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import httpx2
 
-from proxy.faults import hop_fault
-from proxy.headers import is_sound
-from proxy.upstream.base_url import BaseUrl
-from proxy.upstream.seam import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
+from proxy.http.base_url import BaseUrl
+from proxy.http.faults import hop_fault
+from proxy.http.headers import is_sound
+from proxy.upstream.interface import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
 from proxy.upstream.tls import trusting
 
 if TYPE_CHECKING:
     import httpcore2
 
-    from proxy.headers import Fields
+    from proxy.http.headers import Fields
 
 CODES: tuple[tuple[type[httpx2.TransportError], str], ...] = (
     (httpx2.PoolTimeout, "upstream_pool_timeout"),

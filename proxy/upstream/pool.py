@@ -9,9 +9,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from proxy.faults import hop_fault
+from proxy.http.faults import hop_fault
 from proxy.upstream.connection import Connection
-from proxy.upstream.seam import Limits, Occupancy
+from proxy.upstream.interface import Limits, Occupancy
 
 LIFETIME = 300.0  # seconds; a name that moves to other addresses is followed within that time
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from starlette.types import Receive
 
-from proxy.receiving import next_piece
+from proxy.http.receive import next_piece
 
 WATCHED_AFTER = 0.05
 """Seconds after the body from which a client is watched: what is answered before needs no task for it."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from proxy.store.factory import opened
+from proxy.store.interface import Engine, Remembered
 from proxy.store.memory import MemoryStore
-from proxy.store.opening import opened
-from proxy.store.seam import Engine, Remembered
 from tests.bench import measuring, plot, processes, report, work
 from tests.bench.growth import Curves
 from tests.bench.measuring import Bench, Running
@@ -28,8 +28,8 @@ from tests.bench.proxies import ours
 from tests.bench.report import say
 from tests.bench.traffic import Traffic
 from tests.bench.work import Work
-from tests.postgresql_server import postgresql_running
-from tests.redis_server import redis_running
+from tests.support.postgresql_server import postgresql_running
+from tests.support.redis_server import redis_running
 
 TURNS: Final = 500
 _STEP: Final = 25

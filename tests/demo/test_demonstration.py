@@ -16,7 +16,7 @@ from proxy.demo import demonstration
 from proxy.demo.application import Application
 from proxy.demo.demonstration import Account, main
 from proxy.demo.transcripts import InMemory
-from tests.serving import serving
+from tests.support.serving import serving
 
 
 def free_ports(count: int) -> Iterator[int]:

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import ROOT, Process, running
-from tests.raw_client import PATIENCE, RawClient
-from tests.upstream_server import Received
+from tests.support.process import ROOT, Process, running
+from tests.support.raw_client import PATIENCE, RawClient
+from tests.support.upstream_server import Received
 
 PORT = 8080
 ADMIN_PORT = 8081

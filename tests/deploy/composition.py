@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 FILE = ROOT / "deploy" / "compose.yaml"
 Service = dict[str, Any]

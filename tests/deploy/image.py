@@ -20,7 +20,7 @@ from typing import Any
 
 from proxy import __version__
 from tests.deploy.balancers import ADMIN_PORT, PORT, accepts, own_addresses, wait_until
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 BASE, IMAGE = "localhost/unpinned-test-base", "localhost/unpinned-test"
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"

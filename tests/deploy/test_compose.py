@@ -13,11 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from proxy.settings_table import TABLE
+from proxy.settings.table import TABLE
 from tests.deploy.balancers import NGINX, PORT, Fleet, accepts, balanced, own_addresses, program, wait_until
 from tests.deploy.composition import FILE, Composition, interpolated, variables
-from tests.process import ROOT, Process
-from tests.raw_client import exchange, request
+from tests.support.process import ROOT, Process
+from tests.support.raw_client import exchange, request
 
 yaml = pytest.importorskip("yaml", reason="pip install '.[test-deploy]'")
 compose_spec = pytest.importorskip("compose_spec", reason="pip install '.[test-deploy]'")

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.deploy.balancers import program
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PINNED = re.compile(r"^([\w.-]+)==(\S+)(?: ; .+?)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", re.MULTILINE)

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.settings import load
 from tests.deploy.balancers import own_addresses, program
-from tests.process import ROOT, Process
+from tests.support.process import ROOT, Process
 
 yaml = pytest.importorskip("yaml", reason="pip install '.[test-deploy]'")
 

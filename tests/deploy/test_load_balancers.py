@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.settings_table import TABLE
+from proxy.settings.table import TABLE
 from tests.deploy.balancers import KINDS, NGINX, Balancer, Fleet, balanced, fleet, number_of, program, wait_until
-from tests.process import ROOT
-from tests.raw_client import RawAnswer, RawClient, request
-from tests.scripts import READ_BODY, UNTIL_CLOSED, Flood, Gate, Script, event_stream, head, json_answer, script
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import ROOT
+from tests.support.raw_client import RawAnswer, RawClient, request
+from tests.support.scripts import READ_BODY, UNTIL_CLOSED, Flood, Gate, Script, event_stream, head, json_answer, script
+from tests.support.upstream_server import ScriptedUpstream
 
 EVENTS = tuple(b'event: e\ndata: {"n":%d}\n\n' % number for number in range(4))
 QUESTION = request(b"POST", b"/v1/responses", [(b"Content-Type", b"application/json")], b'{"model":"m","input":"hi"}')

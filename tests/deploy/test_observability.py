@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pytest
 from prometheus_client.core import HistogramMetricFamily
 
-from proxy.observers.exposition import FAMILIES
+from proxy.observers.prometheus import FAMILIES
 from tests.deploy.balancers import PORT, Fleet, fleet, program, wait_until
-from tests.raw_client import PATIENCE, exchange, request
-from tests.scripts import json_answer
-from tests.upstream_server import ScriptedUpstream
+from tests.support.raw_client import PATIENCE, exchange, request
+from tests.support.scripts import json_answer
+from tests.support.upstream_server import ScriptedUpstream
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 DASHBOARD: Final = json.loads((DEPLOY / "grafana" / "unpinned.json").read_text())

@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 
-from proxy.demo import fake_openai
-from proxy.responses.exchange import Policy
-from tests.product import unpinned
+from proxy import fake_openai
+from proxy.responses.policy import Policy
+from tests.support.product import unpinned
 
 MODEL = "gpt-5"
 KEY = "sk-demo-1"

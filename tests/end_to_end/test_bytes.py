@@ -8,11 +8,11 @@ import pytest
 
 from proxy.app import build
 from proxy.settings import load
-from tests.product import Notebook
-from tests.raw_client import RawAnswer, RawClient, exchange, request
-from tests.scripts import answer, chunk, event_stream, head, json_answer, refusal, script
-from tests.serving import serving
-from tests.upstream_server import ScriptedUpstream
+from tests.support.product import Notebook
+from tests.support.raw_client import RawAnswer, RawClient, exchange, request
+from tests.support.scripts import answer, chunk, event_stream, head, json_answer, refusal, script
+from tests.support.serving import serving
+from tests.support.upstream_server import ScriptedUpstream
 
 Fields = list[tuple[bytes, bytes]]
 OWN = b"x-unpinned-"

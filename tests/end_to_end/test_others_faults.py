@@ -10,10 +10,10 @@ from typing import Any
 import openai
 import pytest
 
-from proxy.demo import fake_openai
+from proxy import fake_openai
 from tests.end_to_end.test_conversations import WEATHER
-from tests.memory import resident
-from tests.process import Process, running
+from tests.support.memory import resident
+from tests.support.process import Process, running
 
 QUESTION = "What is the weather in Paris? Use the tool get_weather."
 

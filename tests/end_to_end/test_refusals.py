@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from proxy.responses.exchange import Policy
-from tests.product import unpinned
-from tests.raw_client import exchange, request
-from tests.scripts import answer, json_answer, refusal
-from tests.upstream_server import ScriptedUpstream
+from proxy.responses.policy import Policy
+from tests.support.product import unpinned
+from tests.support.raw_client import exchange, request
+from tests.support.scripts import answer, json_answer, refusal
+from tests.support.upstream_server import ScriptedUpstream
 
 Json = dict[str, Any]
 USER: Json = {"role": "user", "content": "hello"}

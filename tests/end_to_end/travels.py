@@ -19,12 +19,12 @@ from typing import Any
 import openai
 from redis import Redis
 
-from proxy.demo import fake_openai
+from proxy import fake_openai
 from proxy.store.redis import prefix
 from tests.deploy.balancers import ADMIN_PORT, NGINX, PORT, Fleet, balanced, own_addresses, program
 from tests.end_to_end.test_conversations import WEATHER
-from tests.process import Process, running
-from tests.redis_server import RedisServer, redis_running
+from tests.support.process import Process, running
+from tests.support.redis_server import RedisServer, redis_running
 
 KEYS = tuple(f"sk-shop-{number}" for number in range(1, 4))
 TURNS = 10

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.process import Process, running
-from tests.raw_client import PATIENCE, RawAnswer, RawClient, exchange, request
-from tests.scripts import UNTIL_CLOSED, Gate, answer, event_stream, script
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import Process, running
+from tests.support.raw_client import PATIENCE, RawAnswer, RawClient, exchange, request
+from tests.support.scripts import UNTIL_CLOSED, Gate, answer, event_stream, script
+from tests.support.upstream_server import ScriptedUpstream
 
 GET = request(b"GET", b"/v1/models")
 FIRST, LAST = b"data: first\n\n", b"data: last\n\n"

@@ -10,11 +10,11 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from proxy import draining
-from proxy.clients import ClientProtocol
-from proxy.draining import DrainingServer, let_nobody_in
-from tests.asgi import answering
-from tests.raw_client import PATIENCE, request
+from proxy.server import draining
+from proxy.server.draining import DrainingServer, let_nobody_in
+from proxy.server.protocol import ClientProtocol
+from tests.support.asgi import answering
+from tests.support.raw_client import PATIENCE, request
 
 
 def server(listener: socket.socket) -> DrainingServer:

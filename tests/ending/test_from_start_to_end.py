@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import running
-from tests.raw_client import RawClient, exchange, request
-from tests.scripts import Gate, answer, event_stream
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import running
+from tests.support.raw_client import RawClient, exchange, request
+from tests.support.scripts import Gate, answer, event_stream
+from tests.support.upstream_server import ScriptedUpstream
 
 GET = request(b"GET", b"/v1/models")
 FIRST, LAST = b"data: first\n\n", b"data: last\n\n"

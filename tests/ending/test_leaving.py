@@ -8,10 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import memory
 from tests.faults.conftest import KINDS, Product, product
-from tests.raw_client import PATIENCE, RawClient, request
-from tests.scripts import READ_BODY, UNTIL_CLOSED, Flood, Gate, answer, chunk, event_stream, head, refusal, script
+from tests.support import memory
+from tests.support.raw_client import PATIENCE, RawClient, request
+from tests.support.scripts import (
+    READ_BODY,
+    UNTIL_CLOSED,
+    Flood,
+    Gate,
+    answer,
+    chunk,
+    event_stream,
+    head,
+    refusal,
+    script,
+)
 
 FIRST = b"data: 1\n\n"
 RESPONSES, FILES = b"/v1/responses", b"/v1/files"

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Unpack
 import httpx2
 import openai
 
-from proxy.demo.fake_openai.app import Settings
+from proxy.fake_openai.app import Settings
 
 KEY = "sk-demo-1"
 MODEL = "gpt-5.4"

@@ -7,8 +7,8 @@ from typing import Unpack
 import httpx2
 import pytest
 
-from proxy.demo.fake_openai import build, running
-from proxy.demo.fake_openai.app import Settings
+from proxy.fake_openai import build, running
+from proxy.fake_openai.app import Settings
 from tests.fake_openai.asking import Fake, Start
 
 

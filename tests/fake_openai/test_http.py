@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.demo.fake_openai.items import KINDS
+from proxy.fake_openai.items import KINDS
 from tests.fake_openai.asking import Fake, Json, Start, refused
 
 ASK: Json = {"model": "gpt-5.4", "input": "x"}

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from proxy.demo import fake_openai
-from proxy.demo.fake_openai.identifiers import item_id, link, link_of, required_reasoning
-from proxy.demo.fake_openai.schemas import filled
-from proxy.demo.fake_openai.seals import Memory, opened, seal
+from proxy import fake_openai
+from proxy.fake_openai.encrypted_content import Memory, opened, seal
+from proxy.fake_openai.identifiers import item_id, link, link_of, required_reasoning
+from proxy.fake_openai.schemas import filled
 
 NODE = {"$ref": "#/$defs/node"}
 TREE = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.fake_openai.seals import Memory, seal
+from proxy.fake_openai.encrypted_content import Memory, seal
 from tests.fake_openai.asking import KEY, Fake, Json, Start, refused
 
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"properties": {"city": {"type": "string"}}}}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.fake_openai import refusals
-from proxy.demo.fake_openai.items import LISTED, LISTED_PARTS
+from proxy.fake_openai import refusals
+from proxy.fake_openai.items import LISTED, LISTED_PARTS
 from tests.fake_openai.asking import Fake, refused
 
 DELETED = object()

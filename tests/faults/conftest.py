@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.faults import HOP
-from tests.process import Process, running
-from tests.raw_client import RawAnswer, RawClient, exchange, request
-from tests.scripts import Script, answer
-from tests.upstream_server import Received, ScriptedUpstream
+from proxy.http.faults import HOP
+from tests.support.process import Process, running
+from tests.support.raw_client import RawAnswer, RawClient, exchange, request
+from tests.support.scripts import Script, answer
+from tests.support.upstream_server import Received, ScriptedUpstream
 
 USER = {"role": "user", "content": "hello"}
 SAID = {"type": "message", "role": "assistant", "id": "msg_1", "content": "hi"}

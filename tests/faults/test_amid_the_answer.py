@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.faults.conftest import GET, KINDS, UPLOAD, Product, product
-from tests.raw_client import PATIENCE
-from tests.scripts import END, RESET, UNTIL_CLOSED, Gate, Step, answer, chunk, event, head, script
+from tests.support.raw_client import PATIENCE
+from tests.support.scripts import END, RESET, UNTIL_CLOSED, Gate, Step, answer, chunk, event, head, script
 
 EVENTS = [event({"type": "response.created"}), event({"type": "response.output_text.delta", "delta": "Hel"})]
 SO_FAR = b"".join(EVENTS)

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from tests.broken_answers import AMBIGUOUS, NO_HTTP
 from tests.faults.conftest import KINDS, UPLOAD, Product, told
-from tests.raw_client import PATIENCE
-from tests.scripts import END, RESET, UNTIL_CLOSED, Act, answer, head, script
+from tests.support.broken_answers import AMBIGUOUS, NO_HTTP
+from tests.support.raw_client import PATIENCE
+from tests.support.scripts import END, RESET, UNTIL_CLOSED, Act, answer, head, script
 
 BROKEN = {**NO_HTTP, **AMBIGUOUS}
 

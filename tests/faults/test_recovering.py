@@ -10,11 +10,24 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import memory
 from tests.faults.conftest import BARE, SAID, USER, Product, conversation, product, told
-from tests.raw_client import RawAnswer
-from tests.scripts import END, RESET, UNTIL_CLOSED, Act, Gate, Script, answer, chunk, head, json_answer, refusal, script
-from tests.upstream_server import Received
+from tests.support import memory
+from tests.support.raw_client import RawAnswer
+from tests.support.scripts import (
+    END,
+    RESET,
+    UNTIL_CLOSED,
+    Act,
+    Gate,
+    Script,
+    answer,
+    chunk,
+    head,
+    json_answer,
+    refusal,
+    script,
+)
+from tests.support.upstream_server import Received
 
 MOST = 4
 """Attempts: the first, and UNPINNED_MAX_RECOVERIES more."""

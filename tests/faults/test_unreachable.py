@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
 from tests.faults.conftest import CONVERSATION, GET, KINDS, conversation, product, told
-from tests.process import Process, running
-from tests.raw_client import PATIENCE, RawAnswer, RawClient, exchange
-from tests.scripts import END, answer, json_answer
-from tests.upstream_server import ScriptedUpstream
+from tests.support.certificates import Authority
+from tests.support.process import Process, running
+from tests.support.raw_client import PATIENCE, RawAnswer, RawClient, exchange
+from tests.support.scripts import END, answer, json_answer
+from tests.support.upstream_server import ScriptedUpstream
 
 
 def asked(*arguments: str) -> list[RawAnswer]:

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.faults.conftest import CONVERSATION, GET, UPLOAD, Product
-from tests.raw_client import RawAnswer
-from tests.scripts import Fields, answer
+from tests.support.raw_client import RawAnswer
+from tests.support.scripts import Fields, answer
 
 OURS = b"x-unpinned-"
 SAID: Fields = [

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.process import Process, running
-from tests.raw_client import RawAnswer, RawClient, exchange, request
-from tests.scripts import answer
-from tests.upstream_server import Received, ScriptedUpstream
+from tests.support.process import Process, running
+from tests.support.raw_client import RawAnswer, RawClient, exchange, request
+from tests.support.scripts import answer
+from tests.support.upstream_server import Received, ScriptedUpstream
 
 
 @dataclass

@@ -13,10 +13,10 @@ import pytest
 import zstandard
 
 from tests.hostile.conftest import Front
-from tests.process import Process, running
-from tests.raw_client import RawAnswer, RawClient, exchange, request
-from tests.scripts import READ_BODY, Gate, answer, script
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import Process, running
+from tests.support.raw_client import RawAnswer, RawClient, exchange, request
+from tests.support.scripts import READ_BODY, Gate, answer, script
+from tests.support.upstream_server import ScriptedUpstream
 
 MIB = 1024 * 1024
 USER = b'{"role":"user","content":"x"}'

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import COMMAND, Process, running
-from tests.raw_client import RawAnswer, RawClient, exchange, request
-from tests.scripts import PATIENCE, Gate, answer, event_stream
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import COMMAND, Process, running
+from tests.support.raw_client import RawAnswer, RawClient, exchange, request
+from tests.support.scripts import PATIENCE, Gate, answer, event_stream
+from tests.support.upstream_server import ScriptedUpstream
 
 GET = request(b"GET", b"/v1/models")
 FEW = ("sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *COMMAND)

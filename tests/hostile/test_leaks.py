@@ -9,10 +9,22 @@ from typing import Any
 
 import pytest
 
-from tests.process import COMMAND, Process, running
-from tests.raw_client import RawClient, exchange, request
-from tests.scripts import END, RESET, Script, answer, chunk, cut_after, event_stream, head, json_answer, refusal, script
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import COMMAND, Process, running
+from tests.support.raw_client import RawClient, exchange, request
+from tests.support.scripts import (
+    END,
+    RESET,
+    Script,
+    answer,
+    chunk,
+    cut_after,
+    event_stream,
+    head,
+    json_answer,
+    refusal,
+    script,
+)
+from tests.support.upstream_server import ScriptedUpstream
 
 MARK = "s3cr3t"
 SECRET = MARK.encode()

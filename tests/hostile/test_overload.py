@@ -3,10 +3,10 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.process import running
-from tests.raw_client import RawClient, exchange, request
-from tests.scripts import Gate, answer, event_stream, refusal
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import running
+from tests.support.raw_client import RawClient, exchange, request
+from tests.support.scripts import Gate, answer, event_stream, refusal
+from tests.support.upstream_server import ScriptedUpstream
 
 USER = {"role": "user", "content": "hello"}
 BAD = [USER, {"type": "item_reference", "id": "rs_1"}, USER, {"role": "assistant", "content": "hi"}, USER, USER, USER]

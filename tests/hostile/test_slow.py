@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Process, running
-from tests.raw_client import RawClient, exchange, request
-from tests.scripts import READ_BODY, UNTIL_CLOSED, Flood, answer, chunk, head, script
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import Process, running
+from tests.support.raw_client import RawClient, exchange, request
+from tests.support.scripts import READ_BODY, UNTIL_CLOSED, Flood, answer, chunk, head, script
+from tests.support.upstream_server import ScriptedUpstream
 
 MIB = 1024 * 1024
 GET = request(b"GET", b"/v1/models")

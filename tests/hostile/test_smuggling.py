@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.conftest import Front
-from tests.process import running
-from tests.raw_client import RawClient, exchange
-from tests.scripts import END, PATIENCE, answer
-from tests.upstream_server import ScriptedUpstream
+from tests.support.process import running
+from tests.support.raw_client import RawClient, exchange
+from tests.support.scripts import END, PATIENCE, answer
+from tests.support.upstream_server import ScriptedUpstream
 
 HOST = b"Host: proxy.test\r\n"
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: proxy.test\r\n\r\n"

@@ -7,10 +7,10 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.events import Answered, Report
-from proxy.faults import hop_fault
+from proxy.http.context import waits_of
+from proxy.http.faults import hop_fault
 from proxy.middleware.access import AccessMiddleware
-from proxy.waits import waits_of
-from tests.asgi import OK, answer, answering, http
+from tests.support.asgi import OK, answer, answering, http
 
 
 class Witness:

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.middleware.limit import LimitMiddleware
-from tests.asgi import OK, answer, answering, http, sent
+from tests.support.asgi import OK, answer, answering, http, sent
 
 pytestmark = pytest.mark.anyio
 

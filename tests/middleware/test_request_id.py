@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.faults import Fault
+from proxy.http.faults import Fault
 from proxy.middleware.request_id import RequestIdMiddleware
-from tests.asgi import OK, answer, answering, http
+from tests.support.asgi import OK, answer, answering, http
 
 
 def ids(messages: list[Message]) -> list[str]:

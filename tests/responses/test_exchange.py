@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed, Report, StartedFresh, Unrecovered
-from proxy.responses.exchange import PAUSE, Exchange, Forward, Policy, Relay
-from proxy.responses.lessons import Lessons, Scope
-from tests.responses import samples
-from tests.responses.refusals import NO_PARENT, NULL
-from tests.responses.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
+from proxy.responses.exchange import PAUSE, Exchange
+from proxy.responses.policy import Policy
+from proxy.responses.recovery.lessons import Lessons, Scope
+from proxy.responses.steps import Forward, Relay
+from tests.support import samples
+from tests.support.refusals import NO_PARENT, NULL
+from tests.support.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
 
 PARENT = {"previous_response_id": "resp_0a1b"}
 BARE: Item = {"type": "reasoning", "id": "rs_1", "summary": []}

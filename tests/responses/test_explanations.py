@@ -8,15 +8,15 @@ import pytest
 
 from proxy.events import Action, Fidelity
 from proxy.responses import explanations
-from proxy.responses.errors import RefusalKind
 from proxy.responses.explanations import ACTIONS, FIDELITIES, REFUSALS, REMOVED, REPAIRED, Explanation
+from proxy.responses.recovery.refusals import RefusalKind
 
 CORE = Path(explanations.__file__).parent
 
 
 def _said(name: str) -> bool:
     """Whether the core has the word `name` in its code, outside of this table."""
-    trees = [ast.parse(path.read_text()) for path in CORE.glob("*.py") if path.name != "explanations.py"]
+    trees = [ast.parse(path.read_text()) for path in CORE.rglob("*.py") if path.name != "explanations.py"]
     return any(isinstance(node, ast.Constant) and node.value == name for tree in trees for node in ast.walk(tree))
 
 

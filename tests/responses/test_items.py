@@ -11,7 +11,7 @@ from proxy.responses.items import (
     REQUEST_ENVELOPE,
     kind_of,
 )
-from tests.responses import samples
+from tests.support import samples
 
 
 @pytest.mark.parametrize("name", {**samples.PLAIN, **samples.PINNED}.keys() - {"unknown"})

@@ -8,15 +8,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from proxy.responses import document as documents
-from proxy.responses.document import Document, read
-from proxy.responses.draft import Draft, Entry
-from proxy.responses.errors import classify
-from proxy.responses.exchange import Exchange, Forward, Policy
-from proxy.responses.rewriting import Form, Rewrite, rewrite
-from tests.responses import samples
-from tests.responses.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
-from tests.responses.validity import faults
+from proxy.responses.body import document as documents
+from proxy.responses.body.document import Document, read
+from proxy.responses.exchange import Exchange
+from proxy.responses.policy import Policy
+from proxy.responses.recovery.refusals import classify
+from proxy.responses.rewrite.draft import Draft, Entry
+from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+from proxy.responses.steps import Forward
+from tests.support import samples
+from tests.support.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
+from tests.support.validity import faults
 
 PORTABLE = Form(portable=True)
 PINNED_KINDS = {*PINNED, "local_shell_call_output"}
@@ -219,7 +221,7 @@ def test_both_readers_give_the_same(payload: dict[str, Any], ascii_only: bool, i
         for name in ("_OBJECT", "_OBJECTS", "_ELEMENTS"):
             patch.setattr(documents, name, None)
         patch.setattr(documents, "_walk", lambda *_: None)
-        patch.setattr("proxy.responses.draft.cut_id", lambda *_: None)
+        patch.setattr("proxy.responses.rewrite.draft.cut_id", lambda *_: None)
         slow = _outcome(body)
     assert slow == fast
     json.loads(fast[0])

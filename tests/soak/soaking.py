@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests import memory
-from tests.process import Process, running
 from tests.soak.scenarios import SCENARIOS, Exchange
 from tests.soak.wire import Cut, Wire
+from tests.support import memory
+from tests.support.process import Process, running
 
 CLIENTS = 24
 ROUNDS = 5

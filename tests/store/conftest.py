@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.store.encryption import Sealed
-from proxy.store.opening import opened
-from proxy.store.seam import DEFAULTS
-from tests.postgresql_server import postgresql_running
-from tests.redis_cluster import cluster_running
-from tests.redis_server import RedisServer, redis_running
+from proxy.store.factory import opened
+from proxy.store.interface import DEFAULTS
 from tests.store.talks import KEY, Open
+from tests.support.postgresql_server import postgresql_running
+from tests.support.redis_cluster import cluster_running
+from tests.support.redis_server import RedisServer, redis_running
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from proxy.store.seam import Recalled, Remembered, Store
+from proxy.store.interface import Recalled, Remembered, Store
 
 USER = b'{"role":"user","content":"1e400 \\ud800"}'
 SAID = b'{"type":"message","id":"msg_1","role":"assistant","content":"hi"}'

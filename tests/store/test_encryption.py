@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from proxy.store.encryption import MARK, Sealed
 from proxy.store.envelope import Entry, Envelope, Plain, entries, owner
 from proxy.store.envelope import opened as read
-from proxy.store.opening import opened
-from proxy.store.seam import DEFAULTS, Recalled, Store
+from proxy.store.factory import opened
+from proxy.store.interface import DEFAULTS, Recalled, Store
 from tests.store.talks import FIRST, KEY, LAST, NEXT, SAID, SECOND, USER, run
 
 OTHER = bytes(reversed(KEY))

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
+from proxy.store.interface import Options, Recalled, Remembered, Store
 from proxy.store.memory import MemoryStore
-from proxy.store.seam import Options, Recalled, Remembered, Store
 from tests.store.talks import FIRST, LAST, NEXT, NOTHING, OVERHEAD, SAID, SECOND, USER, Open, run
 
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 import redis
 
-from proxy.store.opening import opened
+from proxy.store.factory import opened
+from proxy.store.interface import Recalled, Remembered, Store
 from proxy.store.redis import ForeignAnswerError, RedisStore, prefix
-from proxy.store.seam import Recalled, Remembered, Store
-from tests.redis_server import RedisServer
 from tests.store.talks import FIRST, SAID, SECOND, USER, run
+from tests.support.redis_server import RedisServer
 
 
 class TestRedis:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from proxy.store import schema, sql, tables
-from proxy.store.opening import opened
-from proxy.store.schema import SchemaError
-from proxy.store.seam import DEFAULTS, Recalled, Store
+from proxy.store import migrations, sql, tables
+from proxy.store.factory import opened
+from proxy.store.interface import DEFAULTS, Recalled, Store
+from proxy.store.migrations import SchemaError
 from proxy.store.sql import SqlStore
-from tests.postgresql_server import postgresql_running
 from tests.store.talks import FIRST, LAST, NEXT, NOTHING, SAID, SECOND, USER, run
+from tests.support.postgresql_server import postgresql_running
 
 KINDS = ("sqlite", "postgresql")
 
@@ -97,8 +97,8 @@ class TestTables:
             found = await asyncio.gather(*(store.recall("me", f"resp_{number}", ()) for number in range(50)))
             assert found == [NOTHING] * 50
 
-        real = schema.migrate
-        monkeypatch.setattr(schema, "migrate", migrate)
+        real = migrations.migrate
+        monkeypatch.setattr(migrations, "migrate", migrate)
         run(lambda: opened(f"sqlite:///{file}"), talk)
         assert len(made) == 1
 
@@ -157,8 +157,8 @@ class TestTables:
 
         run(lambda: opened(url), fill)
         with monkeypatch.context() as patch:
-            patch.setattr(schema, "VERSION", 2)
-            patch.setattr(schema, "_MIGRATIONS", {2: ("ALTER TABLE unpinned_items ADD COLUMN more TEXT",)})
+            patch.setattr(migrations, "VERSION", 2)
+            patch.setattr(migrations, "_MIGRATIONS", {2: ("ALTER TABLE unpinned_items ADD COLUMN more TEXT",)})
             run(lambda: opened(url), migrate)
         run(lambda: opened(url), leave)
 

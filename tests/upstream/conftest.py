@@ -11,14 +11,14 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.events import Event, UpstreamFailed
-from proxy.upstream.app import ReverseProxy
-from proxy.upstream.base_url import base_url
-from proxy.upstream.http1 import Http1Client
+from proxy.http.base_url import base_url
+from proxy.upstream.client import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
-from proxy.upstream.seam import Client, Deadlines, Limits
-from tests.raw_client import RawAnswer, RawClient, exchange
-from tests.serving import Stage, staged
-from tests.upstream_server import ScriptedUpstream
+from proxy.upstream.interface import Client, Deadlines, Limits
+from proxy.upstream.reverse_proxy import ReverseProxy
+from tests.support.raw_client import RawAnswer, RawClient, exchange
+from tests.support.serving import Stage, staged
+from tests.support.upstream_server import ScriptedUpstream
 
 MakeClient = Callable[..., Client]
 

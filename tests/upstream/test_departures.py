@@ -7,14 +7,14 @@ import pytest
 from starlette.types import Message
 
 from proxy.events import Observers
+from proxy.http.base_url import base_url
 from proxy.upstream import upload
-from proxy.upstream.app import ReverseProxy
-from proxy.upstream.base_url import base_url
-from proxy.upstream.http1 import Http1Client
-from tests.raw_client import request
-from tests.scripts import UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
+from proxy.upstream.client import Http1Client
+from proxy.upstream.reverse_proxy import ReverseProxy
+from tests.support.raw_client import request
+from tests.support.scripts import UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start
-from tests.upstream_server import ScriptedUpstream
 
 
 def test_a_client_that_leaves_before_the_answer_ends_the_request(proxied: Proxied, upstream: ScriptedUpstream) -> None:

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from proxy.faults import Fault
+from proxy.http.base_url import base_url
+from proxy.http.faults import Fault
 from proxy.upstream import dialing
-from proxy.upstream.base_url import base_url
-from proxy.upstream.http1 import Http1Client
-from proxy.upstream.seam import Deadlines
+from proxy.upstream.client import Http1Client
+from proxy.upstream.interface import Deadlines
 from proxy.upstream.tls import trusting
-from tests.certificates import Authority
-from tests.raw_client import request
-from tests.scripts import END, UNTIL_CLOSED, Gate, answer, event_stream, head, json_answer, script
+from tests.support.certificates import Authority
+from tests.support.raw_client import request
+from tests.support.scripts import END, UNTIL_CLOSED, Gate, answer, event_stream, head, json_answer, script
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Start
 from tests.upstream.test_faults import told
 from tests.upstream.test_pool import whole
-from tests.upstream_server import ScriptedUpstream
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Upstream answers before it has the whole request. What httpx2 cannot do here stands in `conftest.HTTPX2_CANNOT`."""
 
-from tests.raw_client import request
-from tests.scripts import END, READ_BODY, UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
+from tests.support.raw_client import request
+from tests.support.scripts import END, READ_BODY, UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start
-from tests.upstream_server import ScriptedUpstream
 
 
 def test_an_early_refusal_reaches_a_client_that_still_uploads(proxied: Proxied, upstream: ScriptedUpstream) -> None:

@@ -6,12 +6,12 @@ import logging
 import pytest
 
 from proxy.events import UpstreamFailed
-from proxy.faults import HOP
-from tests.broken_answers import NO_HTTP
-from tests.raw_client import RawAnswer, request
-from tests.scripts import END, READ_BODY, RESET, UNTIL_CLOSED, Act, Gate, answer, event_stream, head, script
+from proxy.http.faults import HOP
+from tests.support.broken_answers import NO_HTTP
+from tests.support.raw_client import RawAnswer, request
+from tests.support.scripts import END, READ_BODY, RESET, UNTIL_CLOSED, Act, Gate, answer, event_stream, head, script
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start
-from tests.upstream_server import ScriptedUpstream
 
 
 def told(got: RawAnswer, code: str) -> bool:

@@ -4,10 +4,10 @@ import gzip
 
 import pytest
 
-from tests.raw_client import Fields, request
-from tests.scripts import answer, head, json_answer, script
+from tests.support.raw_client import Fields, request
+from tests.support.scripts import answer, head, json_answer, script
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start
-from tests.upstream_server import ScriptedUpstream
 
 METHODS = [b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"PROPFIND", b"QUERY"]
 

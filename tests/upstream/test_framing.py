@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.raw_client import request
-from tests.scripts import END, UNTIL_CLOSED, Gate, Script, answer, chunk, head, script
+from tests.support.raw_client import request
+from tests.support.scripts import END, UNTIL_CLOSED, Gate, Script, answer, chunk, head, script
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start
-from tests.upstream_server import ScriptedUpstream
 
 CHUNKED = (b"Transfer-Encoding", b"chunked")
 

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from proxy.upstream.base_url import base_url
-from proxy.upstream.http1 import Http1Client
+from proxy.http.base_url import base_url
+from proxy.upstream.client import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
-from proxy.upstream.seam import Deadlines, Limits, Occupancy, Request
-from tests.scripts import Gate, event_stream, json_answer
-from tests.upstream_server import ScriptedUpstream
+from proxy.upstream.interface import Deadlines, Limits, Occupancy, Request
+from tests.support.scripts import Gate, event_stream, json_answer
+from tests.support.upstream_server import ScriptedUpstream
 
 GET = Request(b"GET", b"/", [(b"host", b"upstream.test")], b"")
 

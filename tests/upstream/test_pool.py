@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from proxy.faults import Fault
-from proxy.upstream.base_url import base_url
+from proxy.http.base_url import base_url
+from proxy.http.faults import Fault
+from proxy.upstream.client import Http1Client
 from proxy.upstream.connection import Connection
-from proxy.upstream.http1 import Http1Client
-from proxy.upstream.seam import Deadlines, Limits, Request
-from tests.scripts import UNTIL_CLOSED, answer, event_stream, script
-from tests.upstream_server import ScriptedUpstream
+from proxy.upstream.interface import Deadlines, Limits, Request
+from tests.support.scripts import UNTIL_CLOSED, answer, event_stream, script
+from tests.support.upstream_server import ScriptedUpstream
 
 GET = Request(b"GET", b"/", [(b"host", b"a.test")], b"")
 

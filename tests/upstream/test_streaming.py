@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.raw_client import request
-from tests.scripts import (
+from tests.support.raw_client import request
+from tests.support.scripts import (
     END,
     READ_BODY,
     RESET,
@@ -20,8 +20,8 @@ from tests.scripts import (
     json_answer,
     script,
 )  # fmt: skip
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied
-from tests.upstream_server import ScriptedUpstream
 
 
 def test_each_event_arrives_before_the_next_is_sent(proxied: Proxied, upstream: ScriptedUpstream) -> None:

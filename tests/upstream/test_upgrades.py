@@ -6,13 +6,13 @@ import json
 from starlette.types import Message, Scope
 
 from proxy.events import Observers
-from proxy.upstream.app import ReverseProxy
-from proxy.upstream.base_url import base_url
-from proxy.upstream.seam import Answer, Occupancy, Request
-from tests.raw_client import request
-from tests.scripts import answer
+from proxy.http.base_url import base_url
+from proxy.upstream.interface import Answer, Occupancy, Request
+from proxy.upstream.reverse_proxy import ReverseProxy
+from tests.support.raw_client import request
+from tests.support.scripts import answer
+from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied
-from tests.upstream_server import ScriptedUpstream
 
 HANDSHAKE = [(b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"), (b"Sec-WebSocket-Key", b"eA==")]
 

@@ -1,0 +1,1 @@
+"""The commands beside `serve`: each answers one question of an operator."""

@@ -1,0 +1,127 @@
+"""Reads the files and prints what is to be known. Exit codes as those of `diff`: 0, 1, and 2 for trouble."""
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from proxy.commands.explain.diff import difference
+from proxy.commands.explain.verdict import Ask, NotJsonError, Question, Verdict, judge
+from proxy.events import Route
+from proxy.responses.explanations import ACTIONS, FIDELITIES, Explanation
+from proxy.responses.policy import Policy
+
+_COLORS: Final = {"-": "31", "+": "32", "@": "36", "#": "1"}
+_WIDTH: Final = 100
+_STORE: Final = {
+    "hit": "The store knows all that the request refers to.",
+    "miss": "The store does not know all that the request refers to.",
+    "down": "The store could not be asked.",
+}
+
+
+class Options(NamedTuple):
+    """What was asked on the command line; `-` is standard input."""
+
+    file: str
+    after_refusal: str | None = None
+    status: int = 400
+    route: Route = "responses"
+    as_json: bool = False
+    colored: bool = False
+    fail_on: Literal["change", "lossy"] = "change"
+
+
+def explain(options: Options, policy: Policy, ask: Ask | None = None) -> int:
+    """Print what becomes of the request in the file; the exit code."""
+    try:
+        question = Question(_read(options.file), policy, options.route)
+        if options.after_refusal is not None:
+            question = question._replace(status=options.status, refusal=_read(options.after_refusal))
+        verdict = judge(question, ask)
+    except NotJsonError as error:
+        return _trouble(f"{options.file} is no JSON ({error}); Unpinned would send it on as it came")
+    except OSError as error:
+        return _trouble(f"{error.filename or options.file} cannot be read: {error.strerror}")
+    lines = _as_json(verdict) if options.as_json else _as_text(verdict)
+    colored = options.colored and not options.as_json
+    _print(_colored(line) if colored else line for line in lines)
+    return int(verdict.report.fidelity == "lossy" if options.fail_on == "lossy" else verdict.changes)
+
+
+def _read(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _trouble(sentence: str) -> int:
+    sys.stderr.write(f"unpinned: {sentence}.\n")
+    return 2
+
+
+def _print(lines: Iterator[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def _colored(line: str) -> str:
+    color = _COLORS.get(line[:1])
+    return f"\x1b[{color}m{line}\x1b[0m" if color else line
+
+
+def _as_json(verdict: Verdict) -> Iterator[str]:
+    report = verdict.report
+    told: dict[str, Any] = {
+        "changes": verdict.changes,
+        "action": report.action,
+        "fidelity": report.fidelity,
+        "attempts": report.attempts,
+        "note": verdict.note,
+        "store": report.store,
+        "reasons": [
+            {
+                "name": name,
+                "count": count,
+                "lossy": name in verdict.lossy,
+                "rule": why.rule,
+                "lost": why.lost if name in verdict.lossy else "",
+                "avoid": why.avoid,
+            }
+            for name, count, why in verdict.reasons()
+        ],
+        "sent": verdict.sent.decode("utf-8", "backslashreplace"),
+    }
+    yield json.dumps(told, indent=2, ensure_ascii=False)
+
+
+def _as_text(verdict: Verdict) -> Iterator[str]:
+    report = verdict.report
+    if verdict.changes:
+        yield from difference(verdict.came, verdict.sent)
+        yield ""
+    yield f"# {report.action}, {report.fidelity}: {ACTIONS[report.action]}; {FIDELITIES[report.fidelity]}."
+    if report.store is not None:
+        yield _STORE[report.store]
+    if verdict.note:
+        yield from textwrap.wrap(verdict.note, _WIDTH)
+    for name, count, why in verdict.reasons():
+        yield ""
+        yield f"# {name}={count}"
+        yield from _wrapped("", why.rule)
+        yield from _consequence(why, lossy=name in verdict.lossy)
+
+
+def _consequence(why: Explanation, *, lossy: bool) -> Iterator[str]:
+    if lossy:
+        yield from _wrapped("The model does not see: ", f"{why.lost}.")
+        yield from _wrapped("To avoid it: ", why.avoid)
+    elif why.lost:
+        yield from _wrapped("", "Nothing is lost: the input holds it as well.")
+    else:
+        yield from _wrapped("Nothing is lost. To have it no more: ", why.avoid)
+
+
+def _wrapped(lead: str, text: str) -> list[str]:
+    return textwrap.wrap(lead + text, _WIDTH, initial_indent="  ", subsequent_indent="  ")

@@ -1,0 +1,1 @@
+"""Drivers perform the steps that an `Exchange` decides, and hold no opinions."""

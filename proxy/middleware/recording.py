@@ -1,0 +1,171 @@
+"""Hears the answers that pass, and has the store told of them: no byte of an answer is changed, held back or delayed.
+
+A response is remembered when its end has been given to the client; one that is deleted is forgotten.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.drivers.offload import LARGE, beside
+from proxy.http import content_coding, headers
+from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
+from proxy.responses.history.recording import Asked, Made, Remembered, Replays, completed, made, remembered
+from proxy.responses.routes import route_of
+from proxy.store.service import Keeper
+
+_RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
+_METHODS: Final = frozenset({"POST", "GET", "DELETE"})
+_FORGETTING: Final = frozenset({200, 204, 404})
+"""Statuses of a deletion after which nobody may recall the response; another server's key may not know it at all."""
+
+
+class MemoryMiddleware:
+    """Has `keeper` remember the responses that pass through it."""
+
+    def __init__(self, app: ASGIApp, keeper: Keeper, *, remembers_all: bool = False) -> None:
+        self.app = app
+        self.keeper = keeper
+        self.remembers_all = remembers_all
+        self.replays = Replays()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request through the app behind."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, self._flushing(receive), send)
+        if scope["type"] != "http" or scope["method"] not in _METHODS:
+            return await self.app(scope, receive, send)
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        named = _RESPONSE.search(path) if scope["method"] != "POST" else None
+        if named is None and route_of(scope["method"], path) != "responses":
+            return await self.app(scope, receive, send)
+        owner = self.keeper.scope(scope["headers"])
+        if owner is None:
+            return await self.app(scope, receive, send)
+        response_id = named[1].decode("latin-1") if named is not None else ""
+        return await self.app(scope, receive, _Hearing(self, scope, send, owner, response_id).relay)
+
+    def _flushing(self, receive: Receive) -> Receive:
+        """A `receive` that lets the shutdown wait until everything is written."""
+
+        async def flushing() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self.keeper.close()
+            return message
+
+        return flushing
+
+
+class _Hearing:
+    """One answer, as it passes."""
+
+    def __init__(self, options: MemoryMiddleware, scope: Scope, send: Send, owner: str, response_id: str) -> None:
+        self.options = options
+        self.scope = scope
+        self.send = send
+        self.owner = owner
+        self.response_id = response_id
+        length = headers.content_length(scope["headers"])
+        self.large = length is None or length > LARGE
+        self.asked: Asked | None = None
+        self.asking: asyncio.Task[Asked | None] | None = None
+        """Finds out what was asked, beside the answer, where that was much."""
+        self.answer: EventStream | WholeAnswer | None = None
+        self.coding = ""
+        self.streams = False
+
+    def relay(self, message: Message) -> Awaitable[None]:
+        """Give a message on; of most pieces no more than that."""
+        answer = self.answer
+        if answer is None:
+            return self._relay_start(message) if message["type"] == "http.response.start" else self.send(message)
+        if message.get("more_body", False) and not answer.concerns(message.get("body", b"")):
+            return self.send(message)
+        return self._relay_and_hear(answer, message)
+
+    async def _relay_start(self, start: Message) -> None:
+        await self.send(start)
+        if self.scope["method"] == "DELETE":
+            self._forget(start["status"])
+        elif 200 <= start["status"] < 300:
+            self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
+            if not self.streams:
+                await self._know()  # before the client has the end of its answer, and goes on from there
+
+    def _forget(self, status: int) -> None:
+        if status in _FORGETTING:
+            self.options.replays.forget(self.owner, self.response_id)
+            self.options.keeper.forget(self.owner, self.response_id)
+
+    def _begin(self, fields: headers.Fields) -> None:
+        ask: Callable[[], Asked | None] | None = self.scope.get("state", {}).pop("asked", None)
+        if ask is not None and self.large:
+            self.asking = asyncio.create_task(self._shortened_beside(ask))
+        elif ask is not None:
+            self.asked = self._shortened(ask)
+        self.coding = content_coding.coding_of(fields)
+        nothing = self.asked is None and self.asking is None and not self.response_id
+        if nothing or not content_coding.is_known(self.coding):
+            return
+        self.streams = headers.is_event_stream(fields)
+        self.answer = self._events() if self.streams and not self.coding else WholeAnswer()
+
+    def _shortened(self, ask: Callable[[], Asked | None]) -> Asked | None:
+        asked = ask()
+        return self.options.replays.shortened(self.owner, asked) if asked is not None else None
+
+    async def _shortened_beside(self, ask: Callable[[], Asked | None]) -> Asked | None:
+        try:
+            return await beside(self._shortened, ask)
+        except Exception:  # noqa: BLE001 -- as below; nobody may be left to hear of it
+            self.options.keeper.failed_to_read()
+            return None
+
+    def _events(self) -> EventStream:
+        return EventStream(background=self.asking is not None or (self.asked is not None and self.asked.background))
+
+    async def _relay_and_hear(self, answer: EventStream | WholeAnswer, message: Message) -> None:
+        await self.send(message)
+        try:
+            found = answer.feed(message.get("body", b""))
+            if not message.get("more_body", False):
+                found = self._end(answer) or found
+            if found is not None:
+                await self._tell(found)
+        except Exception:  # noqa: BLE001 -- whatever is wrong with what was heard, the answer goes on
+            self.answer = None
+            self.options.keeper.failed_to_read()
+
+    def _end(self, answer: EventStream | WholeAnswer) -> Made | None:
+        if not self.coding or not isinstance(answer, WholeAnswer):
+            return answer.end()
+        with suppress(content_coding.CorruptError, content_coding.TooLargeError):
+            body = content_coding.decode(self.coding, answer.body, LARGEST)
+            return self._events().feed(body) if self.streams else made(body)
+        return None
+
+    async def _know(self) -> None:
+        """Wait until it is known what was asked."""
+        if self.asking is not None:
+            self.asked, self.asking = await self.asking, None
+
+    async def _tell(self, found: Made) -> None:
+        await self._know()
+        told = self._told(found)
+        if told is not None:
+            self.options.keeper.remember(self.owner, told)
+
+    def _told(self, found: Made) -> Remembered | None:
+        if self.asked is None:
+            return completed(found) if self.response_id else None
+        if not (found.stored or self.options.remembers_all) or not (found.finished or found.background):
+            return None
+        told = remembered(self.asked, found)
+        if found.finished:
+            self.options.replays.learn(self.owner, self.asked, told.response_id, found.output)
+        return told

@@ -1,0 +1,40 @@
+"""Whatever ends a request before it was answered is told in OpenAI's shape, as all faults are; the server hears it."""
+
+from asyncio import CancelledError
+from collections.abc import Awaitable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.http.faults import Fault
+
+
+class LastResortMiddleware:
+    """Answers where the app behind raises, or is cancelled, before it began to answer; raises on in any case."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request through the app behind."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        committed = False
+
+        def noticed(message: Message) -> Awaitable[None]:
+            nonlocal committed
+            committed = True
+            return send(message)
+
+        try:
+            return await self.app(scope, receive, noticed)
+        except (Exception, CancelledError) as reason:
+            if not committed:
+                for message in _fault(reason).messages():
+                    await send(dict(message))
+            raise
+
+
+def _fault(reason: BaseException) -> Fault:
+    if isinstance(reason, CancelledError):
+        return Fault(503, "draining", "Unpinned ends, and cannot wait for the answer any longer.", kind="server_error")
+    return Fault(500, "internal_error", "Unpinned made a mistake; its log says where.", kind="server_error")

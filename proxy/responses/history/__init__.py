@@ -1,0 +1,1 @@
+"""What a store remembers of requests and answers, and how it takes the place of references."""

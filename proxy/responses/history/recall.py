@@ -1,0 +1,229 @@
+"""What a store knows takes the place of references: a history stands inline, an item where its reference stood.
+
+Pure. What the store does not know stays as it came; items are the store's bytes, every other byte is the client's.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final, Literal, NamedTuple
+
+from proxy.events import Report
+from proxy.responses.body.document import Document, Edit, Item, check, objects, read, splice
+from proxy.responses.body.lenient import MalformedError, Member, Span
+from proxy.responses.history.fingerprint import essence
+from proxy.responses.items import REFERENCE
+from proxy.responses.policy import Policy
+
+AGAIN: Final = (0.05, 0.15)
+"""Seconds before what was not found is looked for again: another process may be writing it down just now."""
+
+
+_LONGEST_ID: Final = 256
+
+RESOLVABLE: Final = frozenset({"response", "item"})
+"""Kinds of refusals: something was not found that a store may know."""
+
+
+class Recalled(NamedTuple):
+    """What a store knows of what it was asked for."""
+
+    conversation: tuple[bytes, ...] | None
+    """All items of the conversation of the response, in order; None: not known."""
+    items: Mapping[str, bytes]
+    """Of the item ids asked for, those known."""
+
+
+class Recall(NamedTuple):
+    """Ask the store, `delay` seconds from now, for a response's conversation and for items."""
+
+    response_id: str | None
+    item_ids: tuple[str, ...]
+    delay: float = 0.0
+    compares: bool = False
+    """The client sends items of the model's along, which takes a comparison with what the store knows."""
+
+
+class Resolved(NamedTuple):
+    """A request in which what was known took the place of its references."""
+
+    body: bytes
+    history: int = 0
+    """How many items of the history stand in front of the client's own."""
+    missed: bool = False
+    """Something was not known."""
+    ids: tuple[tuple[str, str], ...] = ()
+    """(name of `x-unpinned-removed`, id) of everything resolved."""
+
+
+def is_id(text: str | None) -> bool:
+    """Whether a store can be asked for this: upstream's ids have at most 64 letters, digits, dashes and underscores."""
+    return text is not None and 0 < len(text) <= _LONGEST_ID and text.isascii()
+
+
+def wanted(document: Document) -> Recall | None:
+    """What a store has to know so that the request needs no reference; None where there is nothing to ask for."""
+    if _input(document) is None:
+        return None
+    references = dict.fromkeys(filter(is_id, _references(document)))
+    previous = document.text("previous_response_id")
+    previous = previous if is_id(previous) else None
+    if not previous and not references:
+        return None
+    return Recall(previous, tuple(references), compares=previous is not None and not _is_new(_items(document)))
+
+
+def _input(document: Document) -> Member | None:
+    """The one `input` of a request, if it is one that a history can stand in front of."""
+    inputs = [member for member in document.members if member.name == "input"]
+    return inputs[0] if len(inputs) == 1 and document.body[inputs[0].value : inputs[0].value + 1] in b'["' else None
+
+
+def _items(document: Document) -> list[Item]:
+    return document.arrays[0].items if document.arrays else []
+
+
+def _references(document: Document) -> list[str]:
+    """Ids of the references that have no twin inline."""
+    items = _items(document)
+    inline = _ids(item for item in items if item.kind is not REFERENCE)
+    ids = (item.text("id") for item in items if item.kind is REFERENCE)
+    return [id_ for id_ in ids if id_ and id_ not in inline]
+
+
+def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
+    """The body of `document` with what was `found` of what was `asked` for in the place of its references.
+
+    May raise MalformedError where the store gives what is no JSON.
+    """
+    history = _history(document, found.conversation or ())
+    inline = _ids(_read(history)) if asked.item_ids else set()
+    places = _places(document, found.items, inline) if found.items else {}
+    edits = [Edit(start, end, found.items[id_]) for id_, (start, end) in places.items()]
+    ids = [("item_reference", id_) for id_ in places]
+    member = _input(document)
+    if history and member is not None:
+        edits += [*document.cut({"previous_response_id"}), _front(document, member, history)]
+        ids.insert(0, ("previous_response_id", asked.response_id or ""))
+    body = splice(document.body, edits) if edits else document.body
+    missed = bool(asked.response_id and found.conversation is None) or not places.keys() | inline >= {*asked.item_ids}
+    return Resolved(body, len(history), missed, tuple(ids))
+
+
+def _places(document: Document, known: Mapping[str, bytes], inline: AbstractSet[str]) -> dict[str, Span]:
+    """Where the first reference to each known item stands; what stands in the history needs no other place."""
+    places: dict[str, Span] = {}
+    for array in document.arrays:
+        for item, span in zip(array.items, array.spans(), strict=True):
+            id_ = item.text("id") if item.kind is REFERENCE else None
+            if id_ is not None and id_ in known and id_ not in inline:
+                places.setdefault(id_, span)
+    return places
+
+
+def _ids(items: Iterable[Item]) -> set[str]:
+    return {id_ for item in items if (id_ := item.text("id"))}
+
+
+def _read(items: Sequence[bytes]) -> list[Item]:
+    return [Item(fields) for fields in objects(b"[" + b",".join(items) + b"]")]
+
+
+def _front(document: Document, member: Member, history: Sequence[bytes]) -> Edit:
+    """The edit that puts the history in front of the input; a text becomes the user message that it stands for."""
+    joined = b",".join(history)
+    literal = document.body[member.value : member.end]
+    if literal[:1] == b"[":
+        start = member.value + 1
+        return Edit(start, start, joined + (b"," if _items(document) else b""))
+    message = b"" if literal == b'""' else b',{"role":"user","content":%b}' % literal
+    return Edit(member.value, member.end, b"".join((b"[", joined, message, b"]")))
+
+
+def _history(document: Document, conversation: Sequence[bytes]) -> Sequence[bytes]:
+    """What of the conversation stands in front of the input: no item twice.
+
+    A client that names the previous response and sends the conversation along means the conversation; one that sends
+    the last turn's calls along with their outputs means them once.
+    """
+    items = _items(document)
+    if not conversation or _is_new(items):
+        return conversation
+    ours = {key for item in items if item.kind.made_by == "model" for key in _keys(item)}
+    again = [place for place, item in enumerate(_read(conversation)) if not ours.isdisjoint(_keys(item))]
+    if not again:
+        return conversation
+    return () if items[0].kind.made_by == "client" else conversation[: again[0]]
+
+
+def _is_new(items: Iterable[Item]) -> bool:
+    """Whether nothing that the model made is among the items a client sends."""
+    return all(item.kind is REFERENCE or item.kind.made_by == "client" for item in items)
+
+
+def _keys(item: Item) -> list[str | bytes]:
+    """By what an item of the model's is known again."""
+    if item.kind is REFERENCE or item.kind.made_by == "client":
+        return []
+    id_ = item.text("id")
+    written = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in item.fields.items())
+    said = essence(b"{%b}" % written)
+    return [key for key in (said, id_) if key]
+
+
+class Recollection:
+    """What one request asks of a store, and what came of it."""
+
+    def __init__(self, document: Document, policy: Policy) -> None:
+        self.came = document
+        self.next = wanted(document) if policy.drop_conversation or document.raw("conversation") is None else None
+        """What to ask next."""
+        self.resolved: Resolved | None = None
+        """The request with what was found; None: as it came."""
+        self._documents = [document]
+        self._store: Literal["hit", "miss", "down"] | None = None
+        self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
+
+    def take(self, found: Recalled | None) -> None:
+        """Take what was found; what is missing is looked for again, and None says that the store is down."""
+        asked, self.next = self.next, None
+        if found is None or asked is None:
+            self._store = "down"
+            return
+        done = self._resolved(asked, found)
+        if done.missed and self._delays:
+            self.next = asked._replace(delay=self._delays.pop())
+            return
+        self._store = "miss" if done.missed else "hit"
+        if done.ids:
+            self.resolved, self._documents = done, []
+
+    def _resolved(self, asked: Recall, found: Recalled) -> Resolved:
+        try:
+            done = resolve(self.came, asked, found)
+            check(done.body)
+        except MalformedError:
+            return Resolved(self.came.body, missed=True)
+        return done
+
+    @property
+    def document(self) -> Document:
+        """The request as it is made portable: with what was found, or as it came. Read when somebody wants it."""
+        if not self._documents and self.resolved is not None:
+            self._documents = [read(self.resolved.body) or self.came]
+        return self._documents[0]
+
+    @property
+    def ids(self) -> tuple[tuple[str, str], ...]:
+        """(name of `x-unpinned-removed`, id) of everything resolved."""
+        return self.resolved.ids if self.resolved is not None else ()
+
+    def reported(self, report: Report, sent: Document | None) -> Report:
+        """`report` with what the store knew, and what of it is in the request that was made from `sent`.
+
+        None: from the body with what was found, which nobody read.
+        """
+        ids = self.ids if sent is None or sent is self.document else ()
+        removed = Counter(what for what, _ in ids)
+        fidelity = "lossless" if ids and report.fidelity == "exact" else report.fidelity
+        return report._replace(fidelity=fidelity, removed=removed + Counter(report.removed), store=self._store)

@@ -1,0 +1,219 @@
+"""What a store is to remember of a request and its answer: the turn's new items, and what they continue.
+
+Pure. Items are the bytes that the client sent and upstream answered; a history that a request carries along is not
+remembered again where it is known whose it is.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import msgspec
+
+from proxy.responses.body.document import Array, Document, item_of, read
+from proxy.responses.body.lenient import MalformedError, Span
+from proxy.responses.history.fingerprint import essence
+from proxy.responses.history.recall import Recollection, is_id
+from proxy.responses.items import REFERENCE
+from proxy.responses.policy import Policy
+
+ELSEWHERE: Final = "conversation"
+"""What a response continues whose history only upstream has: no store knows it, so that no half of it is recalled."""
+
+_FINISHED: Final = frozenset({"completed", "incomplete", None})
+_WAITING: Final = frozenset({"queued", "in_progress"})
+_REPLAYS: Final = 10_000
+_LONGEST_REFERENCE: Final = 1024
+"""Bytes that a reference has at most; larger items need not be read to see that they are none."""
+
+
+class Remembered(NamedTuple):
+    """One response that was created through us."""
+
+    response_id: str
+    previous: str | None
+    """The response whose conversation this one continues, or None."""
+    items: tuple[bytes, ...]
+    """The turn's new items in order: the input sent, then the output made."""
+
+
+class Trail(NamedTuple):
+    """A digest of what was said in a conversation, one item after the other."""
+
+    digest: bytes = b""
+
+    def after(self, items: Iterable[bytes]) -> "Trail":
+        """The trail when these have been said. Reasoning leaves none: not every client sends it along."""
+        digest = self.digest
+        for said in map(essence, items):
+            if said is not None:
+                digest = sha256(digest + said).digest()
+        return Trail(digest)
+
+
+class Asked(NamedTuple):
+    """What of a request belongs to its conversation once it is answered."""
+
+    previous: str | None
+    items: tuple[bytes, ...]
+    trail: Trail | None = None
+    """Of all that was asked, as far as it has been followed; None where a previous response stands for a part of it."""
+    background: bool = False
+
+
+def asked(came: Document, memory: Recollection | None, removed: Mapping[str, int], policy: Policy) -> Asked | None:
+    """What is to be remembered of a request that was answered when sent without what was `removed`; None: nothing."""
+    if came.raw("store") == b"false" and not policy.remembers_all:
+        return None
+    if policy.mode == "observe":
+        removed = {}
+    resolved = memory.resolved if memory is not None else None
+    history = resolved.history if resolved is not None else 0
+    # Where nothing but a history was put in front, the client's own items are as they came.
+    only_history = resolved is None or all(name == "previous_response_id" for name, _ in resolved.ids)
+    items = _input(came) if memory is None or only_history else _input(memory.document)[history:]
+    background = came.raw("background") == b"true"
+    if came.raw("conversation") is not None and not removed.get("conversation"):
+        return Asked(ELSEWHERE, items, None, background)
+    previous = came.text("previous_response_id")
+    if not is_id(previous):
+        previous = ELSEWHERE if previous else None
+    if previous is None or (not history and removed.get("previous_response_id")):
+        return Asked(None, items, Trail(), background)
+    return Asked(previous, items, None, background)
+
+
+def _input(document: Document) -> tuple[bytes, ...]:
+    if document.arrays:
+        return tuple(document.body[start:end] for start, end in document.arrays[-1].spans())
+    text = document.raw("input")
+    return (b'{"role":"user","content":%b}' % text,) if text is not None and text[:1] == b'"' and text != b'""' else ()
+
+
+class Replays:
+    """Which response a conversation that a client sends along is that of: bounded, a hint of one process.
+
+    Its loss costs that the whole conversation is listed again; what was said is known by its digest alone.
+    """
+
+    def __init__(self, capacity: int = _REPLAYS) -> None:
+        self._capacity = capacity
+        self._responses: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+
+    def shortened(self, scope: str, asked: Asked) -> Asked:
+        """What was asked without the history in front of it, if it is known whose that is; its trail is followed."""
+        if asked.trail is None:
+            return asked
+        end = _end_of_history(asked.items)
+        history = asked.trail.after(asked.items[:end])
+        trail = history.after(asked.items[end:])
+        previous = self._responses.get((scope, history.digest)) if end else None
+        return Asked(previous, asked.items[end if previous else 0 :], trail, asked.background)
+
+    def learn(self, scope: str, asked: Asked, response_id: str, output: Sequence[bytes]) -> None:
+        """Remember that what was asked, its trail followed, and this `output` are the conversation of a response."""
+        if asked.trail is None:
+            return
+        key = (scope, asked.trail.after(output).digest)
+        self._responses[key] = response_id
+        self._responses.move_to_end(key)
+        if len(self._responses) > self._capacity:
+            self._responses.popitem(last=False)
+
+    def forget(self, scope: str, response_id: str) -> None:
+        """Forget a response: nothing may continue it."""
+        for key in [key for key, known in self._responses.items() if known == response_id and key[0] == scope]:
+            del self._responses[key]
+
+
+def _end_of_history(items: Sequence[bytes]) -> int:
+    """The number of items up to the last that the model made."""
+    for place in range(len(items), 0, -1):
+        if item_of(items[place - 1]).kind.made_by == "model":
+            return place
+    return 0
+
+
+class Made(NamedTuple):
+    """A response, as far as it is remembered."""
+
+    response_id: str
+    finished: bool
+    """Nothing more will come of it; otherwise it waits in the background."""
+    background: bool
+    stored: bool
+    output: tuple[bytes, ...]
+
+
+def made(response: bytes) -> Made | None:
+    """What the JSON of a response tells; None where it is none that can be continued."""
+    try:
+        document = read(response)
+        response_id = document.text("id") if document is not None else None
+        if document is None or response_id is None or not is_id(response_id):
+            return None
+        output = _elements(document, "output")
+    except MalformedError:
+        return None
+    status = document.text("status")
+    if status not in _FINISHED | _WAITING:
+        return None
+    background, stored = document.raw("background") == b"true", document.raw("store") != b"false"
+    return Made(response_id, status in _FINISHED, background, stored, output)
+
+
+def _elements(document: Document, name: str) -> tuple[bytes, ...]:
+    array = document.raw(name)
+    if array is None or array[:1] != b"[":
+        return ()
+    return tuple(_compact(array[start:end]) for start, end in Array(array, Span(0, len(array)), []).spans())
+
+
+def _compact(item: bytes) -> bytes:
+    """An item without white space, which upstream's answers have where they are no streams: no value changes."""
+    try:
+        return msgspec.json.format(item, indent=-1)
+    except (msgspec.DecodeError, RecursionError):  # a lone surrogate, any depth
+        return item
+
+
+def remembered(asked: Asked, answer: Made) -> Remembered:
+    """What is to be remembered of a request that was answered so, at once or for the time being."""
+    if answer.finished:
+        return Remembered(answer.response_id, asked.previous, asked.items + answer.output)
+    return Remembered(_waiting(answer.response_id), asked.previous, asked.items)
+
+
+def references(response: Remembered) -> tuple[str, ...]:
+    """Ids of the items of a response that it only refers to: upstream knew them, and another one may not."""
+    return tuple(id_ for item in response.items if (id_ := _referred(item)))
+
+
+def inlined(response: Remembered, known: Mapping[str, bytes]) -> Remembered:
+    """The response with the items that are `known` in the place of its references."""
+    return response._replace(items=tuple(known.get(_referred(item), item) for item in response.items))
+
+
+def _referred(item: bytes) -> str:
+    """The id of the item that an item refers to, or nothing."""
+    try:
+        found = item_of(item) if len(item) <= _LONGEST_REFERENCE else None
+    except MalformedError:
+        return ""
+    if found is None:
+        return ""
+    id_ = found.text("id") if found.kind is REFERENCE else None
+    return id_ if id_ is not None and is_id(id_) else ""
+
+
+def completed(answer: Made) -> Remembered | None:
+    """What is to be remembered of a response that was asked for by its id: one made in the background, at its end."""
+    if not (answer.finished and answer.background):
+        return None
+    return Remembered(answer.response_id, _waiting(answer.response_id), answer.output)
+
+
+def _waiting(response_id: str) -> str:
+    """Under which the request of a response in the background is remembered until that is looked at."""
+    return f"request of {response_id}"

@@ -1,0 +1,32 @@
+"""What is said of a request: what was read in it, and the report for its client."""
+
+from collections.abc import Iterator
+
+from proxy.events import Action, Event, Fidelity, LossyAnswer, Read, Report, StartedFresh
+from proxy.responses.body.document import Document
+from proxy.responses.recovery.lessons import Scope
+from proxy.responses.rewrite.rewriter import Rewrite
+
+
+def read_by(document: Document, tells_ids: bool) -> Read:
+    """How many items, and how many ids of upstream's, are in a request."""
+    items = [item for array in document.arrays for item in array.items]
+    previous = document.text("previous_response_id")
+    found = (previous is not None) + sum("id" in item.fields for item in items)
+    ids = [previous, *(item.text("id") for item in items)] if tells_ids else []
+    return Read(len(items), found, tuple(filter(None, ids)))
+
+
+def report(action: Action, sent: Rewrite, attempts: int) -> Report:
+    """The report for a request that was sent like this."""
+    changed = bool(sent.removed or sent.repaired)
+    fidelity: Fidelity = "lossy" if sent.lossy else "lossless" if changed else "exact"
+    return Report(action, fidelity, sent.removed, sent.repaired, attempts)
+
+
+def losses(sent: Rewrite, mode: str, scope: Scope) -> Iterator[Event]:
+    """What was lost by sending a request like this."""
+    if sent.lossy:
+        yield LossyAnswer(scope.credential, tuple(sorted(sent.lossy)))
+        if mode == "strip" and not sent.lossy.isdisjoint({"previous_response_id", "item_reference"}):
+            yield StartedFresh(scope.credential)

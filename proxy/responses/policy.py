@@ -1,0 +1,21 @@
+"""What may be done to a request: the settings that decide it, as a value."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide what may be done to a request."""
+
+    mode: Literal["strip", "recover", "observe"] = "strip"
+    profile: Literal["openai", "azure"] = "openai"
+    keep_last: int = 3
+    max_recoveries: int = 3
+    drop_conversation: bool = False
+    tell_ids: bool = False
+    """Events name the ids concerned (for logs at DEBUG)."""
+    recalls: bool = False
+    """There is a store to be asked."""
+    remembers_all: bool = False
+    """It remembers responses as well of which the client said `store: false`."""

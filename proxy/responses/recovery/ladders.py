@@ -1,0 +1,165 @@
+"""Which form of the request may do after which refusal: a ladder for each kind, the gentlest first.
+
+A new kind of refusal is a row in `_LADDERS`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from proxy.responses.body.document import Document
+from proxy.responses.recovery.lessons import Scope
+from proxy.responses.recovery.refusals import Refusal, RefusalKind
+from proxy.responses.rewrite.rewriter import Form, Rewrite
+
+Remedy = Literal["same", "portable", "repaired", "fresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A request that was refused: as it came, and as it was sent last."""
+
+    document: Document
+    form: Form
+    sent: Rewrite
+    keep_last: int
+    side_route: bool
+    """It is no question to the model: a count, or a history to compact."""
+
+
+Rung = Callable[[Refusal, Situation], Form | None]
+
+
+def _same(_: Refusal, situation: Situation) -> Form:
+    return situation.form
+
+
+def _portable(_: Refusal, situation: Situation) -> Form:
+    return replace(situation.form, portable=True)
+
+
+def _without(refusal: Refusal, situation: Situation) -> Form:
+    lost = refusal.ids | _sharing_fate(refusal, situation)
+    return replace(situation.form, portable=True, without=situation.form.without | lost)
+
+
+def _sharing_fate(refusal: Refusal, situation: Situation) -> set[str]:
+    """The ids that were sent on items of the kinds named: a refusal names one id at a time, of all that are unknown."""
+    sent = [entry for entry in situation.sent.entries if entry.fate == "kept" and "id" not in entry.cut]
+    kinds = {entry.came.kind.label for entry in sent if entry.came.text("id") in refusal.ids}
+    return {entry.came.text("id") or "" for entry in sent if entry.came.kind.label in kinds}
+
+
+def _repaired(refusal: Refusal, situation: Situation) -> Form:
+    return replace(situation.form, repaired=True, unpaired=situation.form.unpaired | refusal.ids)
+
+
+def _without_named_blobs(refusal: Refusal, situation: Situation) -> Form | None:
+    named = frozenset(_named_blobs(refusal, situation))
+    return replace(situation.form, blobs=situation.form.blobs | named) if named else None
+
+
+def _named_blobs(refusal: Refusal, situation: Situation) -> Iterator[bytes]:
+    entries = situation.sent.entries
+    named = entries[refusal.index].came if refusal.index is not None and refusal.index < len(entries) else None
+    for array in situation.document.arrays:
+        for item in array.items:
+            blob = item.raw("encrypted_content")
+            if blob is None:
+                continue
+            text = blob[1:-1].decode("utf-8", "replace")
+            shown = refusal.blob is not None and text.startswith(refusal.blob[0]) and text.endswith(refusal.blob[1])
+            if shown or item is named or item.text("id") in refusal.ids:
+                yield blob
+
+
+def _without_blobs(_: Refusal, situation: Situation) -> Form:
+    return replace(situation.form, no_blobs=True)
+
+
+def _noted_containers(refusal: Refusal, situation: Situation) -> Form:
+    expired = refusal.ids or {entry.came.text("container_id") or "" for entry in situation.sent.entries}
+    return replace(situation.form, containers=situation.form.containers | expired)
+
+
+def _field(refusal: Refusal, situation: Situation) -> Form | None:
+    label = label_of(refusal, situation.sent)
+    if label is None:
+        return None
+    known = frozenset({(label, refusal.field)})
+    form = situation.form
+    if refusal.demanded:
+        return replace(form, demanded=form.demanded | known, refused=form.refused - known)
+    return replace(form, refused=form.refused | known, demanded=form.demanded - known)
+
+
+def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
+    """The label of the kind of item whose field was refused; reasoning where no item was named.
+
+    "ID is required" without a place was said of reasoning (codex PR#3528).
+    """
+    if refusal.index is None:
+        return "reasoning"
+    return sent.entries[refusal.index].item.kind.label if refusal.index < len(sent.entries) else None
+
+
+def _without_envelope(_: Refusal, situation: Situation) -> Form:
+    return replace(situation.form, no_envelope=True)
+
+
+def _trimmed(_: Refusal, situation: Situation) -> Form | None:
+    if situation.side_route or not situation.keep_last:
+        return None
+    return replace(situation.form, portable=True, keep_last=situation.keep_last)
+
+
+_LADDERS: Final[dict[RefusalKind, tuple[tuple[Remedy, Rung], ...]]] = {
+    "locked": (("same", _same),),
+    "response": (("same", _same), ("portable", _portable), ("fresh", _trimmed)),
+    "item": (("portable", _portable), ("repaired", _without), ("fresh", _trimmed)),
+    "pairing": (("repaired", _repaired), ("fresh", _trimmed)),
+    "encrypted": (("repaired", _without_named_blobs), ("repaired", _without_blobs), ("fresh", _trimmed)),
+    "container": (("repaired", _noted_containers),),
+    "field": (("repaired", _field),),
+    "envelope": (("repaired", _without_envelope),),
+}
+
+
+def remedies(refusal: Refusal, situation: Situation) -> Iterator[tuple[Remedy, Form]]:
+    """The forms that may do after `refusal`, the gentlest first."""
+    for remedy, rung in _LADDERS[refusal.kind]:
+        form = rung(refusal, situation)
+        if form is not None:
+            yield remedy, form
+
+
+def learn(scope: Scope, document: Document, refusal: Refusal | None, sent: Rewrite, answered: Form) -> None:
+    """Remember what a refusal taught, once a later form was answered."""
+    if refusal is None:
+        return
+    if refusal.kind == "response":
+        refused = refusal.ids or {document.text("previous_response_id") or ""}
+    else:
+        refused = refusal.ids if refusal.kind == "item" else frozenset()
+    for id_ in ids_of(document) & refused:
+        scope.learn_id(id_)
+    if refusal.kind == "encrypted":
+        for blob in _refused_blobs(document, answered):
+            scope.learn_blob(blob)
+    label = label_of(refusal, sent) if refusal.kind == "field" else None
+    if label is not None:
+        scope.learn_field("demanded" if refusal.demanded else "refused", label, refusal.field)
+
+
+def _refused_blobs(document: Document, answered: Form) -> Iterator[bytes]:
+    for array in document.arrays:
+        for item in array.items:
+            blob = item.raw("encrypted_content")
+            if blob is not None and (answered.no_blobs or blob in answered.blobs):
+                yield blob
+
+
+def ids_of(document: Document) -> set[str]:
+    """Every id in the request: its previous response's, its items'."""
+    ids = {item.text("id") for array in document.arrays for item in array.items if "id" in item.fields}
+    return {id_ for id_ in ids | {document.text("previous_response_id")} if id_}

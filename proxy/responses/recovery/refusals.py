@@ -1,0 +1,238 @@
+"""What a refusal says: (status, body) -> a Refusal, or None where it is no business of ours.
+
+Classifies, and decides nothing. The rows match what a refusal *says*, because the same one comes as 404, 400 or 409,
+as JSON or as plain text, and gateways word it anew. Messages as of 2026-11; sources beside the rows.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from proxy.responses.items import KINDS, REQUEST_ENVELOPE
+from proxy.responses.recovery.error_bodies import Said, sayings
+
+RefusalKind = Literal[
+    "locked",  # somebody else is using the conversation: the same bytes may do in a moment
+    "response",  # a previous response is not found, or not allowed here
+    "item",  # an item is not found
+    "pairing",  # a call, an output or a reasoning stands alone, or twice
+    "encrypted",  # a blob cannot be verified
+    "container",  # the container of a replayed code interpreter call has expired
+    "field",  # an item's field is refused, or demanded
+    "envelope",  # a response's field stands at the top level
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What upstream refused."""
+
+    kind: RefusalKind
+    ids: frozenset[str] = frozenset()
+    """Ids it names, of whatever sort."""
+    index: int | None = None
+    """`i` of `input[i]`."""
+    field: str = ""
+    """The field of the item: `status`, `id`, or `content[].x` for the field `x` of a part."""
+    demanded: bool = False
+    """The field is missing, not unwelcome."""
+    blob: tuple[str, str] | None = None
+    """The beginning and the end of the blob it names."""
+
+
+class _Row(NamedTuple):
+    kind: RefusalKind
+    text: re.Pattern[str]
+    unless: re.Pattern[str] | None = None
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE | re.DOTALL)
+
+
+# Not a word about the content of the request: credentials, quota, time, size.
+NEVER_OURS: Final = frozenset({401, 402, 403, 407, 408, 413, 415, 429})
+
+_CODES: Final[dict[str, RefusalKind | None]] = {
+    "conversation_locked": "locked",  # careme#379
+    "previous_response_not_found": "response",  # 400 at OpenAI and Azure, 404 at vLLM and ogx
+    "item_not_found": "item",
+    "invalid_encrypted_content": "encrypted",  # codex#8128
+    "mutually_exclusive_parameters": None,  # conversation together with previous_response_id
+    "model_not_found": None,
+    "invalid_item": None,  # POST …/conversations/{id}/items, openai-agents-python#1709
+    "context_length_exceeded": None,
+    "invalid_api_key": None,
+    "insufficient_quota": None,
+    "rate_limit_exceeded": None,
+    # They may quote what a user wrote.
+    "moderation_blocked": None,
+    "content_filter": None,
+    "invalid_prompt": None,
+}
+
+_MISSING: Final = (
+    r"(?:not\s+(?:be\s+|been\s+)?(?:found|exist|available|persisted|stored|recogni[sz]ed|known|resolved|located)|"
+    r"(?:does|do|did)\s*(?:n't|\s+not)\s+exist|no\s+longer|expired|deleted|unknown|missing|"
+    r"no\s+(?:such\s+)?(?:stored\s+)?(?:item|response)s?\b|could\s*(?:n't|\s+not)\s+(?:find|resolve|locate|load)|"
+    r"unable\s+to\s+(?:find|resolve|locate|load))"
+)
+_BARRED: Final = r"(?:cannot|can't|not\s+(?:be\s+)?(?:used|supported|allowed|permitted|enabled)|unsupported|invalid)"
+_RESPONSE: Final = r"(?:previous[\s_]+response(?:[\s_]+id)?|\bresp_[A-Za-z0-9_-]+)"
+_PREFIX: Final = r"(?:rs|msg|fco?|ctco?|ws|fs|ci|cuo?|ig|mcp[lr]?|lsh|sho?|apco?|ts[co]|at|cmo?|cmp|amsg|maco?|item)"
+_ITEM_ID: Final = rf"\b{_PREFIX}_[A-Za-z0-9_-]+"
+_ITEM: Final = rf"(?:\bitems?\b|\bitem[\s_]+references?\b|{_ITEM_ID})"
+# Durable things with ids of their own: that they are not found is for the client to know.
+_OTHER: Final = _pattern(
+    r"\b(?:prompt|model|deployment|file|vector[\s_]store|conversation|container|skill|assistant|thread|run|batch|"
+    r"organization|project|function|tool|url|route|endpoint|path|page|resource)s?\b\s*"
+    r"(?:with|id\b|'|\"|`|named|of\s+id|\S*_[A-Za-z0-9]+|does|was|is|not)|"
+    r"invalid url|tool choice|no such (?:file|model|prompt|vector)"
+)
+
+_ROWS: Final = (
+    _Row("locked", _pattern(r"another process is currently operating on this conversation|conversation_locked")),
+    # pydantic-ai#7461
+    _Row("container", _pattern(r"expected container_id|container\b.{0,80}\bexpired|expired\b.{0,40}\bcontainer")),
+    # opencode#48942; opencodex PR#2228; openclaw isInvalidEncryptedContentError
+    _Row("encrypted", _pattern(r"conflicting authenticated continuation identities|decode the compaction blob")),
+    _Row(
+        "encrypted",
+        _pattern(
+            r"encrypted[\s_]+(?:reasoning|content|blob).{0,200}(?:verif|decrypt|decod|did not match|mismatch|invalid|"
+            r"tamper|corrupt|malformed)|(?:verif|decrypt|decod|invalid|malformed|corrupt)\w*.{0,60}encrypted[\s_]+content|"
+            r"invalid_encrypted_content"
+        ),
+    ),
+    # vscode#320060, continue#10092; other sentences of the same from vLLM, DeepSeek and gateways
+    _Row(
+        "pairing",
+        _pattern(
+            r"no\s+(?:matching\s+|corresponding\s+|preceding\s+)?(?:\w+\s+){0,3}call\s+(?:was\s+)?found\s+for|"
+            r"no\s+(?:matching\s+|corresponding\s+)?(?:\w+\s+){0,3}outputs?\s+(?:was\s+|were\s+)?found\s+for|"
+            r"outputs?\b.{0,80}(?:without|no|missing|lacks)\s+(?:an?\s+|its\s+|the\s+)?(?:\w+\s+)?"
+            r"(?:matching|corresponding|preceding)?\s*\w*[\s_]?call\b|"
+            r"calls?\b.{0,80}(?:without|has\s+no|have\s+no|missing|lacks)\s+(?:an?\s+|its\s+|their\s+|the\s+)?"
+            r"(?:\w+\s+)?(?:output|result)|"
+            r"missing\s+(?:tool|function)[\s_]+(?:call\s+)?(?:outputs?|results?)\s+for|"
+            r"(?:tool|function)[\s_]calls?\b.{0,60}must be followed by|"
+            r"call_ids?\b.{0,40}(?:did not have|do not have|does not have|have no|without)\s+(?:\w+\s+)?"
+            r"(?:response|output|result)"
+        ),
+    ),
+    # mastra#8738, continue#8933, continue#10200
+    _Row("pairing", _pattern(r"without its required|required .{0,20}following item|duplicate item")),
+    # openclaw#138954 (zero data retention), oh-my-pi (no stored responses over HTTP), kaapi-backend#317 (bad id)
+    _Row("response", _pattern(rf"previous_response_not_found|{_RESPONSE}.{{0,160}}(?:{_MISSING}|{_BARRED})")),
+    _Row("response", _pattern(rf"(?:{_MISSING}|{_BARRED}).{{0,80}}{_RESPONSE}"), _pattern(r"must be provided")),
+    # pi#3206, openai-agents-python#722; plain text from CLIProxyAPI
+    _Row("item", _pattern(rf"{_ITEM}.{{0,160}}{_MISSING}"), _OTHER),
+    _Row("item", _pattern(rf"{_MISSING}.{{0,80}}{_ITEM}"), _OTHER),
+)
+
+_FIELD: Final = re.compile(r"input\[(\d{1,9})\]\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z0-9_\[\].]+)?)")
+_PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
+_UNKNOWN_FIELD: Final = _pattern(
+    r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected"
+)
+_MISSING_FIELD: Final = _pattern(r"missing[\s_]required|field required|is required|required parameter")
+_UNKNOWN_TOP: Final = re.compile(r"Unknown parameter: '([A-Za-z0-9_]+)'")
+_ID_REQUIRED: Final = _pattern(
+    r"(?:^|[.:;]\s|\b(?:item|items|reasoning|the|an)\s)['\"`]?id['\"`]?(?:\s+field)?\s+is\s+required|"
+    r"missing\s+(?:required\s+)?(?:field\s+)?['\"`]?id\b(?!\s+(?:of|for)\b)"
+)
+
+# What an item is made of: that it is refused is no stray field, and without it the item would mean something else.
+_SUBSTANCE: Final = frozenset(
+    {
+        *("type", "role", "content", "call_id", "name", "arguments", "input", "output", "action", "actions"),
+        *("operation", "tools", "code", "result", "results", "queries", "summary", "encrypted_content"),
+        *("approval_request_id", "approve", "server_label", "fingerprint", "pending_safety_checks"),
+    }
+)
+
+# It speaks of what the request says, or how much, and may quote a user's words.
+_OF_CONTENT: Final = _pattern(
+    r"\bflagged\b|(?:content|usage)\s+polic|moderation|safety\s+system|context\s+(?:length|window)|rate\s+limit"
+)
+# Parameters under which a refusal may speak of items or of a previous response; of others it quotes names and texts.
+_STATE_PARAM: Final = re.compile(
+    r"(?:input(?:\[\d+\])?(?:\.(?!content\b)\w+)?|previous_response_id|(?:response|item|call)?_?id|items?|store|conversation|messages\b.*)?"
+)
+
+_NAMED: Final = re.compile(
+    r"['\"`]([A-Za-z0-9_-]{1,128})['\"`]|\b([a-z]{2,5}_[A-Za-z0-9_-]+)|with (?:id|call_id) ([A-Za-z0-9_-]+)"
+)
+_AFTER_CALL: Final = re.compile(r"\bfor (?:\w+ ){0,2}calls? (?!outputs?\b)([A-Za-z0-9_-]+)")
+_BLOB: Final = re.compile(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0-9_+/=-]{1,64})")
+# Names that stand where ids stand, or look like them.
+_NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_calls", "tool_call_id", "not", *KINDS})
+
+
+def classify(status: int, body: bytes) -> Refusal | None:
+    """What the refusal with `status` and `body` (decoded, as far as it came) says; None if it is not ours."""
+    if not 400 <= status < 500 or status in NEVER_OURS:
+        return None
+    for said in sayings(body):
+        if said.code in _CODES:
+            kind = _CODES[said.code]
+            return None if kind is None else _refusal(kind, said)
+        refusal = _by_param(said) or _by_text(said)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _by_param(said: Said) -> Refusal | None:
+    """What the named parameter tells: the previous response, a field of an item, a field of a response."""
+    if said.param.startswith("previous_response_id"):
+        return None if said.code == "invalid_type" else _refusal("response", said)
+    field = _field(said)
+    if field is not None:
+        return field
+    top = _UNKNOWN_TOP.search(said.message)
+    name = top[1] if top else said.param if _UNKNOWN_FIELD.search(f"{said.code} {said.message}") else ""
+    return Refusal("envelope", field=name) if name in REQUEST_ENVELOPE else None
+
+
+def _field(said: Said) -> Refusal | None:
+    match = _FIELD.search(said.param) or _FIELD.search(said.message)
+    words = f"{said.code} {said.message}"
+    if match is None:
+        if _ID_REQUIRED.search(said.message) and not said.param:
+            return Refusal("field", field="id", demanded=True)
+        return None
+    index, name, rest = int(match[1]), match[2], match[3]
+    if _MISSING_FIELD.search(words) and not rest:
+        return Refusal("field", index=index, field=name, demanded=True)
+    part = _PART_FIELD.fullmatch(rest) if name == "content" else None
+    if part and _UNKNOWN_FIELD.search(words):
+        return Refusal("field", index=index, field=f"content[].{part[1]}")
+    if rest or name in _SUBSTANCE:
+        return None
+    # A bad id is worse than none, and a null is no omission (openai-python#3008); other values are the client's.
+    unwelcome = name == "id" or (name == "status" and "null" in said.message) or _UNKNOWN_FIELD.search(words)
+    return Refusal("field", index=index, field=name) if unwelcome else None
+
+
+def _by_text(said: Said) -> Refusal | None:
+    if said.code == "invalid_type" or not _STATE_PARAM.fullmatch(said.param) or _OF_CONTENT.search(said.message):
+        return None
+    for row in _ROWS:
+        if row.text.search(said.message) and not (row.unless and row.unless.search(said.message)):
+            return _refusal(row.kind, said)
+    return None
+
+
+def _refusal(kind: RefusalKind, said: Said) -> Refusal:
+    named = {next(filter(None, match.groups())) for match in _NAMED.finditer(said.message)}
+    if kind == "pairing":
+        named.update(match[1] for match in _AFTER_CALL.finditer(said.message))
+    blob = _BLOB.search(said.message) if kind == "encrypted" else None
+    index = re.search(r"input\[(\d{1,9})\]", said.param)
+    return Refusal(
+        kind,
+        ids=frozenset(named - _NO_IDS),
+        index=int(index[1]) if index else None,
+        blob=(blob[1], blob[2]) if blob else None,
+    )

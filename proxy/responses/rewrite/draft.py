@@ -1,0 +1,206 @@
+"""The input of a request while it is being made portable: every item, and what becomes of it.
+
+Passes mark entries and count what they did; `Draft.edits` turns the marks into edits of the body, once, at the end.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from proxy.responses.body.document import (
+    Array,
+    Edit,
+    Item,
+    cut_id,
+    cut_members,
+    cut_spans,
+    item_of,
+    members_of,
+    objects,
+)
+from proxy.responses.body.lenient import Member, Span
+
+NOTHING: Final[frozenset[str]] = frozenset()
+_NO_MEMBERS: Final[Mapping[str, bytes]] = MappingProxyType({})
+_ONLY_ID: Final = {"id"}
+
+Fate = Literal["kept", "dropped", "replaced", "added"]
+
+
+class Entry:
+    """One item of the input: as it came (`came`), and as it will be sent (`item`, `fate`, `cut`, `put`)."""
+
+    __slots__ = ("came", "cut", "cut_parts", "fate", "item", "json", "lost_reasoning", "put")
+
+    def __init__(self, came: Item, json: bytes | None = None) -> None:
+        self.came = came
+        self.item = came
+        self.fate: Fate = "kept" if json is None else "added"
+        self.json = json
+        """What stands in the item's place, or is added."""
+        self.cut = NOTHING
+        """Names of members to take out."""
+        self.put: Mapping[str, bytes] = _NO_MEMBERS
+        """Members to add behind the others, as raw JSON."""
+        self.cut_parts = NOTHING
+        """Names of members to take out of every part of `content`."""
+        self.lost_reasoning = False
+        """It was a reasoning that only one server could resolve, and is gone or has lost what it held."""
+
+    @property
+    def sent(self) -> bool:
+        """Whether something of it is sent upstream."""
+        return self.fate != "dropped"
+
+    def replace(self, json: bytes) -> None:
+        """Send `json`, an item, in its place."""
+        self.fate = "replaced"
+        self.json = json
+        self.item = item_of(json)
+
+
+@dataclass(slots=True)
+class Turn:
+    """What the model made at one go, as far as it is sent."""
+
+    entries: list[Entry]
+    lost_reasoning: bool = False
+
+
+class Changes:
+    """What was done to a request."""
+
+    def __init__(self) -> None:
+        self.removed: Counter[str] = Counter()
+        self.repaired: Counter[str] = Counter()
+        self.lossy: set[str] = set()
+        """Names of `removed` and `repaired` by which the model sees less, or other things, than the client sent."""
+        self.taken: list[tuple[str, Item | str]] = []
+        """As what an item, or an id, was taken out."""
+
+
+class Draft:
+    """The entries of one `input`; what is done to them is noted in `changes`."""
+
+    def __init__(self, array: Array, changes: Changes | None = None) -> None:
+        self._array = array
+        self.entries = [Entry(item) for item in array.items]
+        self.kinds = {item.kind.name for item in array.items}
+        """Names of the kinds that came, so that a rule for another kind costs nothing."""
+        self.changes = changes or Changes()
+        self.removed = self.changes.removed
+        self.repaired = self.changes.repaired
+        self.lossy = self.changes.lossy
+
+    def sent(self) -> list[Entry]:
+        """The entries that are sent, in order."""
+        return [entry for entry in self.entries if entry.fate != "dropped"]
+
+    def turns(self) -> Iterator[Turn]:
+        """The runs of model-made items between client-made ones, without what is dropped."""
+        turn = Turn([])
+        for entry in self.entries:
+            if entry.lost_reasoning:
+                turn.lost_reasoning = True
+            if entry.fate == "dropped":
+                continue
+            if entry.item.kind.made_by == "model":
+                turn.entries.append(entry)
+                continue
+            if turn.entries:
+                yield turn
+            turn = Turn([])
+        if turn.entries:
+            yield turn
+
+    def drop(self, entry: Entry, what: str) -> None:
+        """Leave `entry` out, which counts as `what` and is a loss."""
+        entry.fate = "dropped"
+        self.count_removed(what, entry.came)
+        self.lossy.add(what)
+
+    def replace(self, entry: Entry, json: bytes, what: str) -> None:
+        """Send `json` in place of `entry`, which counts as the repair `what` and is a loss."""
+        entry.replace(json)
+        self.repaired[what] += 1
+        self.lossy.add(what)
+
+    def add_behind(self, additions: Mapping[Entry, list[bytes]], what: str) -> None:
+        """Send the JSON of new items right behind the entries they are mapped from; they count as the repair `what`."""
+        grown: list[Entry] = []
+        for entry in self.entries:
+            grown.append(entry)
+            for json in additions.get(entry, ()):
+                grown.append(Entry(item_of(json), json))
+                self.repaired[what] += 1
+                self.lossy.add(what)
+        self.entries = grown
+
+    def cut(self, entry: Entry, name: str, what: str) -> None:
+        """Send `entry` without the member `name`, which counts as `what`."""
+        entry.cut |= {name}
+        self.count_removed(what, entry.came)
+
+    def count_removed(self, what: str, came: Item) -> None:
+        """Count `what` as taken out of, or with, the item `came`."""
+        self.removed[what] += 1
+        if what != "envelope_field":
+            self.changes.taken.append((what, came))
+
+    def edits(self, body: bytes) -> list[Edit]:
+        """The edits of `body` that make its input what this draft says."""
+        if not any(entry.fate != "kept" or entry.cut or entry.put or entry.cut_parts for entry in self.entries):
+            return []
+        spans = self._array.spans()
+        came = [entry for entry in self.entries if entry.fate != "added"]
+        edits = cut_spans(spans, [entry.fate == "dropped" for entry in came])
+        for entry, span in zip(came, spans, strict=True):
+            edits += _edits(entry, span, body)
+        return [*edits, *self._additions(spans)]
+
+    def _additions(self, spans: list[Span]) -> Iterator[Edit]:
+        end = -1
+        position = iter(spans)
+        for entry in self.entries:
+            if entry.fate == "added":
+                yield Edit(end, end, b"," + (entry.json or b""))
+            elif entry.fate == "dropped":
+                next(position)
+            else:
+                end = next(position).end
+
+
+def _edits(entry: Entry, span: Span, body: bytes) -> Iterable[Edit]:
+    if entry.fate == "replaced":
+        return [Edit(span.start, span.end, entry.json or b"")]
+    if entry.fate == "dropped" or not (entry.cut or entry.put or entry.cut_parts):
+        return []
+    if entry.cut == _ONLY_ID and not entry.put and not entry.cut_parts:
+        short = cut_id(body, span)
+        if short is not None:
+            return [short]
+    members = members_of(body, span.start, entry.came.fields)
+    edits = cut_members(members, entry.cut)
+    if entry.put:
+        edits.append(_put(entry, members))
+    if entry.cut_parts:
+        edits += _part_edits(entry, members, body)
+    return edits
+
+
+def _put(entry: Entry, members: list[Member]) -> Edit:
+    end = max(member.end for member in members if member.name not in entry.cut)
+    return Edit(end, end, b"".join(b',"%s":%s' % (name.encode(), json) for name, json in entry.put.items()))
+
+
+def _part_edits(entry: Entry, members: list[Member], body: bytes) -> Iterator[Edit]:
+    for content in members:
+        if content.name != "content" or body[content.value] != ord("["):
+            continue
+        array = Array(body, Span(content.value, content.end), [])
+        parts = objects(memoryview(body)[content.value : content.end])
+        for span, fields in zip(array.spans(), parts, strict=True):
+            if fields:
+                yield from cut_members(members_of(body, span.start, fields), entry.cut_parts)

@@ -1,0 +1,141 @@
+"""Which call an output answers, and what to do where one of the two is missing.
+
+Every output has a call of its kind earlier in the input, every call an output later; reasoning is followed by what
+it produced. Upstream refuses anything else (400: "No tool call found for …", "No tool output found for …",
+"… was provided without its required following item").
+"""
+
+from collections import deque
+from collections.abc import Collection
+from itertools import groupby
+
+from proxy.responses.items import CALLS, REASONING, REFERENCE
+from proxy.responses.rewrite.draft import Draft, Entry
+from proxy.responses.rewrite.substitutes import call_note, output_note, placeholder_output, tools_item
+
+
+class Pairs:
+    """Calls and outputs of a draft: who answers whom, and who is alone."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.answered: dict[Entry, list[Entry]] = {}
+        """Each call that has a key, with the outputs that answer it."""
+        self.call_of: dict[Entry, Entry] = {}
+        """The call of each output that has one."""
+        self.orphans: list[Entry] = []
+        """Outputs that name a call that is not there."""
+        calls: dict[tuple[str, str], deque[Entry]] = {}
+        for entry in entries:
+            if entry.item.kind.name in CALLS:
+                self._enter(entry, calls)
+            elif entry.item.kind.answers:
+                self._match(entry, calls)
+
+    def _enter(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
+        for key in keys(entry):
+            calls.setdefault((entry.item.kind.name, key), deque()).append(entry)
+            self.answered[entry] = []
+
+    def _match(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
+        named = keys(entry)
+        for kind in entry.item.kind.answers:
+            for key in named:
+                waiting = calls.get((kind, key))
+                if waiting:
+                    self._answer(entry, waiting)
+                    return
+        if named:
+            self.orphans.append(entry)
+
+    def _answer(self, output: Entry, waiting: deque[Entry]) -> None:
+        """Let `output` answer the first of the calls that is still waiting, or else the last (keys come twice)."""
+        while len(waiting) > 1 and self.answered[waiting[0]]:
+            waiting.popleft()
+        self.call_of[output] = waiting[0]
+        self.answered[waiting[0]].append(output)
+
+    def unanswered(self) -> list[Entry]:
+        """The calls that upstream refuses without an output; an `async` call may still be running."""
+        return [
+            call
+            for call, outputs in self.answered.items()
+            if not outputs and call.item.kind.placeholder and call.item.raw("async") != b"true"
+        ]
+
+
+def keys(entry: Entry) -> list[str]:
+    """The keys by which a call and its output know each other; a search that upstream ran has none."""
+    return [key for name in entry.item.kind.pairs_by if (key := entry.item.text(name))]
+
+
+def repair_orphan_outputs(draft: Draft, orphans: Collection[Entry]) -> None:
+    """Turn outputs without a call into notes; definitions of tools that one of them brought stay definitions."""
+    for entry in orphans:
+        lasting = entry.item.kind.lasting
+        draft.replace(entry, tools_item(entry.item) if lasting else output_note(entry.item), "orphan_output")
+
+
+def repair_unanswered_calls(draft: Draft, calls: Collection[Entry]) -> None:
+    """Give calls without an output a placeholder behind their turn, or turn them into a note.
+
+    Behind the turn and not behind the call: an output in the middle would make two turns of one.
+    """
+    noted = {call for call in calls if call.item.kind.placeholder == "note"}
+    for call in noted:
+        draft.replace(call, call_note(call.item), "note")
+    waiting = {call for call in calls if call not in noted}
+    behind: dict[Entry, list[bytes]] = {}
+    for turn in draft.turns() if waiting else ():
+        behind[turn.entries[-1]] = [
+            placeholder_output(call.item, call.item.kind.placeholder)
+            for call in turn.entries
+            if call in waiting and call.item.kind.placeholder
+        ]
+    draft.add_behind(behind, "placeholder")
+
+
+def note_pair(draft: Draft, call: Entry, outputs: Collection[Entry]) -> None:
+    """Turn a call and its outputs into notes, as a pair that cannot stand without what was in front of it."""
+    draft.replace(call, call_note(call.item), "note")
+    for output in outputs:
+        draft.replace(output, output_note(output.item), "note")
+
+
+def note_unreasoned(draft: Draft, named: Collection[str]) -> None:
+    """Turn the named calls that cannot give up their id into notes: they were refused without their reasoning."""
+    calls = [entry for entry in draft.sent() if entry.came.kind.id == "pinned" and entry.came.text("id") in named]
+    answered = Pairs(draft.sent()).answered if calls else {}
+    for call in calls:
+        if call in answered and call.came.kind.name != "program":
+            note_pair(draft, call, answered[call])
+
+
+def drop_duplicates(draft: Draft) -> None:
+    """Drop items whose id came before, and references to items that are inline; an output may bear its call's id.
+
+    400 "Duplicate item found with id …" (continue#10200, pi#5165).
+    """
+    seen: dict[tuple[str, frozenset[str]], Entry] = {}
+    for entry in sorted(draft.sent(), key=lambda entry: entry.came.kind is REFERENCE):
+        id_ = entry.came.text("id")
+        if id_ is not None and seen.setdefault((id_, entry.came.kind.answers), entry) is not entry:
+            draft.drop(entry, "item_reference" if entry.came.kind is REFERENCE else "trimmed")
+
+
+def drop_unfollowed_reasoning(draft: Draft) -> None:
+    """Drop reasoning whose follower is not there any more, or never was; a run of reasoning items counts as one."""
+    if REASONING.name not in draft.kinds:
+        return
+    runs = [(is_reasoning, list(run)) for is_reasoning, run in groupby(draft.entries, key=_is_reasoning)]
+    for place, (is_reasoning, run) in enumerate(runs):
+        if not is_reasoning:
+            continue
+        follower = runs[place + 1][1][0] if place + 1 < len(runs) else None
+        if follower is None or follower.fate != "kept" or follower.item.kind.made_by == "client":
+            for entry in run:
+                if entry.sent:
+                    draft.drop(entry, "reasoning")
+
+
+def _is_reasoning(entry: Entry) -> bool:
+    return entry.came.kind is REASONING

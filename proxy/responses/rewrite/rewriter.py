@@ -1,0 +1,250 @@
+"""A body in another form: which rules are applied, in which order, and what that did to the request.
+
+Every attempt is made from the body that came: a pure function of it and of a `Form`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+from proxy.responses.body.document import Document, Edit, Item, splice
+from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
+from proxy.responses.rewrite import pairing, rules, trimming
+from proxy.responses.rewrite.draft import Changes, Draft, Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is done to a body. The default is nothing: the very bytes that came."""
+
+    profile: str = "openai"
+    asks: bool = True
+    """It is a question, so that its end has to be something to answer; a count and a compaction ask nothing."""
+    portable: bool = False
+    """References, ids and stray fields go (with `drop_conversation`, so does the conversation)."""
+    drop_conversation: bool = False
+    repaired: bool = False
+    """Pairs are made whole and ids go from every turn, while references stay."""
+    unpaired: frozenset[str] = frozenset()
+    """Call ids and item ids that upstream named when it refused a pair."""
+    without: frozenset[str] = frozenset()
+    """Ids of items that upstream does not find: they go with their groups."""
+    blobs: frozenset[bytes] = frozenset()
+    """Literals of `encrypted_content` that go."""
+    no_blobs: bool = False
+    """All of them go, compactions as well."""
+    containers: frozenset[str] = frozenset()
+    """Containers that have expired: their code interpreter calls become notes."""
+    refused: frozenset[tuple[str, str]] = frozenset()
+    """(label of the kind, field) that go."""
+    demanded: frozenset[tuple[str, str]] = frozenset()
+    """(label of the kind, field) that stay whatever the other rules say."""
+    no_envelope: bool = False
+    """Fields that a request never has go from the top level."""
+    keep_last: int = 0
+    """Essential items that a trim keeps; 0: no trim."""
+
+
+class Rewrite(NamedTuple):
+    """A body in a form, and what that did."""
+
+    body: bytes
+    removed: Mapping[str, int] = MappingProxyType({})
+    repaired: Mapping[str, int] = MappingProxyType({})
+    lossy: frozenset[str] = frozenset()
+    taken: Sequence[tuple[str, Item | str]] = ()
+    """As what an item, or an id, was taken out."""
+    took_references: bool = False
+    """A previous response, a reference, a bare reasoning or a conversation was taken out."""
+    answerable: bool = True
+    """It may be sent: its end is a question the client asked, and no output lost its call by what was taken out."""
+    stands_alone: bool = True
+    """Nothing was lost but labels."""
+    has_history: bool = True
+    """What was taken out held no items that the input does not: all that is lost is reasoning."""
+    entries: tuple[Entry, ...] = ()
+    """What is sent of the input, in order: `input[i]` of a refusal is `entries[i]`."""
+
+    def ids_taken(self) -> Iterator[tuple[str, str]]:
+        """(what, id) of everything taken out that has an id."""
+        for what, taken in self.taken:
+            id_ = taken if isinstance(taken, str) else taken.text("id")
+            if id_:
+                yield what, id_
+
+
+def rewrite(document: Document, form: Form) -> Rewrite:
+    """`document` in `form`."""
+    return _Rewriting(document, form).result()
+
+
+class _Rewriting:
+    """The rules of one form, applied to one document in their order."""
+
+    def __init__(self, document: Document, form: Form) -> None:
+        self.document = document
+        self.form = form
+        self.changes = Changes()
+        self.removed = self.changes.removed
+        self.lossy = self.changes.lossy
+        self.edits: list[Edit] = []
+        self.portable = form.portable and (form.drop_conversation or document.raw("conversation") is None)
+        self.had_previous = document.text("previous_response_id") is not None
+        self.dropped_references = False
+        self.lost_references = False
+        self.lost_reasoning = False
+        self.orphaned = False
+
+    def result(self) -> Rewrite:
+        self._top_level()
+        drafts = [Draft(array, self.changes) for array in self.document.arrays]
+        for draft in drafts:
+            self._input(draft)
+            self.edits += draft.edits(self.document.body)
+        last = drafts[-1] if drafts else None
+        alone = self._stands_alone(last)
+        if "previous_response_id" in self.removed and not alone:
+            self.lossy.add("previous_response_id")
+        return Rewrite(
+            body=splice(self.document.body, self.edits),
+            removed=self.removed,
+            repaired=self.changes.repaired,
+            lossy=frozenset(self.lossy),
+            taken=self.changes.taken,
+            took_references=self.took_references,
+            answerable=self._answerable(last),
+            stands_alone=alone and not self.lost_reasoning,
+            has_history=alone,
+            entries=tuple(last.sent()) if last else (),
+        )
+
+    @property
+    def took_references(self) -> bool:
+        """Whether something was taken out that upstream might have resolved."""
+        taken = ("previous_response_id", "conversation")
+        return self.dropped_references or self.lost_reasoning or any(self.removed[what] for what in taken)
+
+    @property
+    def changes_input(self) -> bool:
+        """Whether the form takes items away, so that others may have lost what they need."""
+        form = self.form
+        named = form.blobs or form.without or form.containers or form.keep_last
+        return self.portable or form.repaired or form.no_blobs or bool(named)
+
+    @property
+    def strips_every_turn(self) -> bool:
+        """Whether ids go from all turns, from those as well that a pinned id or a profile lets keep theirs."""
+        form = self.form
+        return form.repaired or form.no_blobs or any(name == "id" for _, name in form.refused)
+
+    @property
+    def strips_ids(self) -> bool:
+        """Whether ids go from a form that is not portable, so that what is nothing but its id has to go as well."""
+        return self.strips_every_turn or bool(self.form.blobs)
+
+    def _top_level(self) -> None:
+        names: set[str] = set()
+        if self.portable:
+            names |= self._state_parameters()
+        if self.portable or self.form.no_envelope:
+            envelope = [member.name for member in self.document.members if member.name in REQUEST_ENVELOPE]
+            names.update(envelope)
+            if envelope:
+                self.removed["envelope_field"] += len(envelope)
+        if names:
+            self.edits += self.document.cut(names)
+
+    def _state_parameters(self) -> set[str]:
+        names = set()
+        if self.had_previous:
+            names.add("previous_response_id")
+            self.removed["previous_response_id"] += 1
+            self.changes.taken.append(("previous_response_id", self.document.text("previous_response_id") or ""))
+        if self.document.raw("conversation") is not None:
+            names.add("conversation")
+            self.removed["conversation"] += 1
+            self.lossy.add("conversation")
+        return names
+
+    def _input(self, draft: Draft) -> None:
+        form = self.form
+        if self.portable:
+            dropped, lost = rules.drop_references(draft)
+            self.dropped_references |= dropped
+            self.lost_references |= lost
+        if self.portable or self.strips_ids:
+            self.lost_reasoning |= rules.reduce_reasoning(draft)
+            rules.replace_images(draft)
+        if form.blobs or form.no_blobs:
+            rules.drop_blobs(draft, None if form.no_blobs else form.blobs)
+        if form.without:
+            trimming.drop_groups(draft, form.without)
+        if form.containers:
+            rules.note_expired_code(draft, form.containers)
+        rules.note_unreasoned_computer_calls(draft)
+        if self.portable or form.repaired or form.keep_last:
+            self._pairs(draft)
+        if self.changes_input:
+            pairing.drop_unfollowed_reasoning(draft)
+        self._labels(draft)
+
+    def _labels(self, draft: Draft) -> None:
+        form = self.form
+        if form.refused:
+            rules.remove_refused(draft, form.refused)
+        if self.portable or self.strips_ids:
+            rules.remove_ids(draft, profile=form.profile, all_turns=self.strips_every_turn, demanded=form.demanded)
+        if self.portable:
+            rules.remove_fields(draft, profile=form.profile, demanded=form.demanded)
+        if self.portable or ("reasoning", "summary") in form.demanded:
+            rules.give_summaries(draft)
+
+    def _pairs(self, draft: Draft) -> None:
+        if self.form.repaired:
+            pairing.drop_duplicates(draft)
+            pairing.note_unreasoned(draft, self.form.unpaired)
+        if draft.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
+            return
+        pairs = pairing.Pairs(draft.sent())
+        calls_elsewhere = self._may_hold_calls(draft)
+        self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)
+        if self.form.keep_last:
+            trimming.trim(draft, self.form.keep_last)
+            pairs = pairing.Pairs(draft.sent())
+        unpaired = self.form.unpaired
+        orphans = [
+            entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry))
+        ]
+        pairing.repair_orphan_outputs(draft, orphans)
+        pairing.repair_unanswered_calls(draft, pairs.unanswered())
+
+    def _may_hold_calls(self, draft: Draft) -> bool:
+        """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
+        if self.had_previous or self.lost_references or self.document.raw("conversation") is not None:
+            return True
+        return any(entry.sent and entry.came.kind.id == "reference" for entry in draft.entries)
+
+    def _answerable(self, draft: Draft | None) -> bool:
+        if self.orphaned:
+            return False
+        if draft is None:
+            return not self.took_references or bool(self.document.text("input"))
+        if not self.form.asks:
+            return True
+        came = (entry for entry in reversed(draft.entries) if entry.fate != "added")
+        end = next((entry for entry in came if not entry.came.kind.is_setting), None)
+        if end is None:
+            return not self.took_references
+        return end.fate == "kept" and (end.came.kind.essential or not self.took_references)
+
+    def _stands_alone(self, draft: Draft | None) -> bool:
+        if not self._answerable(draft) or self.lost_references or self.removed["conversation"]:
+            return False
+        if draft is None:
+            return not self.removed["previous_response_id"]
+        sent = draft.sent()
+        begins = next((entry for entry in sent if entry.item.kind.role or not entry.item.kind.is_setting), None)
+        if begins is None or not begins.item.kind.is_beginning:
+            return not self.took_references
+        return not self.removed["previous_response_id"] or any(entry.item.kind.is_answer for entry in sent)

@@ -1,0 +1,217 @@
+"""What only one server, key or project knows is taken out of an input; nothing else changes.
+
+Each function is one rule over a draft. Sources stand beside the rules; the kinds are rows in `items`.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from proxy.responses.body.document import Item, objects
+from proxy.responses.items import (
+    CODE_INTERPRETER,
+    COMPACTION,
+    COMPUTER_CALL,
+    IMAGE,
+    ITEM_ENVELOPE,
+    PART_ENVELOPE,
+    REASONING,
+    REFERENCE,
+)
+from proxy.responses.rewrite.draft import Draft, Entry, Turn
+from proxy.responses.rewrite.pairing import Pairs, note_pair
+from proxy.responses.rewrite.substitutes import code_note, image_message
+
+_ITEM_ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
+_PART_ENVELOPE: Final = frozenset(PART_ENVELOPE)
+_EMPTY: Final = (None, b'""')
+
+
+def drop_references(draft: Draft) -> tuple[bool, bool]:
+    """Drop item references; whether there were any, and whether one stood for something that is not inline as well."""
+    if REFERENCE.name not in draft.kinds:
+        return False, False
+    references = [entry for entry in draft.entries if entry.came.kind is REFERENCE]
+    inline = {entry.came.text("id") for entry in draft.entries if entry.came.kind is not REFERENCE} - {None}
+    lost = [entry for entry in references if entry.came.text("id") not in inline]
+    for entry in references:
+        entry.fate = "dropped"
+        draft.count_removed("item_reference", entry.came)
+    if lost:
+        draft.lossy.add("item_reference")
+    return True, bool(lost)
+
+
+def reduce_reasoning(draft: Draft) -> bool:
+    """Take out reasoning that only its server can resolve; whether there was any.
+
+    A readable summary stays, as `{"type": "reasoning", "summary": […]}`, and so does readable content (open models
+    send their reasoning as text). langchain PR#38372, AI SDK and open-swe PR#1941 drop the rest as we do.
+    """
+    found = False
+    for entry in draft.entries if REASONING.name in draft.kinds else ():
+        if entry.came.kind is REASONING and entry.came.raw("encrypted_content") in _EMPTY:
+            found |= _reduce(draft, entry, "reasoning")
+    return found
+
+
+def _reduce(draft: Draft, entry: Entry, what: str) -> bool:
+    """Keep what of a reasoning can be read, or drop it; whether that took anything but labels."""
+    readable = {name for name in ("summary", "content") if _is_readable(entry.came.raw(name))}
+    if not readable:
+        draft.drop(entry, what)
+        entry.lost_reasoning = True
+        return True
+    names = entry.came.fields.keys() - readable - {"type", "summary"}
+    entry.cut |= names
+    if "summary" not in entry.came.fields:
+        _put_summary(draft, entry)
+    if entry.came.raw("id") is None and what == "reasoning":
+        if names:
+            draft.removed["envelope_field"] += len(names)
+        return False
+    draft.count_removed(what, entry.came)
+    draft.lossy.add(what)
+    entry.lost_reasoning = True
+    return True
+
+
+def _is_readable(parts: bytes | None) -> bool:
+    return parts is not None and parts[:1] == b"[" and any(Item(part).text("text") for part in objects(parts))
+
+
+def give_summaries(draft: Draft) -> None:
+    """Give reasoning the summary it must have."""
+    for entry in draft.entries if REASONING.name in draft.kinds else ():
+        lacks = entry.came.kind is REASONING and entry.came.raw("summary") is None and "summary" not in entry.put
+        if lacks and entry.fate == "kept":
+            entry.cut |= {"summary"}  # it may have been null
+            _put_summary(draft, entry)
+
+
+def _put_summary(draft: Draft, entry: Entry) -> None:
+    # Missing required parameter: 'input[7].summary' (Operit#797)
+    entry.put = {"summary": b"[]"}
+    draft.repaired["summary"] += 1
+
+
+def drop_blobs(draft: Draft, is_refused: Collection[bytes] | None) -> None:
+    """Take the refused `encrypted_content` literals out of reasoning; None: all of them, and compactions as well."""
+    for entry in draft.entries:
+        blob = entry.came.raw("encrypted_content")
+        if blob in _EMPTY or entry.fate == "dropped" or (is_refused is not None and blob not in is_refused):
+            continue
+        if entry.came.kind is REASONING:
+            _reduce(draft, entry, "encrypted_content")
+        elif entry.came.kind is COMPACTION:
+            draft.drop(entry, "compaction")
+
+
+def replace_images(draft: Draft) -> None:
+    """Show what image generation calls made as images; a call is always looked up by its id (rikkahub#1198)."""
+    for entry in draft.entries if IMAGE.name in draft.kinds else ():
+        if entry.came.kind is IMAGE:
+            message = image_message(entry.came)
+            if message is None:
+                draft.drop(entry, "item_reference")  # without a result it is nothing but its id
+            else:
+                draft.replace(entry, message, "image")
+
+
+def note_expired_code(draft: Draft, containers: Collection[str]) -> None:
+    """Turn code interpreter calls of the named containers into notes (pydantic-ai#7461)."""
+    for entry in draft.entries:
+        if entry.came.kind is CODE_INTERPRETER and entry.sent and entry.came.text("container_id") in containers:
+            draft.replace(entry, code_note(entry.came), "note")
+
+
+def note_unreasoned_computer_calls(draft: Draft) -> None:
+    """Turn computer calls whose reasoning is lost into notes, with their outputs.
+
+    Sent with its id but without its reasoning, a computer call is answered with a 500 (community topic 1375928).
+    """
+    turns = draft.turns() if COMPUTER_CALL.name in draft.kinds else ()
+    calls = [
+        entry for turn in turns if turn.lost_reasoning for entry in turn.entries if entry.item.kind is COMPUTER_CALL
+    ]
+    answered = Pairs(draft.sent()).answered if calls else {}
+    for call in calls:
+        note_pair(draft, call, answered.get(call, ()))
+
+
+def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collection[tuple[str, str]]) -> None:
+    """Take the ids out, by turn: a turn keeps all of its ids or none, for half a turn is refused.
+
+    400 "Item 'fc_…' … was provided without its required 'reasoning' item" (hermes-agent#97427, laravel/ai PR#1052).
+    With `all_turns`, none keeps them but the items whose own id pairs or is signed.
+    """
+    keeping: set[Entry] = set()
+    for turn in draft.turns():
+        if _is_demanded(turn, demanded) or (not all_turns and _keeps_ids(turn, profile)):
+            keeping.update(turn.entries)
+    for entry in draft.entries:
+        if "id" in entry.came.fields and entry.fate == "kept" and entry not in keeping and "id" not in entry.cut:
+            kind = entry.came.kind
+            if kind.id not in ("pinned", "reference") and (kind.label, "id") not in demanded:
+                draft.cut(entry, "id", "item_id")
+
+
+def _is_demanded(turn: Turn, demanded: Collection[tuple[str, str]]) -> bool:
+    return bool(demanded) and any((entry.item.kind.label, "id") in demanded for entry in turn.entries)
+
+
+def _keeps_ids(turn: Turn, profile: str) -> bool:
+    if turn.lost_reasoning:
+        return False
+    if any(entry.item.kind.id == "pinned" for entry in turn.entries):
+        return True
+    # Azure has refused a blob without its id ("ID is required", codex PR#3528) and took id and blob (Floway PR#249).
+    return profile == "azure" and any(entry.item.kind is REASONING for entry in turn.entries)
+
+
+def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str, str]]) -> None:
+    """Take out the fields that no item, or not this kind of item, may have in a request."""
+    for entry in draft.entries:
+        kind = entry.came.kind
+        if entry.fate != "kept" or not kind.known:
+            continue
+        for name in _unwelcome(entry.came, profile):
+            if name not in entry.cut and (kind.label, name) not in demanded:
+                draft.cut(entry, name, "envelope_field")
+        if kind.name == "message" or kind is REASONING:
+            _mark_parts(draft, entry, _PART_ENVELOPE)
+
+
+def _unwelcome(item: Item, profile: str) -> Iterator[str]:
+    fields = item.fields
+    if not _ITEM_ENVELOPE.isdisjoint(fields):
+        yield from (name for name in fields if name in _ITEM_ENVELOPE)
+    if item.kind is REASONING:
+        # haskell-agent PR#689 (live A/B): `status` of a reasoning is refused; openai-python#3008: so is a null.
+        if "status" in fields:
+            yield "status"
+        if "content" in fields and item.raw("content") is None:
+            yield "content"
+    elif profile == "azure" and item.kind.name == "message" and "status" in fields:
+        yield "status"  # litellm, azure transformation
+
+
+def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
+    """Take out fields that upstream has refused, `(label of the kind, field)`; `content[].x` is `x` of its parts."""
+    for label, path in refused:
+        for entry in draft.entries:
+            if entry.fate != "kept" or entry.came.kind.label != label:
+                continue
+            if path.startswith("content[]."):
+                _mark_parts(draft, entry, frozenset({path.removeprefix("content[].")}))
+            elif path in entry.came.fields and path not in entry.cut:
+                draft.cut(entry, path, "item_id" if path == "id" else "envelope_field")
+
+
+def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
+    content = entry.came.array("content")
+    if content is None or "content" in entry.cut:
+        return
+    found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
+    if found:
+        entry.cut_parts |= names
+        draft.removed["envelope_field"] += found

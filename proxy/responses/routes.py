@@ -1,0 +1,19 @@
+"""Which requests of the Responses API are rewritten, by method and path."""
+
+from typing import Final
+
+from proxy.events import Route
+
+_ROUTES: Final[dict[bytes, Route]] = {
+    b"/responses": "responses",
+    b"/responses/input_tokens": "input_tokens",
+    b"/responses/compact": "compact",
+}
+_ENDS: Final = tuple(_ROUTES)
+
+
+def route_of(method: str, path: bytes) -> Route:
+    """The route by the end of the raw path, whatever is in front: `/v1`, `/openai/v1`, `/openai/deployments/…`."""
+    if method == "POST" and path.endswith(_ENDS):
+        return _ROUTES[path[path.rindex(b"/responses") :]]
+    return "other"

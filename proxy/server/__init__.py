@@ -1,0 +1,1 @@
+"""The listener: uvicorn, what it lets through, and how it drains."""

@@ -1,0 +1,237 @@
+"""One client's connection: uvicorn's protocol, with limits for what is sent and refusals in OpenAI's shape.
+
+What is not a request beyond doubt is answered 400 and the connection closed; nothing that follows it is read.
+"""
+
+import asyncio
+import secrets
+import select
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from proxy.http import request_head
+from proxy.http.faults import Fault, hop_fault
+from proxy.observers.logs import LOGGER
+from proxy.server.cycle import Cycle, OldCycle, Pieces
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+_KIND: Final = "invalid_request_error"
+_LINGERING: Final = 3.0
+"""Seconds for which what a client sends after its last answer is thrown away: a reset could overtake the answer."""
+_AHEAD: Final = 16
+"""Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
+
+
+class _Discarded(list[tuple[bytes, bytes]]):
+    """Where trailers go: a sender of them must not add to the fields on which it was let in (RFC 9110, 6.5.1)."""
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        """Forget it."""
+
+
+_TRAILERS: Final = _Discarded()
+
+
+class ClientProtocol(HttpToolsProtocol):
+    """One connection; a request's head has `header_timeout` seconds to come."""
+
+    header_timeout: float
+    highest_descriptor: int
+    """The last one that a client's connection may have; those above are kept for connections to upstream."""
+    _deadline: asyncio.TimerHandle | None = None
+    _begun = False
+    _heard = 0
+    """Bytes since the last head or piece of a body: of a head, of trailers, of chunks' extensions."""
+    _running: RequestResponseCycle | None = None
+    _refused = False
+    """Whether what comes is thrown away."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a head, unless there are too many connections."""
+        super().connection_made(transport)
+        if transport.get_extra_info("socket").fileno() > self.highest_descriptor:
+            self._turn_away()
+        else:
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is answered, which is not the last one where others wait behind it."""
+        self._disarm()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; in place of uvicorn's, which takes an Upgrade for the end of the request."""
+        if self._refused:
+            return
+        self._unset_keepalive_if_required()
+        self._heard += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            if not self._is_over():
+                reason = error.__context__
+                self._refuse(reason if isinstance(reason, Fault) else _no_http())
+            return
+        if self._heard > request_head.MOST:
+            self._refuse(request_head.too_large())
+        elif self._deadline is None and not self.transport.is_closing() and self.cycle.response_complete:
+            self._arm()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._begun = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """A head is whole: begin to answer, unless it is refused or has to be read again."""
+        parser = self.parser
+        fault = request_head.fault_in(parser.get_method(), self.url, parser.get_http_version(), self.headers)
+        if self._heard > request_head.MOST and request_head.size(self.url, self.headers) > request_head.MOST:
+            fault = request_head.too_large()
+        if fault is None and len(self.pipeline) >= _AHEAD:
+            fault = _no_http()
+        if fault is not None:
+            raise fault
+        self._heard = 0
+        if not parser.should_upgrade():
+            self._begin()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._heard = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole, unless it has to be read again."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Answer the next request, if there is one already."""
+        if isinstance(self._running, Cycle) and self._running.lingers:
+            self._linger()
+        self._running = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = OldCycle if cycle.scope["http_version"] == "1.0" else Cycle
+        cycle.body = cast("bytearray", Pieces(cycle.body))
+        super()._start_asgi_task(cycle, app)
+
+    def is_idle(self) -> bool:
+        """Whether nothing goes on here, as far as can be seen: no answer goes out, and no request comes in."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self._begun and not self._refused and not self._is_readable()
+
+    def _is_readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _begin(self) -> None:
+        self._disarm()
+        self._begun = False
+        super().on_headers_complete()
+        self.headers = _TRAILERS
+        if self.url.endswith(b"?") and not self.scope["query_string"]:
+            cast("Scope", self.scope)["extensions"] = {request_head.BARE_QUERY: {}}
+        if self.pipeline:
+            self.flow.resume_reading()  # uvicorn reads no more now, and would not notice that the client leaves
+        else:
+            self._running = self.cycle
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._parse_without_offer(data[offer.args[0] :])
+
+    def _parse_without_offer(self, rest: bytes) -> None:
+        """Read a request that offers another protocol as one that does not, and nothing after it.
+
+        "A server MAY ignore a received Upgrade header field" (RFC 9110, 7.8); llhttp cannot, and would lose the body.
+        What follows may be in the other protocol already, so that it is not read: the answer ends the connection.
+        """
+        offers = [field for field in self.headers if field[0] == b"upgrade"]
+        fields = [field for field in self.headers if field[0] != b"upgrade"]
+        lines = b"".join(b"%s: %s\r\n" % field for field in (*fields, (b"connection", b"close")))
+        version = self.parser.get_http_version().encode()
+        head = b"%s %s HTTP/%s\r\n%s\r\n" % (self.parser.get_method(), self.url, version, lines)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(head)
+        self.cycle.scope["headers"] = [*self.cycle.scope["headers"], *offers]
+        self.parser.feed_data(rest)
+
+    def _is_over(self) -> bool:
+        """Whether the last request of this connection is whole; what else comes is not read (RFC 9112, 9.6)."""
+        return self.cycle is not None and not self.cycle.keep_alive and not self.cycle.more_body
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(self.header_timeout, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        if not self._begun:  # nothing was asked, so nothing is answered: it could be taken for the answer to what comes
+            self.transport.close()
+            return
+        message = f"The request's head did not come within {self.header_timeout:g} seconds."
+        self._refuse(Fault(408, "header_timeout", message, kind=_KIND))
+
+    def _refuse(self, fault: Fault) -> None:
+        """Answer and close, unless an answer is under way or has to come first."""
+        self._refused = True
+        self._disarm()
+        LOGGER.warning("A client was refused: %s", fault.code)
+        if not self._may_answer():
+            self.transport.close()
+            return
+        self.transport.write(_raw(fault))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Send no more, and throw away what comes until the client closes, or long enough."""
+        self._refused = True
+        self.transport.write_eof()
+        self.loop.call_later(_LINGERING, self.transport.close)
+
+    def _turn_away(self) -> None:
+        """Answer before anything was asked, and close without waiting for it: the descriptor is needed."""
+        self._refused = True
+        fault = hop_fault("out_of_descriptors")
+        LOGGER.warning("A client was refused: %s", fault.code)
+        self.transport.write(_raw(fault))
+        self.transport.close()
+
+    def _may_answer(self) -> bool:
+        """Whether the next answer on this connection is that to what is refused; the request it was is given up."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        if cycle is not self._running or not cycle.more_body or cycle.response_started:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return True
+
+
+def _no_http() -> Fault:
+    return Fault(400, "invalid_request", "Invalid HTTP request received.", kind=_KIND)
+
+
+def _raw(fault: Fault) -> bytes:
+    start, body = fault.messages()
+    fields: Any = start["headers"]
+    request_id = (b"x-unpinned-request-id", f"req-{secrets.token_hex(6)}".encode())
+    lines = [b"%s: %s\r\n" % field for field in (*fields, request_id, (b"connection", b"close"))]
+    return b"HTTP/1.1 %d \r\n%s\r\n%s" % (fault.status, b"".join(lines), body["body"])

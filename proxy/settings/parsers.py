@@ -1,0 +1,157 @@
+"""How the text of a setting becomes its value: one `Kind` for each sort of value.
+
+A reader raises ValueError, KeyError or OSError for what cannot be used; nothing here knows which settings there are.
+"""
+
+import base64
+import re
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from proxy.http.base_url import base_url
+from proxy.settings.address import Address
+
+
+class Kind(NamedTuple):
+    """How the text of a setting becomes its value; `allowed` completes the sentence «must be …»."""
+
+    read: Callable[[str], Any]
+    allowed: str
+    secret: bool = False
+    """The text is shown to nobody."""
+
+
+def _address(text: str) -> Address:
+    if text.startswith("unix:"):
+        if not text.removeprefix("unix:"):
+            raise ValueError
+        return Address("", path=text.removeprefix("unix:"))
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:/\s]*)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError
+    return Address(match[1] or match[2] or "0.0.0.0", int(match[3]))  # noqa: S104 -- `:8080` asks for it
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e9:
+        raise ValueError
+    return seconds
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)(?:([KMG])i?B?|B)?", text, re.IGNORECASE)
+    if match is None or int(match[1]) == 0:
+        raise ValueError
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[(match[2] or "").upper()]
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise ValueError
+        return int(text)
+
+    return count
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False}[text.lower()]
+
+
+def choice(*choices: str) -> Kind:
+    """One of some words, in any case."""
+    return Kind(lambda text: {choice: choice for choice in choices}[text.lower()], " or ".join(choices))
+
+
+def _upstream(text: str) -> str:
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError
+    base_url(text)
+    return text
+
+
+def _proxy(text: str) -> str | None:
+    if text == "none":
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
+        raise ValueError
+    return text
+
+
+def _file(text: str) -> str | None:
+    if text in ("", "system"):
+        return None
+    ssl.create_default_context(cafile=text)
+    return text
+
+
+def _name(text: str) -> str | None:
+    if text == "credential":
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+        raise ValueError(text)
+    return text
+
+
+def _store(text: str) -> str:
+    if text not in ("off", "memory") and not re.match(r"(redis|rediss|unix|postgresql)://|sqlite:///.", text):
+        raise ValueError(text)
+    return text
+
+
+class Keys(NamedTuple):
+    """What encrypts a store: the first of the keys, while the others, and what is not encrypted, are still read."""
+
+    keys: tuple[bytes, ...] = ()
+    reads_plain: bool = False
+
+
+def _keys(text: str) -> Keys:
+    if text.startswith("file:"):
+        with open(text.removeprefix("file:")) as file:  # noqa: PTH123 -- nothing else here has a use for paths
+            text = file.read()
+    words = text.replace(",", " ").split()
+    if words in (["none"], []):
+        return Keys()
+    keys = tuple(base64.b64decode(word, validate=True) for word in words if word != "plain")
+    if not keys or any(len(key) != 32 for key in keys):
+        raise ValueError
+    return Keys(keys, "plain" in words)
+
+
+def _duration(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if match is None or int(match[1]) == 0:
+        raise ValueError
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+ADDRESS: Final = Kind(_address, "HOST:PORT, [IPV6]:PORT or unix:/PATH")
+ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOST:PORT, [IPV6]:PORT, unix:/PATH or off")
+URL: Final = Kind(
+    _upstream, "an http:// or https:// URL with a host, or http://unix:/PATH, without credentials, query and fragment"
+)
+PROXY: Final = Kind(_proxy, "the URL of an http, https or socks5 proxy, or none")
+FILE: Final = Kind(_file, "the path of a PEM file with certificates, or system")
+SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
+SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
+FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
+FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
+SWITCH: Final = Kind(_switch, "on or off")
+STORE: Final = Kind(
+    _store, "off, memory, sqlite:///FILE, postgresql://…, or the URL of a Redis: redis://…, rediss://… or unix://…"
+)
+KEYS: Final = Kind(
+    _keys,
+    "none, or keys of 32 bytes in Base64 with commas between them, the last of which may be the word plain, or "
+    "file:PATH of a file with such a list",
+    secret=True,
+)
+DURATION: Final = Kind(
+    _duration, "a whole number of seconds greater than 0, or one of minutes, hours or days as in 30d"
+)
+NAME: Final = Kind(_name, "a name of at most 64 letters, digits, dots, dashes and underscores, or credential")

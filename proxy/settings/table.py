@@ -1,0 +1,186 @@
+"""The table of settings: it drives flags, environment, `--help`, the README and the `Settings` object."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from proxy.settings.parsers import (
+    ADDRESS,
+    ADMIN,
+    DURATION,
+    FILE,
+    FROM_0,
+    FROM_1,
+    KEYS,
+    NAME,
+    PROXY,
+    SECONDS,
+    SIZE,
+    STORE,
+    SWITCH,
+    URL,
+    Kind,
+    choice,
+)
+from proxy.settings.sources import PREFIX
+
+
+class Row(NamedTuple):
+    """One setting: its name in `Settings`, its default as text, how it is read, and what it means."""
+
+    name: str
+    default: str
+    kind: Kind
+    meaning: str
+
+    @property
+    def flag(self) -> str:
+        """The command line's name for it."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment's name for it."""
+        return PREFIX + self.name.upper()
+
+
+TABLE: Final = (
+    Row(
+        "listen",
+        "127.0.0.1:8080",
+        ADDRESS,
+        "Where clients connect. Not called PORT: Kubernetes injects UNPINNED_PORT for a service of that name.",
+    ),
+    Row(
+        "admin_listen",
+        "127.0.0.1:8081",
+        ADMIN,
+        "`/livez`, `/readyz` and `/metrics`; `off` for none.",
+    ),
+    Row(
+        "upstream",
+        "https://api.openai.com/v1",
+        URL,
+        "Base URL of the API. With a path, it replaces a leading `/v1` of the client's path; without one, "
+        "paths go as they come.",
+    ),
+    Row(
+        "upstream_client",
+        "http1",
+        choice("http1", "httpx2"),
+        "Who sends requests upstream: our own client, or httpx2, which knows outbound proxies.",
+    ),
+    Row("upstream_proxy", "none", PROXY, "URL of an outbound proxy, for httpx2. The environment's are not read."),
+    Row(
+        "mode",
+        "strip",
+        choice("strip", "recover", "observe"),
+        "`strip`: portable at once; `recover`: as it came, portable when refused; `observe`: only reported.",
+    ),
+    Row(
+        "profile",
+        "auto",
+        choice("auto", "openai", "azure"),
+        "Dialect of upstream; `auto` takes azure for hosts of Azure.",
+    ),
+    Row(
+        "keep_last",
+        "3",
+        FROM_0,
+        "User messages and tool outputs that a trim keeps besides the last user message; 0: never trim.",
+    ),
+    Row("max_recoveries", "3", FROM_0, "Attempts after the first one was refused; 0: none."),
+    Row(
+        "drop_conversation",
+        "off",
+        SWITCH,
+        "Whether a `conversation` is taken out of requests; its history is lost.",
+    ),
+    Row(
+        "max_body",
+        "64MiB",
+        SIZE,
+        "Size of a body that is rewritten, as sent and decoded: beyond it 413 in `strip`, otherwise passed "
+        "unread. Other bodies have no limit.",
+    ),
+    Row("connect_timeout", "5", SECONDS, "For a connection to upstream with its TLS handshake."),
+    Row(
+        "first_byte_timeout",
+        "3600",
+        SECONDS,
+        "Until the head of upstream's answer; for an answer that is not streamed that is its end.",
+    ),
+    Row("idle_timeout", "3600", SECONDS, "Silence within an answer of upstream's."),
+    Row("header_timeout", "20", SECONDS, "For the whole head of a client's request."),
+    Row("upload_idle_timeout", "60", SECONDS, "A client's silence while it sends a body."),
+    Row(
+        "max_connections",
+        "5000",
+        FROM_1,
+        "Connections to upstream; waiting for one ends after CONNECT_TIMEOUT with 503.",
+    ),
+    Row("max_requests", "5000", FROM_1, "Requests in progress; beyond them 503 with Retry-After."),
+    Row("keepalive_expiry", "30", SECONDS, "How long an idle connection to upstream is kept."),
+    Row("client_keepalive", "75", SECONDS, "How long an idle connection of a client is kept."),
+    Row("ca_file", "system", FILE, "Certificates against which upstream is checked: a PEM file, or the system's."),
+    Row(
+        "drain_delay",
+        "0.5",
+        SECONDS,
+        "How long connections are still accepted after SIGTERM, while `/readyz` says 503: as long as a load "
+        "balancer needs to notice.",
+    ),
+    Row("drain_timeout", "120", SECONDS, "How long running requests may go on after SIGTERM; DRAIN_DELAY counts."),
+    Row(
+        "store",
+        "off",
+        STORE,
+        "What remembers conversations, so that references resolve on every server: the URL of a Redis or Valkey, of a "
+        "PostgreSQL, or of an SQLite file (`sqlite:///FILE`) for the processes of one machine; `memory` is one "
+        "process's, gone with it.",
+    ),
+    Row(
+        "store_scope",
+        "credential",
+        NAME,
+        "Who shares what is remembered: each credential its own, or all of them under the name of one application.",
+    ),
+    Row("store_timeout", "0.25", SECONDS, "For a lookup in the store; then the request goes on without it."),
+    Row("store_ttl", "30d", DURATION, "How long something is remembered after its last use."),
+    Row(
+        "store_max_item",
+        "16MiB",
+        SIZE,
+        "Size of an item; a response with a larger one is not remembered.",
+    ),
+    Row(
+        "store_max_conversation",
+        "64MiB",
+        SIZE,
+        "Size of a conversation; a larger one is not recalled.",
+    ),
+    Row("store_capacity", "256MiB", SIZE, "What `memory` takes; what was used longest ago makes room."),
+    Row(
+        "store_key",
+        "none",
+        KEYS,
+        "Encrypts items in Redis and databases (AES-256-GCM): keys of 32 bytes in Base64 with commas between them, or "
+        "`file:PATH`. The first encrypts, all decrypt; the word `plain` among them lets what is not encrypted be read.",
+    ),
+    Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
+    Row("report", "on", SWITCH, "Whether answers have the `x-unpinned-*` fields."),
+    Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),
+    Row(
+        "log_level",
+        "info",
+        choice("debug", "info", "warning", "error"),
+        "At `debug` ids of items are named; nothing private is, at any level.",
+    ),
+    Row("log_format", "auto", choice("auto", "text", "json"), "`auto`: text on a terminal, JSON lines otherwise."),
+)
+
+
+def markdown(rows: Iterable[Row] = TABLE) -> str:
+    """The README's table."""
+    lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{row.flag}` | `{row.variable}` | `{row.default}` | {row.meaning} |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""The seam of the store: what every engine does.
+
+An engine never answers from half of a conversation: what is incomplete, cut or not its own is not known.
+"""
+
+from collections.abc import Collection
+from typing import Final, NamedTuple, Protocol
+
+from proxy.responses.history.recall import Recalled
+from proxy.responses.history.recording import Remembered
+from proxy.store.envelope import Envelope, Plain
+
+__all__ = ["DEFAULTS", "Engine", "Options", "Recalled", "Remembered", "Store"]
+
+
+class Options(NamedTuple):
+    """How much, how long and how an engine remembers."""
+
+    lifetime: int = 30 * 24 * 3600
+    """Seconds since its last use after which something is forgotten; upstream keeps responses as long."""
+    largest: int = 64 * 1024 * 1024
+    """Bytes of a conversation, or of items, beyond which they are not known: no request could hold them."""
+    capacity: int = 256 * 1024 * 1024
+    """Bytes that the store of one process takes."""
+    envelope: Envelope = Plain()
+    """What is kept of an item where others may look."""
+
+
+DEFAULTS: Final = Options()
+
+
+class Store(Protocol):
+    """What remembers responses, by scope; whoever is not of a scope knows nothing of it."""
+
+    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        """What is known of a response's conversation, from its first turn on, and of items."""
+
+    async def remember(self, scope: str, response: Remembered) -> None:
+        """Remember a response; one that is remembered already is replaced."""
+
+    async def forget(self, scope: str, response_id: str) -> None:
+        """Forget a response, and its items where no other response has them."""
+
+    async def close(self) -> None:
+        """Let go of what the store holds open."""
+
+
+class Engine(Store, Protocol):
+    """A store, as its operator knows it."""
+
+    async def prepare(self) -> str:
+        """Make what the store needs before it is first used; what was done, in a sentence."""
+
+    async def standing(self) -> str:
+        """What answers, and how much it holds. Raises whatever keeps it from working."""
+
+    async def purge(self, *, everything: bool = False) -> int:
+        """Forget what nobody used for too long, or everything; the number of responses."""

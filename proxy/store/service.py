@@ -1,0 +1,202 @@
+"""The store as requests use it: an aid, never a gate.
+
+Lookups have a deadline, writes happen behind the answer, and a store that is down is left alone for a while. What
+cannot be written is dropped: the next turn is then answered as it would be without a store.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from proxy.events import Observer, StoreFailed
+from proxy.responses.history.recall import Recall
+from proxy.responses.history.recording import inlined, references
+from proxy.store.interface import Recalled, Remembered, Store
+
+TRIES: Final = 5
+"""How often something is tried to be written before it is dropped."""
+_FLUSH: Final = 5.0
+"""Seconds that writing what is left may take at the end."""
+_PATIENCE: Final = 10.0
+"""Seconds that one write may take."""
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+_MOST: Final = 10_000
+_MOST_BYTES: Final = 64 * 1024 * 1024
+_CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
+_NOTHING: Final = Recalled(None, {})
+
+
+class _Write(NamedTuple):
+    scope: str
+    what: Remembered | str
+    """A response to remember, or the id of one to forget."""
+    size: int
+    landed: asyncio.Event
+
+    @property
+    def response_id(self) -> str:
+        return self.what if isinstance(self.what, str) else self.what.response_id
+
+
+class Terms(NamedTuple):
+    """How a store is used."""
+
+    scope: str | None = None
+    """The name that joins all credentials; without one each has what it made itself."""
+    timeout: float = 0.25
+    """Seconds that a lookup may take."""
+    largest: int = 16 * 1024 * 1024
+    """Bytes of an item; a response with a larger one is not remembered, nor are those that continue it."""
+
+
+DEFAULTS: Final = Terms()
+
+
+class _Pause:
+    """How long a store that failed is left alone: longer and longer. One that cannot be told may still be asked."""
+
+    def __init__(self) -> None:
+        self._length = 0.0
+        self._until = 0.0
+
+    def begin(self, now: float) -> None:
+        """It failed."""
+        self._length = min(max(_FIRST_PAUSE, 2 * self._length), _LONGEST_PAUSE)
+        self._until = now + self._length
+
+    def end(self) -> None:
+        """It did what was asked."""
+        self._length = self._until = 0.0
+
+    def left(self, now: float) -> float:
+        """For how long it is still left alone."""
+        return max(self._until - now, 0.0) if self._length else 0.0
+
+    def is_at(self, now: float) -> bool:
+        """Whether it is left alone."""
+        return self.left(now) > 0
+
+
+class Keeper:
+    """Asks and tells a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        observer: Observer,
+        terms: Terms = DEFAULTS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._terms = terms
+        self._clock = clock
+        self._lookups = _Pause()
+        self._writes = _Pause()
+        self._queue: deque[_Write] = deque()
+        self._size = 0
+        self._worker: asyncio.Task[None] | None = None
+
+    def scope(self, fields: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Whose a request with these fields is; None for who does not say who he is."""
+        if self._terms.scope is not None:
+            return f"name:{self._terms.scope}"
+        named = sorted((name, value) for name, value in fields if name in _CREDENTIAL)
+        if not named:
+            return None
+        return sha256(b"\0".join(part for field in named for part in field)).hexdigest()
+
+    async def recall(self, scope: str | None, wanted: Recall) -> Recalled | None:
+        """What the store knows; None: it is down."""
+        if scope is None:
+            return _NOTHING
+        if wanted.delay:
+            await asyncio.sleep(wanted.delay)
+        if self._lookups.is_at(self._clock()):
+            return None
+        try:
+            async with asyncio.timeout(self._terms.timeout):
+                await self._landed(scope, wanted.response_id)
+                found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
+        except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, the request goes on
+            self._lookups.begin(self._clock())
+            self._observer.notice("", StoreFailed("recall", type(error).__name__))
+            return None
+        self._lookups.end()
+        return found
+
+    def failed_to_read(self) -> None:
+        """An answer could not be read, and is not remembered."""
+        self._observer.notice("", StoreFailed("read"))
+
+    async def _landed(self, scope: str, response_id: str | None) -> None:
+        """Wait until what is to be written of a response has been written."""
+        for write in reversed(self._queue):
+            if write.scope == scope and write.response_id == response_id:
+                await write.landed.wait()
+                return
+
+    def remember(self, scope: str, response: Remembered) -> None:
+        """Have a response remembered, some time soon."""
+        if any(len(item) > self._terms.largest for item in response.items):
+            self._observer.notice("", StoreFailed("too_large"))
+            return
+        self._enqueue(_Write(scope, response, sum(map(len, response.items)), asyncio.Event()))
+
+    def forget(self, scope: str, response_id: str) -> None:
+        """Have a response forgotten, behind what is to be remembered before."""
+        self._enqueue(_Write(scope, response_id, 0, asyncio.Event()))
+
+    def _enqueue(self, write: _Write) -> None:
+        if len(self._queue) >= _MOST or self._size + write.size > _MOST_BYTES:
+            self._observer.notice("", StoreFailed("overflow"))
+            return
+        self._queue.append(write)
+        self._size += write.size
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        tries = 0
+        while self._queue:
+            await asyncio.sleep(self._writes.left(self._clock()))
+            write = self._queue[0]
+            tries += 1
+            if await self._written(write) or tries == TRIES:
+                self._queue.popleft()
+                self._size -= write.size
+                write.landed.set()
+                tries = 0
+
+    async def _written(self, write: _Write) -> bool:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                if isinstance(write.what, str):
+                    await self._store.forget(write.scope, write.what)
+                else:
+                    await self._store.remember(write.scope, await self._inlined(write.scope, write.what))
+        except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
+            self._writes.begin(self._clock())
+            self._observer.notice("", StoreFailed("remember", type(error).__name__))
+            return False
+        self._writes.end()
+        return True
+
+    async def _inlined(self, scope: str, response: Remembered) -> Remembered:
+        """The response without references to what the store knows: whoever recalls it has one thing to ask for."""
+        ids = references(response)
+        return inlined(response, (await self._store.recall(scope, None, ids)).items) if ids else response
+
+    async def close(self) -> None:
+        """Write what is left, as far as that can be done in a few seconds, and let the store go."""
+        if self._worker is not None:
+            with suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(self._worker, _FLUSH)
+        with suppress(Exception):
+            await self._store.close()

@@ -1,0 +1,121 @@
+"""Our own client of upstream: HTTP/1.1 on asyncio's transports and httptools' parser, exact on the wire.
+
+A request is written once. Only what had nothing of itself handed to a socket goes to another connection.
+"""
+
+import asyncio
+import re
+import ssl
+from typing import TYPE_CHECKING, cast
+
+from proxy.http import headers
+from proxy.http.base_url import BaseUrl
+from proxy.http.faults import hop_fault
+from proxy.upstream.answer import IncomingAnswer
+from proxy.upstream.connection import BUFFER, Connection
+from proxy.upstream.dialing import dialed
+from proxy.upstream.interface import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
+from proxy.upstream.pool import Pool
+from proxy.upstream.tls import trusting
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+LAST_CHUNK = b"0\r\n\r\n"
+INVITATION = 1.0  # seconds; RFC 9110, 10.1.1: "SHOULD NOT wait for an indefinite period before sending the content"
+
+
+class Http1Client:
+    """A client of `upstream`; `tls` is what certificates are checked against (the system's trust store)."""
+
+    def __init__(
+        self,
+        upstream: BaseUrl,
+        deadlines: Deadlines = DEADLINES,
+        limits: Limits = LIMITS,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._upstream = upstream
+        self._deadlines = deadlines
+        self._tls = None if upstream.scheme == "http" else tls or trusting()
+        self._buffer = memoryview(bytearray(BUFFER))
+        self.pool = Pool(self._dialed, limits, deadlines.connect)
+
+    async def send(self, request: Request) -> Answer:
+        """Send `request` once; see `seam.Client`."""
+        opening = head(request)
+        length = None if headers.is_chunked(request.fields) else headers.content_length(request.fields) or 0
+        whole = isinstance(request.body, bytes)
+        pieces = [opening, *framed(request.body, length)] if isinstance(request.body, bytes) else [opening]
+        connection = await self.pool.connection()
+        answer = connection.begin(pieces, head_request=request.method == b"HEAD", sent=whole)
+        try:
+            if not isinstance(request.body, bytes):
+                answer.upload = asyncio.create_task(_upload(connection, answer, request, length))
+            await answer.begun()
+        except BaseException:
+            answer.drop()
+            raise
+        return answer
+
+    def occupancy(self) -> Occupancy:
+        """What the connections do now."""
+        return self.pool.occupancy()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self.pool.close()
+
+    async def _dialed(self) -> Connection:
+        return await dialed(self._upstream, self._connection, self._tls, self._deadlines.connect)
+
+    def _connection(self) -> Connection:
+        return Connection(self._buffer, self._deadlines)
+
+
+def head(request: Request) -> bytes:
+    """The head of `request`; a Fault where it could be read as anything but what its parts say."""
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target), *map(b": ".join, request.fields), b"\r\n"]
+    raw = b"\r\n".join(lines)
+    ends = len(request.fields) + 2
+    if raw.count(b"\n") != ends or raw.count(b"\r") != ends or b"\0" in raw or not TARGET.fullmatch(request.target):
+        raise hop_fault("invalid_fields")
+    return raw
+
+
+def framed(body: bytes, length: int | None) -> list[bytes]:
+    """A whole body as it goes on the wire: `length` bytes as announced, or one chunk where there is no length."""
+    if length is None:
+        return [*chunk(body), LAST_CHUNK]
+    if length != len(body):
+        raise hop_fault("incomplete_body")
+    return [body] if body else []
+
+
+def chunk(piece: bytes) -> list[bytes]:
+    """One chunk of a chunked body; nothing for nothing, which would be the last."""
+    return [b"%x\r\n" % len(piece), piece, b"\r\n"] if piece else []
+
+
+async def _upload(connection: Connection, answer: IncomingAnswer, request: Request, length: int | None) -> None:
+    """Send a body as the client sends it; what goes wrong with it is the failure of the answer."""
+    try:
+        if headers.value(request.fields, b"expect") is not None and await answer.refused_within(INVITATION):
+            return
+        sent = 0
+        async for piece in cast("AsyncIterator[bytes]", request.body):
+            sent += len(piece)
+            if length is not None and sent > length:
+                raise hop_fault("incomplete_body")  # noqa: TRY301 - one end for all that goes wrong
+            if not await connection.write(chunk(piece) if length is None else [piece]):
+                return
+        if length is None:
+            await connection.write([LAST_CHUNK])
+        elif sent < length:
+            raise hop_fault("incomplete_body")  # noqa: TRY301 - as above
+        connection.sent()
+    except Exception as reason:  # noqa: BLE001 - it is raised where the answer is awaited
+        answer.fail(reason)
+        connection.abandon()

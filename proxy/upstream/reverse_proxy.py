@@ -1,0 +1,155 @@
+"""The reverse proxy as an ASGI app: any method and any path, bodies streamed both ways, nothing held back.
+
+It knows HTTP and nothing of what it carries. Before the first byte of an answer what goes wrong is a fault the client
+reads; after it there are two endings: complete, or visibly cut. A cut is made by returning before the last chunk was
+sent, which uvicorn takes as the order to close the connection.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from urllib.parse import quote
+
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy.events import Observer, UpstreamFailed
+from proxy.http import headers, request_head
+from proxy.http.base_url import BaseUrl, climbs
+from proxy.http.context import waits_of
+from proxy.http.faults import Fault, hop_fault
+from proxy.http.receive import ClientGone
+from proxy.upstream.interface import Answer, Client, Request
+from proxy.upstream.upload import Upload
+
+
+class ReverseProxy:
+    """Sends every request to `upstream` through `client`, and relays the answer as it comes.
+
+    `upload_idle_timeout`: how long a client may be silent while it sends a body, in seconds.
+    """
+
+    def __init__(
+        self, client: Client, upstream: BaseUrl, observer: Observer, *, upload_idle_timeout: float = 60.0
+    ) -> None:
+        self.client = client
+        self.upstream = upstream
+        self.observer = observer
+        self.upload_idle_timeout = upload_idle_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, refuse one WebSocket, or live and close the connections with the server."""
+        match scope["type"]:
+            case "http":
+                await _Hop(self, scope, send).perform(receive)
+            case "websocket":
+                await refuse_websocket(scope, receive, send)
+            case _:
+                await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.client.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Hop:
+    """One request on its way to upstream, and its answer on the way back."""
+
+    def __init__(self, proxy: ReverseProxy, scope: Scope, send: Send) -> None:
+        self.proxy = proxy
+        self.scope = scope
+        self.send = send
+        self.committed = False
+
+    async def perform(self, receive: Receive) -> None:
+        """Send, relay, and whatever happens let go of both sides."""
+        upload = Upload(receive, self.proxy.upload_idle_timeout)
+        try:
+            await self._relay(await self._answer(await self._request(upload)), upload)
+        except ClientGone:
+            return
+        except asyncio.CancelledError as reason:
+            if not upload.explains(reason):
+                raise
+        except Fault as fault:
+            upload.disarm()
+            await self._fail(fault)
+        finally:
+            upload.disarm()
+
+    async def _answer(self, request: Request) -> Answer:
+        """Upstream's answer; the time it takes is told to who adds it up."""
+        waits = waits_of(self.scope)
+        waits.asked = True
+        began = time.monotonic()
+        try:
+            return await self.proxy.client.send(request)
+        finally:
+            waits.upstream += time.monotonic() - began
+
+    async def _request(self, upload: Upload) -> Request:
+        scope = self.scope
+        fields: headers.Fields = scope["headers"]
+        of_the_hop = headers.hop_fields(fields)
+        if headers.upgrades_to(of_the_hop, b"websocket"):
+            raise hop_fault("websocket_unsupported")
+        raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
+        if self.proxy.upstream.path and climbs(raw_path):
+            raise hop_fault("invalid_path")
+        target = self.proxy.upstream.target(raw_path, scope["query_string"])
+        if request_head.BARE_QUERY in scope.get("extensions", ()):
+            target += b"?"
+        body = await self._body(upload, of_the_hop)
+        size = len(body) if isinstance(body, bytes) else None
+        sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
+        return Request(scope["method"].encode("ascii"), target, sent, body)
+
+    async def _body(self, upload: Upload, fields: headers.Fields) -> bytes | AsyncIterator[bytes]:
+        if headers.value(fields, b"expect") is not None:
+            return upload.chunks()  # not read, and so not asked for, before it is needed
+        body = await upload.body()
+        if isinstance(body, bytes) and headers.is_body_lost(fields, len(body)):
+            raise hop_fault("incomplete_body")
+        return body
+
+    async def _relay(self, answer: Answer, upload: Upload) -> None:
+        try:
+            if not 200 <= answer.status < 600:
+                raise hop_fault("upstream_invalid_answer")
+            await self._commit(answer)
+            send = self.send
+
+            def give(chunk: bytes, more: bool) -> Awaitable[None]:
+                if not more:
+                    upload.disarm()
+                return send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+            await answer.relay(give)
+        finally:
+            await answer.close()
+
+    async def _commit(self, answer: Answer) -> None:
+        fields = headers.response_fields(answer.status, answer.fields)
+        start: Message = {"type": "http.response.start", "status": answer.status, "headers": fields}
+        answer.fields = []  # a stream may last an hour
+        self.committed = True
+        await self.send(start)
+
+    async def _fail(self, fault: Fault) -> None:
+        if fault.is_upstreams:
+            self.proxy.observer.notice(self.scope.get("state", {}).get("request_id", "-"), UpstreamFailed(fault.code))
+        if not self.committed:
+            for message in fault.messages():
+                await self.send(message)
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a WebSocket handshake with 426, on which clients turn to HTTP."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    for message in hop_fault("websocket_unsupported").messages():
+        await send({**message, "type": f"websocket.{message['type']}"})

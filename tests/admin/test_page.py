@@ -1,0 +1,387 @@
+"""The live page: who is given it, what it is made of, and how it looks in a real browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from proxy.admin import Instruments, Readiness, admin
+from proxy.admin.hosts import is_own
+from proxy.admin.page import Inspection
+from proxy.events import Answered, Refused, Report
+from proxy.observers.gauges import Levels
+from proxy.observers.recent import KEPT, Recent
+from proxy.responses.explanations import ACTIONS, FIDELITIES, REFUSALS, REMOVED
+from tests.support.chromium import Browser, Page, browsing
+from tests.support.process import running
+from tests.support.raw_client import RawAnswer, exchange, request
+from tests.support.scripts import json_answer
+from tests.support.serving import Stage, staged
+from tests.support.upstream_server import ScriptedUpstream
+
+FACTS = {
+    "mode": "strip",
+    "upstream": "https://api.openai.com/v1",
+    "version": "1.2.3",
+    "base_url": "http://127.0.0.1:1/v1",
+}
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@dataclass
+class Shown:
+    """An admin listener with a page, and what it shows."""
+
+    port: int
+    recent: Recent
+    readiness: Readiness
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def happens(self, request_id: str = "req-0123456789ab", **changed: Any) -> None:
+        """A request is over."""
+        told: dict[str, Any] = {
+            "method": "POST",
+            "route": "responses",
+            "path": "/v1/responses",
+            "status": 200,
+            "seconds": 4.0,
+            "complete": True,
+            "report": Report("rewritten", "lossless", removed={"item_id": 3}),
+            "first_byte": 1.5,
+            "upstream": 1.25,
+            "client": 0.125,
+        }
+        self.recent.notice(request_id, Answered(**{**told, **changed}))
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """One server for all."""
+    with staged() as stage:
+        yield stage
+
+
+@pytest.fixture
+def shown(stage: Stage) -> Shown:
+    """A page on which nothing has happened yet."""
+    recent, readiness = Recent(), Readiness()
+    inspection = Inspection(recent, FACTS, "admin.example")
+    port = stage.show(admin(readiness, Instruments(levels=lambda: Levels(in_flight=7), inspection=inspection)))
+    return Shown(port, recent, readiness)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all."""
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """The browser; its tabs are closed in the end."""
+    yield chromium
+    chromium.close_tabs()
+
+
+def get(port: int, path: bytes, host: bytes = b"localhost", *fields: tuple[bytes, bytes]) -> RawAnswer:
+    """The answer to a GET that names `host`."""
+    return exchange(port, request(b"GET", path, fields).replace(b"Host: proxy.test", b"Host: " + host))
+
+
+def rows(page: Page) -> list[str]:
+    """The text of each exchange that is to be seen."""
+    found: list[str] = page.evaluate(
+        "[...document.querySelectorAll('#list > li:not([hidden])')].map(row => row.innerText)"
+    )
+    return found
+
+
+def wait_rows(page: Page, count: int) -> None:
+    """Wait until so many exchanges are to be seen."""
+    page.wait_for(f"document.querySelectorAll('#list > li:not([hidden])').length === {count}")
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:8081", True),
+        ("localhost.", True),
+        ("a.localhost:1", True),
+        ("127.0.0.1:8081", True),
+        ("192.168.1.5:8081", True),
+        ("[::1]:8081", True),
+        ("Admin.Example:8081", True),
+        ("", False),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("evil.example:127.0.0.1", False),
+        ("evil-localhost", False),
+        ("localhost@evil.example", False),
+        ("[::1", False),
+        ("999.1.1.1", False),
+    ],
+)
+def test_hosts(host: str, *, own: bool) -> None:
+    """Only localhost, an address and the name where it listens name this machine; no name server is trusted."""
+    assert is_own(host, "admin.example") == own
+    assert not is_own("")
+
+
+@pytest.mark.parametrize("path", [b"/", b"/exchanges.json"])
+def test_a_strangers_page_is_given_nothing(shown: Shown, path: bytes) -> None:
+    """A page whose name was made to lead here (DNS rebinding) cannot read the page or its data."""
+    shown.happens()
+    assert get(shown.port, path).status == 200
+    refused = get(shown.port, path, b"evil.example:8081")
+    assert (refused.status, refused.body[:9]) == (421, b"This page")
+    for method in (b"POST", b"PUT", b"DELETE", b"OPTIONS"):
+        assert exchange(shown.port, request(method, path)).status == 405
+
+
+def test_nothing_of_it_comes_from_elsewhere(shown: Shown) -> None:
+    """One file, whose policy lets nothing run or load but its own script, style and data; no frame may hold it."""
+    answer = get(shown.port, b"/")
+    [policy] = answer.values(b"content-security-policy")
+    assert policy.startswith(b"default-src 'none'; script-src 'sha256-")
+    assert b"unsafe" not in policy
+    assert b"frame-ancestors 'none'" in policy
+    assert answer.values(b"x-content-type-options") == [b"nosniff"]
+    text = answer.body.decode()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:,)|url\(|@import|\son[a-z]+=|\sstyle=|innerHTML|eval\(""", text)
+    assert re.findall(r"https?://(\S+?)/", text) == ["www.w3.org"]
+
+
+def test_unchanged_data_is_not_sent_again(shown: Shown) -> None:
+    """Who has seen the last exchange is told so in a few bytes, until there is another or something else changes."""
+    first = get(shown.port, b"/exchanges.json")
+    [tag] = first.values(b"etag")
+    again = get(shown.port, b"/exchanges.json", b"localhost", (b"If-None-Match", tag))
+    assert (again.status, again.body, again.values(b"etag")) == (304, b"", [tag])
+    shown.readiness.draining = True
+    told = get(shown.port, b"/exchanges.json", b"localhost", (b"If-None-Match", tag))
+    assert (told.status, json.loads(told.body)["draining"]) == (200, True)
+    shown.happens()
+    assert get(shown.port, b"/exchanges.json", b"localhost", (b"If-None-Match", told.values(b"etag")[0])).status == 200
+
+
+@pytest.mark.parametrize("inspect", ["on", "off"])
+def test_the_whole_program(upstream: ScriptedUpstream, inspect: str) -> None:
+    """The page is there where it is asked for, and shows the program's own exchanges; otherwise nothing is kept."""
+    upstream.will_answer(json_answer({}))
+    with running("--upstream", upstream.url, "--inspect", inspect) as process:
+        exchange(process.port, request(b"POST", b"/v1/responses", body=b'{"input": "a secret question"}'))
+        process.wait_message("POST /v1/responses")
+        page, data = get(process.admin_port, b"/"), get(process.admin_port, b"/exchanges.json")
+    if inspect == "off":
+        assert (page.status, data.status) == (404, 404)
+        return
+    assert page.status == 200
+    told = json.loads(data.body)
+    [shown] = told["exchanges"]
+    assert (shown["status"], shown["action"]) == (200, "passthrough")
+    assert told["facts"]["mode"] == "strip"
+    assert b"secret" not in data.body
+
+
+def test_the_programs_own_page(browser: Browser, upstream: ScriptedUpstream) -> None:
+    """What goes through the program is to be seen in a browser at its admin listener."""
+    upstream.will_answer(json_answer({}, status=418))
+    with running("--upstream", upstream.url, "--inspect", "on") as process:
+        page = browser.open(f"http://localhost:{process.admin_port}/")
+        page.wait_for("document.getElementById('state').className === 'live'")
+        exchange(process.port, request(b"POST", b"/v1/responses", body=b'{"input": "hi"}'))
+        wait_rows(page, 1)
+        assert "418" in rows(page)[0]
+        assert page.said == []
+
+
+def test_it_is_empty_at_first_and_then_live(browser: Browser, shown: Shown) -> None:
+    """Before the first exchange the page says where to point an application; each exchange appears by itself."""
+    page = browser.open(shown.url)
+    page.wait_for("document.getElementById('note').innerText.includes('OPENAI_BASE_URL=http://127.0.0.1:1/v1')")
+    page.wait_for("document.getElementById('state').className === 'live'")
+    assert "strip mode → https://api.openai.com/v1 · version 1.2.3" in page.evaluate("document.body.innerText")
+    shown.happens(report=Report())
+    wait_rows(page, 1)
+    assert page.evaluate("document.getElementById('note').hidden")
+    shown.happens(report=Report("rewritten", "lossy", removed={"reasoning": 2}))
+    wait_rows(page, 2)
+    latest, earlier = rows(page)
+    assert "Lossy" in latest
+    assert "reasoning \N{MULTIPLICATION SIGN}2" in latest
+    assert "+125 ms" in latest
+    assert "1.50 s" in latest
+    assert "Unchanged" in earlier
+    page.wait_for("document.querySelectorAll('#outcomes rect').length === 2")
+    page.wait_for("document.querySelectorAll('#latency path').length === 3")
+    assert "2 exchanges" in page.evaluate("document.getElementById('outcomes').getAttribute('aria-label')")
+    assert page.said == []
+
+
+def test_an_exchange_explains_itself(browser: Browser, shown: Shown) -> None:
+    """By keyboard alone an exchange is opened, and tells what happened on the way, what changed and why."""
+    shown.recent.notice("req-1", Refused(404, "item", "portable"))
+    shown.happens("req-1", report=Report("recovered", "lossless", removed={"item_id": 3}, attempts=2))
+    page = browser.open(shown.url)
+    wait_rows(page, 1)
+    for _ in range(20):
+        page.press("Tab")
+        if page.evaluate("document.activeElement.className === 'row'"):
+            break
+    page.press("Enter", "\r")
+    page.wait_for("document.activeElement.getAttribute('aria-expanded') === 'true'")
+    text = page.evaluate("document.querySelector('.more').innerText")
+    assert f"recovered: {ACTIONS['recovered']}." in text
+    assert f"lossless: {FIDELITIES['lossless']}." in text
+    assert f"404, {REFUSALS['item']}: the request was made portable and sent again." in text
+    assert REMOVED["item_id"].rule in text
+    assert f"To avoid it: {REMOVED['item_id'].avoid.replace('`', '')}" in text
+    assert "req-1" in text
+    assert re.search(r"added by us\s+125 ms", text)
+    shown.happens("req-2")
+    wait_rows(page, 2)
+    assert page.evaluate("document.querySelectorAll('.more').length") == 1
+    page.press("Enter", "\r")
+    page.wait_for("!document.querySelector('.more')")
+
+
+def test_only_what_was_lost_is_told_as_lost(browser: Browser, shown: Shown) -> None:
+    """What the model did not see is told of a lossy exchange alone: a reference with a twin costs nothing."""
+    removed = {"previous_response_id": 1}
+    shown.happens(report=Report("rewritten", "lossless", removed=removed))
+    shown.happens(report=Report("rewritten", "lossy", removed=removed))
+    page = browser.open(shown.url)
+    wait_rows(page, 2)
+    page.evaluate("document.querySelectorAll('.row').forEach(row => row.click())")
+    lossy, lossless = rows(page)
+    lost = f"Not seen by the model: {REMOVED['previous_response_id'].lost}."
+    assert (lost in lossy, lost in lossless) == (True, False)
+
+
+def test_filters(browser: Browser, shown: Shown) -> None:
+    """Exchanges can be chosen by outcome, by route and by words; what is hidden is said."""
+    shown.happens("req-aaa")
+    shown.happens("req-bbb", status=502, fault="upstream_unreachable")
+    shown.happens("req-ccc", route="other", method="GET", path="/v1/models", report=Report())
+    page = browser.open(shown.url)
+    wait_rows(page, 3)
+    page.evaluate("document.querySelector('[data-outcome=failed]').click()")
+    wait_rows(page, 1)
+    assert "502" in rows(page)[0]
+    page.evaluate("document.querySelector('[data-outcome=failed]').click()")
+    page.evaluate(
+        "(r => { r.value = 'other'; r.dispatchEvent(new Event('change')); })(document.getElementById('route'))"
+    )
+    wait_rows(page, 1)
+    assert "GET /v1/models" in rows(page)[0]
+    page.evaluate(
+        "(s => { s.value = 'REQ-AAA'; s.dispatchEvent(new Event('input')); })(document.getElementById('search'))"
+    )
+    wait_rows(page, 0)
+    page.wait_for("document.getElementById('note').innerText.includes('3 exchanges are hidden')")
+
+
+def test_nothing_in_an_exchange_is_markup(browser: Browser, shown: Shown) -> None:
+    """Whatever ids, paths, methods, codes and names there are: they are text, and nothing of them runs or loads."""
+    report = Report("rewritten", "lossless", removed={HOSTILE: 1}, repaired={"</script><script>alert(2)</script>": 1})
+    shown.recent.notice(HOSTILE, Refused(404, HOSTILE, HOSTILE))  # type: ignore[arg-type] # nothing of the kind happens
+    shown.happens(HOSTILE, method=HOSTILE, path=f"/v1/{HOSTILE}", route="other", fault=HOSTILE, report=report)
+    page = browser.open(shown.url)
+    wait_rows(page, 1)
+    page.evaluate("document.querySelector('.row').click()")
+    assert HOSTILE in page.evaluate("document.querySelector('.more').innerText")
+    assert page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+    assert page.said == []
+
+
+def test_the_policy_is_enforced(browser: Browser, shown: Shown) -> None:
+    """Should markup ever get in, the browser refuses to run it."""
+    page = browser.open(shown.url)
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.ran = 1\">')")
+    page.evaluate(
+        "document.head.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))"
+    )
+    page.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert page.evaluate("window.ran") is None
+    assert page.said
+
+
+def test_a_long_list(browser: Browser, shown: Shown) -> None:
+    """As many exchanges as are kept are listed, and old ones leave the page as new ones come."""
+    for number in range(KEPT):
+        shown.happens(f"req-{number}")
+    page = browser.open(shown.url)
+    wait_rows(page, KEPT)
+    shown.happens("req-last", status=429)
+    page.wait_for("document.querySelector('#list .status').innerText === '429'")
+    wait_rows(page, KEPT)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits(browser: Browser, shown: Shown, width: int, *, dark: bool) -> None:
+    """Light or dark, wide or narrow, nothing sticks out sideways, and text stands out from what is behind it."""
+    shown.happens(
+        path="/v1/" + "long/" * 40,
+        report=Report("rewritten", "lossy", removed={"item_reference": 1000} | dict.fromkeys(map(str, range(20)), 1)),
+    )
+    page = browser.open(shown.url, width=width, dark=dark)
+    wait_rows(page, 1)
+    page.evaluate("document.querySelector('.row').click()")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    ink, behind = (
+        sum(map(int, re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))[:3]))
+        for name in ("color", "backgroundColor")
+    )
+    assert (ink > behind) == dark
+    assert abs(ink - behind) > 400
+
+
+def test_a_process_that_is_gone(browser: Browser) -> None:
+    """A page whose process is gone says so and since when, and goes on by itself, from nothing, with the next one."""
+    with staged() as stage:
+        recent = Recent()
+        inspection = Inspection(recent, FACTS)
+        shown = Shown(stage.show(admin(Readiness(), Instruments(inspection=inspection))), recent, Readiness())
+        shown.happens()
+        page = browser.open(shown.url)
+        wait_rows(page, 1)
+    page.wait_for("document.getElementById('state').className === 'stale'")
+    assert "No answer since" in page.evaluate("document.getElementById('state').innerText")
+    assert len(rows(page)) == 1
+
+
+def test_a_new_process(browser: Browser, shown: Shown, stage: Stage) -> None:
+    """What an earlier process did is not mixed with what its successor does."""
+    shown.happens(status=429)
+    page = browser.open(shown.url)
+    wait_rows(page, 1)
+    recent = Recent()
+    recent.began += 1
+    port = stage.show(admin(Readiness(), Instruments(inspection=Inspection(recent, FACTS))))
+    Shown(port, recent, Readiness()).happens(status=418)
+    page.wait_for("document.querySelector('#list .status').innerText === '418'")
+    wait_rows(page, 1)
+
+
+def test_pausing(browser: Browser, shown: Shown) -> None:
+    """A page that is paused stays as it is until it goes on."""
+    page = browser.open(shown.url)
+    page.wait_for("document.getElementById('state').className === 'live'")
+    page.evaluate("document.getElementById('pause').click()")
+    assert page.evaluate("document.getElementById('state').innerText") == "Paused"
+    shown.happens()
+    page.evaluate("new Promise(done => setTimeout(done, 1500))")
+    assert rows(page) == []
+    page.evaluate("document.getElementById('pause').click()")
+    wait_rows(page, 1)

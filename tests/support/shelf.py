@@ -1,0 +1,81 @@
+"""A store for tests: what it is told it keeps, and it fails when it is told to."""
+
+import asyncio
+from collections.abc import Collection
+
+import orjson
+
+from proxy.responses.history.recall import Recalled
+from proxy.responses.history.recording import Remembered
+from tests.support.product import Notebook
+
+
+class Shelf:
+    """A store in memory. Several Unpinned may share it; `broken` makes it raise, `slow` makes it wait."""
+
+    def __init__(self) -> None:
+        self.responses: dict[tuple[str, str], Remembered] = {}
+        self.broken = False
+        self.full = False
+        self.failures = 0
+        """How many of the next calls fail, and one more that does not."""
+        self.slow = 0.0
+        self.asked = 0
+        self.told = 0
+        self.closed = False
+        self.notebook = Notebook()
+        """What its user says of it."""
+
+    async def _happen(self) -> None:
+        if self.slow:
+            await asyncio.sleep(self.slow)
+        if self.failures:
+            self.failures -= 1
+        if self.broken or self.failures:
+            raise ConnectionError
+
+    async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        """What was told."""
+        self.asked += 1
+        await self._happen()
+        known = {id_: item for id_, item in self._items(scope).items() if id_ in item_ids}
+        return Recalled(self._conversation(scope, response_id), known)
+
+    def _items(self, scope: str) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for (owner, _), response in list(self.responses.items()):
+            for item in response.items if owner == scope else ():
+                found.update(dict.fromkeys(_ids(item), item))
+        return found
+
+    def _conversation(self, scope: str, response_id: str | None) -> tuple[bytes, ...] | None:
+        items: tuple[bytes, ...] = ()
+        while response_id is not None:
+            response = self.responses.get((scope, response_id))
+            if response is None:
+                return None
+            items = response.items + items
+            response_id = response.previous
+        return items or None
+
+    async def remember(self, scope: str, response: Remembered) -> None:
+        """Keep it."""
+        self.told += 1
+        await self._happen()
+        if self.full:
+            raise MemoryError
+        self.responses[scope, response.response_id] = response
+
+    async def forget(self, scope: str, response_id: str) -> None:
+        """Keep it no more."""
+        await self._happen()
+        self.responses.pop((scope, response_id), None)
+
+    async def close(self) -> None:
+        """Note that nobody needs it any more."""
+        self.closed = True
+
+
+def _ids(item: bytes) -> list[str]:
+    loaded = orjson.loads(item)
+    return [loaded["id"]] if isinstance(loaded, dict) and "id" in loaded else []
