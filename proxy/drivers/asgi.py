@@ -17,6 +17,8 @@ from proxy.drivers.offload import Ask, first_step, is_large, next_step
 from proxy.drivers.request_body import Intake
 from proxy.events import Observer, Observers, Report, Route
 from proxy.http import content_coding
+from proxy.http.context import answer_fault, context_of
+from proxy.http.credential import credential
 from proxy.http.faults import Fault
 from proxy.http.receive import ClientGone, whole
 from proxy.responses.body.size import MOST
@@ -29,7 +31,6 @@ from proxy.responses.routes import route_of
 from proxy.responses.steps import Forward, Relay
 from proxy.store.service import Keeper
 
-_CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
 # What tells the length, the coding or the digest of a body that is sent in another form.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -41,8 +42,6 @@ _GONE: Final = {False: _MET, True: _MET | _OF_THE_BODY}
 _FIRST_ONLY: Final = frozenset({b"idempotency-key"})
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
-
-State = MutableMapping[str, Any]
 
 
 class PortableMiddleware:
@@ -84,8 +83,7 @@ class PortableMiddleware:
         try:
             await call.perform()
         except Fault as fault:
-            for message in fault.messages():
-                await send(dict(message))
+            await answer_fault(fault, scope, send)
         except ClientGone:
             return None
 
@@ -99,7 +97,7 @@ class _Call:
         self.receive = receive
         self.send = send
         self.route = route
-        self.state: State = scope.setdefault("state", {})
+        self.context = context_of(scope)
 
     async def pass_on(self, report: Report, receive: Receive | None = None) -> None:
         """Let the app answer; `receive` begins with what has been taken of the body already."""
@@ -113,7 +111,7 @@ class _Call:
 
     def reported(self, start: Message, report: Report) -> Message:
         """`start` with the report's fields."""
-        self.state["report"] = report
+        self.context.report = report
         if not self.options.report:
             return start
         return {**start, "headers": [*start.get("headers", ()), *report.fields()]}
@@ -152,20 +150,21 @@ class _Call:
         return _Attempts(self, exchange, intake.body, plain, step, ask)
 
     def _lesson_scope(self) -> LessonScope:
-        named = b"\n".join([value for name, value in self.scope["headers"] if name in _CREDENTIAL])
-        return LessonScope(self.options.lessons, named, self.options.upstream, self.options.clock())
+        return LessonScope(
+            self.options.lessons, credential(self.scope["headers"]) or "", self.options.upstream, self.options.clock()
+        )
 
     def tell(self, exchange: Exchange) -> None:
         """Tell the observer what happened since the last time."""
         for event in exchange.events:
-            self.options.observer.notice(self.state.get("request_id", ""), event)
+            self.options.observer.notice(self.context.request_id, event)
         exchange.events.clear()
 
     def spend(self) -> None:
         """Take an attempt after the first out of the budget."""
         exceeded = self.options.budget.spend()
         if exceeded is not None:
-            self.options.observer.notice(self.state.get("request_id", ""), exceeded)
+            self.options.observer.notice(self.context.request_id, exceeded)
 
 
 class _Attempts:
@@ -259,7 +258,7 @@ class _Attempts:
         self.committed = True
         report = self.exchange.settle(messages[0]["status"])
         if self.ask is not None:
-            self.call.state["asked"] = self.exchange.asked
+            self.call.context.request_record = self.exchange.asked
         self.call.tell(self.exchange)
         del self.exchange, self.step, self.body, self.plain, self.first
         self.call.scope["headers"] = self.sent["headers"] = []

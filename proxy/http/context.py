@@ -1,31 +1,76 @@
-"""What one request has waited for: written by whoever waits, read when the request is over.
+"""What the server, the middlewares and the drivers hand to each other about one request.
 
-Pure. Two sums of seconds in `scope["state"]["waits"]`; what is left of the time to the first byte is our own.
+An ASGI scope is what the client sent; this object is what this process knows besides. It is the only thing of ours in
+`scope["state"]`, and every hand-over is an attribute with its writer and its reader:
+
+| attribute | written by | read by |
+|---|---|---|
+| request_id | RequestIdMiddleware | every fact about the request, faults |
+| has_bare_query | the server's protocol | the reverse proxy |
+| client_wait, upstream_wait | AccessMiddleware, the reverse proxy | AccessMiddleware |
+| is_forwarded | the reverse proxy | AccessMiddleware |
+| report | the ASGI driver | AccessMiddleware |
+| request_record | the ASGI driver | RecordingMiddleware |
+| fault | `answer_fault` | RequestIdMiddleware, AccessMiddleware |
 """
 
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from starlette.types import Scope, Send
+
+    from proxy.events import Report
+    from proxy.http.faults import Fault
+    from proxy.responses.history.recording import Asked
+
+_KEY: Final = "unpinned"
 
 
-class Waits:
-    """Seconds spent waiting for the client's body, and for upstream.
+class RequestContext:
+    """One request's facts. Durations are in seconds."""
 
-    A body that is sent on while it comes is upstream's time: nobody can tell who of the two was slow.
-    """
-
-    __slots__ = ("asked", "client", "upstream")
+    __slots__ = (
+        "client_wait",
+        "fault",
+        "has_bare_query",
+        "is_forwarded",
+        "report",
+        "request_id",
+        "request_record",
+        "upstream_wait",
+    )
 
     def __init__(self) -> None:
-        self.client = 0.0
-        self.upstream = 0.0
-        self.asked = False
-        """Whether upstream has been asked: from then on nobody waits for the client."""
+        self.request_id = ""
+        self.has_bare_query = False
+        """The target ends with a `?` and no query, which an ASGI scope cannot express."""
+        self.client_wait = 0.0
+        """Time spent waiting for the client's body before the request was forwarded.
+
+        A body that is forwarded while it arrives counts as `upstream_wait`: it cannot be known which side was slow.
+        """
+        self.upstream_wait = 0.0
+        self.is_forwarded = False
+        """The request is on its way upstream, so that further waiting is no wait for the client."""
+        self.report: Report | None = None
+        self.request_record: Callable[[], Asked | None] | None = None
+        """Makes what a store records of the request, once it is answered."""
+        self.fault = ""
+        """The code of the fault of ours that answers the request."""
 
 
-def waits_of(scope: MutableMapping[str, Any]) -> Waits:
-    """The waits of the request with this scope."""
+def context_of(scope: MutableMapping[str, Any]) -> RequestContext:
+    """The context of the request with this scope; a new one where it has none yet."""
     state = scope.setdefault("state", {})
-    waits: Waits | None = state.get("waits")
-    if waits is None:
-        waits = state["waits"] = Waits()
-    return waits
+    context: RequestContext | None = state.get(_KEY)
+    if context is None:
+        context = state[_KEY] = RequestContext()
+    return context
+
+
+async def answer_fault(fault: "Fault", scope: "Scope", send: "Send") -> None:
+    """Answer the request with `fault`, and note its code in the request's context."""
+    context_of(scope).fault = fault.code
+    for message in fault.messages():
+        await send(message)

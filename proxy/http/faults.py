@@ -4,7 +4,7 @@ Pure values: who raises one does not know who answers with it. The table at the 
 """
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -43,11 +43,11 @@ class Fault(Exception):  # noqa: N818 - the word that operators and clients read
         error = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
         return orjson.dumps({"error": error})
 
-    def messages(self) -> tuple[dict[str, object], dict[str, object]]:
-        """The two ASGI messages that answer with this fault; the first one says so, for those it passes on its way."""
+    def messages(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The two ASGI messages that answer with this fault."""
         body = self.body()
         fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *self.fields]
-        start = {"type": "http.response.start", "status": self.status, "headers": fields, "fault": self.code}
+        start = {"type": "http.response.start", "status": self.status, "headers": fields}
         return start, {"type": "http.response.body", "body": body}
 
 

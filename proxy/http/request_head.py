@@ -13,9 +13,6 @@ from proxy.http.faults import Fault
 MOST: Final = 65_536
 """Bytes of a head: request line, names and values."""
 
-BARE_QUERY: Final = "unpinned.bare_query"
-"""The ASGI extension that says of a target that it ends in a question mark, which `query_string` cannot."""
-
 _KIND: Final = "invalid_request_error"
 _JUDGED: Final = frozenset({b"host", b"transfer-encoding"})
 # RFC 9110, 9.3.6 and 9.3.8: the one asks for a tunnel, the other for the request's own fields, keys and all.

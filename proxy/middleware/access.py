@@ -7,10 +7,9 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.events import Answered, Observer, Report
-from proxy.http.context import Waits, waits_of
+from proxy.http.context import RequestContext, context_of
 from proxy.responses.routes import route_of
 
-_UNANSWERED: Final[Message] = {"status": 0}
 _NOT_ASKED: Final = Report(attempts=0)
 
 
@@ -31,29 +30,29 @@ class AccessMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began = self.clock()
-        waits = waits_of(scope)
-        start: Message = _UNANSWERED
+        context = context_of(scope)
+        status = 0
         first: float | None = None
         complete = False
 
         def watched(message: Message) -> Awaitable[None]:
-            nonlocal start, first, complete
+            nonlocal status, first, complete
             if message["type"] == "http.response.start":
                 first = self.clock() - began
-                start = {"status": message["status"], "fault": message.get("fault", "")}
+                status = message["status"]
                 self.relaying += 1
             else:
                 complete = not message.get("more_body", False)
             return send(message)
 
         try:
-            return await self.app(scope, self._timed(receive, waits), watched)
+            return await self.app(scope, self._timed(receive, context), watched)
         finally:
             if first is not None:
                 self.relaying -= 1
-            self._tell(scope, start, first, self.clock() - began, complete=complete)
+            self._tell(scope, status, first, self.clock() - began, complete=complete)
 
-    def _timed(self, receive: Receive, waits: Waits) -> Receive:
+    def _timed(self, receive: Receive, context: RequestContext) -> Receive:
         """`receive`, and the time that it takes until upstream is asked is the client's."""
 
         async def waited() -> Message:
@@ -61,28 +60,27 @@ class AccessMiddleware:
             try:
                 return await receive()
             finally:
-                waits.client += self.clock() - since
+                context.client_wait += self.clock() - since
 
         def received() -> Awaitable[Message]:
-            return receive() if waits.asked else waited()
+            return receive() if context.is_forwarded else waited()
 
         return received
 
-    def _tell(self, scope: Scope, start: Message, first: float | None, seconds: float, *, complete: bool) -> None:
-        state = scope["state"]
+    def _tell(self, scope: Scope, status: int, first: float | None, seconds: float, *, complete: bool) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        waits: Waits = state["waits"]
+        context = context_of(scope)
         answered = Answered(
             method=scope["method"],
             route=route_of(scope["method"], path),
             path=path.decode("latin-1"),
-            status=start["status"],
+            status=status,
             seconds=seconds,
             complete=complete,
-            report=state.get("report", _NOT_ASKED),
+            report=context.report or _NOT_ASKED,
             first_byte=first,
-            upstream=waits.upstream,
-            client=waits.client,
-            fault=start.get("fault", ""),
+            upstream=context.upstream_wait,
+            client=context.client_wait,
+            fault=context.fault,
         )
-        self.observer.notice(state.get("request_id", ""), answered)
+        self.observer.notice(context.request_id, answered)

@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from proxy.http.context import answer_fault
 from proxy.http.faults import Fault
 
 _RETRY_AFTER: Final = (b"retry-after", b"1")
@@ -25,9 +26,7 @@ class LimitMiddleware:
         if self.running >= self.most:
             message = f"{self.most} requests are in progress, which is as many as UNPINNED_MAX_REQUESTS allows."
             fault = Fault(503, "overloaded", message, kind="server_error", fields=(_RETRY_AFTER, _NOTHING_SENT))
-            for answer in fault.messages():
-                await send(dict(answer))
-            return None
+            return await answer_fault(fault, scope, send)
         self.running += 1
         try:
             return await self.app(scope, receive, send)

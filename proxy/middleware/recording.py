@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.drivers.offload import LARGE, beside
 from proxy.http import content_coding, headers
+from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
 from proxy.responses.history.recording import Asked, Made, Remembered, Replays, completed, made, remembered
 from proxy.responses.routes import route_of
@@ -103,7 +104,8 @@ class _Hearing:
             self.options.keeper.forget(self.owner, self.response_id)
 
     def _begin(self, fields: headers.Fields) -> None:
-        ask: Callable[[], Asked | None] | None = self.scope.get("state", {}).pop("asked", None)
+        context = context_of(self.scope)
+        ask, context.request_record = context.request_record, None
         if ask is not None and self.large:
             self.asking = asyncio.create_task(self._shortened_beside(ask))
         elif ask is not None:

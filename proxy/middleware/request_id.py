@@ -5,9 +5,11 @@ from random import getrandbits
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.http.context import context_of
+
 
 class RequestIdMiddleware:
-    """Puts `req-…` into `scope["state"]["request_id"]`, and into the fields of answers, or of faults alone."""
+    """Gives each request an id `req-…`, and adds it to the fields of its answer; without `report`, to faults only."""
 
     def __init__(self, app: ASGIApp, *, report: bool = True) -> None:
         self.app = app
@@ -18,11 +20,12 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         request_id = f"req-{getrandbits(48):012x}"
-        scope.setdefault("state", {})["request_id"] = request_id
+        context = context_of(scope)
+        context.request_id = request_id
         field = (b"x-unpinned-request-id", request_id.encode())
 
         def identified(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start" and (self.report or "fault" in message):
+            if message["type"] == "http.response.start" and (self.report or context.fault):
                 message = {**message, "headers": [*message.get("headers", ()), field]}
             return send(message)
 

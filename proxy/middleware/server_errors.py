@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.http.context import answer_fault
 from proxy.http.faults import Fault
 
 
@@ -29,8 +30,7 @@ class LastResortMiddleware:
             return await self.app(scope, receive, noticed)
         except (Exception, CancelledError) as reason:
             if not committed:
-                for message in _fault(reason).messages():
-                    await send(dict(message))
+                await answer_fault(_fault(reason), scope, send)
             raise
 
 

@@ -12,6 +12,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proxy.http import request_head
+from proxy.http.context import context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.observers.logs import LOGGER
 from proxy.server.cycle import Cycle, OldCycle, Pieces
@@ -141,7 +142,7 @@ class ClientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.headers = _TRAILERS
         if self.url.endswith(b"?") and not self.scope["query_string"]:
-            cast("Scope", self.scope)["extensions"] = {request_head.BARE_QUERY: {}}
+            context_of(cast("Scope", self.scope)).has_bare_query = True
         if self.pipeline:
             self.flow.resume_reading()  # uvicorn reads no more now, and would not notice that the client leaves
         else:

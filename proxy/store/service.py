@@ -9,10 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from proxy.events import Observer, StoreFailed
+from proxy.http.credential import credential
 from proxy.responses.history.recall import Recall
 from proxy.responses.history.recording import inlined, references
 from proxy.store.interface import Recalled, Remembered, Store
@@ -27,7 +27,6 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _MOST: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
-_CREDENTIAL: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
 _NOTHING: Final = Recalled(None, {})
 
 
@@ -107,10 +106,7 @@ class Keeper:
         """Whose a request with these fields is; None for who does not say who he is."""
         if self._terms.scope is not None:
             return f"name:{self._terms.scope}"
-        named = sorted((name, value) for name, value in fields if name in _CREDENTIAL)
-        if not named:
-            return None
-        return sha256(b"\0".join(part for field in named for part in field)).hexdigest()
+        return credential(fields)
 
     async def recall(self, scope: str | None, wanted: Recall) -> Recalled | None:
         """What the store knows; None: it is down."""

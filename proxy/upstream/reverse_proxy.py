@@ -13,9 +13,9 @@ from urllib.parse import quote
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.events import Observer, UpstreamFailed
-from proxy.http import headers, request_head
+from proxy.http import headers
 from proxy.http.base_url import BaseUrl, climbs
-from proxy.http.context import waits_of
+from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.http.receive import ClientGone
 from proxy.upstream.interface import Answer, Client, Request
@@ -81,13 +81,13 @@ class _Hop:
 
     async def _answer(self, request: Request) -> Answer:
         """Upstream's answer; the time it takes is told to who adds it up."""
-        waits = waits_of(self.scope)
-        waits.asked = True
+        context = context_of(self.scope)
+        context.is_forwarded = True
         began = time.monotonic()
         try:
             return await self.proxy.client.send(request)
         finally:
-            waits.upstream += time.monotonic() - began
+            context.upstream_wait += time.monotonic() - began
 
     async def _request(self, upload: Upload) -> Request:
         scope = self.scope
@@ -99,7 +99,7 @@ class _Hop:
         if self.proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
-        if request_head.BARE_QUERY in scope.get("extensions", ()):
+        if context_of(scope).has_bare_query:
             target += b"?"
         body = await self._body(upload, of_the_hop)
         size = len(body) if isinstance(body, bytes) else None
@@ -139,10 +139,9 @@ class _Hop:
 
     async def _fail(self, fault: Fault) -> None:
         if fault.is_upstreams:
-            self.proxy.observer.notice(self.scope.get("state", {}).get("request_id", "-"), UpstreamFailed(fault.code))
+            self.proxy.observer.notice(context_of(self.scope).request_id, UpstreamFailed(fault.code))
         if not self.committed:
-            for message in fault.messages():
-                await self.send(message)
+            await answer_fault(fault, self.scope, self.send)
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:

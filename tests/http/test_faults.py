@@ -13,7 +13,7 @@ def test_every_fault_of_the_hop_is_an_error_as_openai_writes_it(code: str) -> No
     fault = hop_fault(code)
     start, body = fault.messages()
     assert start["status"] == fault.status >= 400
-    assert (b"content-length", b"%d" % len(fault.body())) in fault.messages()[0]["headers"]  # type: ignore[operator]
+    assert (b"content-length", b"%d" % len(fault.body())) in fault.messages()[0]["headers"]
     error = {"message": fault.message, "type": fault.kind, "param": None, "code": code}
     assert json.loads(fault.body()) == {"error": error}
     assert body == {"type": "http.response.body", "body": fault.body()}

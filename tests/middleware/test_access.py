@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.events import Answered, Report
-from proxy.http.context import waits_of
+from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import hop_fault
 from proxy.middleware.access import AccessMiddleware
 from tests.support.asgi import OK, answer, answering, http
@@ -45,10 +45,11 @@ def test_an_answer_is_told(witness: Witness) -> None:
     report = Report("rewritten", "lossless", attempts=2)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["report"] = report
+        context_of(scope).report = report
         await answering()(scope, receive, send)
 
-    scope = http(method="POST", raw_path=b"/openai/v1/responses", state={"request_id": "req-1"})
+    scope = http(method="POST", raw_path=b"/openai/v1/responses")
+    context_of(scope).request_id = "req-1"
     assert answer(witness.around(app), scope) == list(OK)
     expected = Answered(
         "POST", "responses", "/openai/v1/responses", 200, 1.0, complete=True, report=report, first_byte=0.5
@@ -112,9 +113,9 @@ def test_whose_time_it_was(witness: Witness) -> None:
         hours.now += 1
         await receive()
         hours.now += 2
-        waits = waits_of(scope)
-        waits.asked = True
-        waits.upstream += 16
+        context = context_of(scope)
+        context.is_forwarded = True
+        context.upstream_wait += 16
         hours.now += 16
         await receive()  # who watches for the client to leave does so in upstream's time
         hours.now += 4
@@ -145,8 +146,11 @@ def test_no_answer_has_no_first_byte(witness: Witness) -> None:
 
 def test_a_fault_is_told(witness: Witness) -> None:
     """Of an answer that is a fault of ours the code is told."""
-    start, body = hop_fault("invalid_path").messages()
-    answer(witness.around(answering(start, body)))
+
+    async def failing(scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer_fault(hop_fault("invalid_path"), scope, send)
+
+    answer(witness.around(failing))
     ((_, answered),) = witness.told
     assert (answered.status, answered.fault) == (400, "invalid_path")
 

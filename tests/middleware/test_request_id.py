@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault
 from proxy.middleware.request_id import RequestIdMiddleware
 from tests.support.asgi import OK, answer, answering, http
@@ -23,7 +24,7 @@ def test_each_answer_has_an_id() -> None:
     first, second = answer(app, scope), answer(app)
     (request_id,) = ids(first)
     assert re.fullmatch("req-[0-9a-f]{12}", request_id)
-    assert scope["state"] == {"request_id": request_id}
+    assert context_of(scope).request_id == request_id
     assert ids(second) != [request_id]
     assert first[0] == {**OK[0], "headers": [(b"x", b"y"), (b"x-unpinned-request-id", request_id.encode())]}
     assert first[1:] == list(OK[1:])
@@ -31,17 +32,20 @@ def test_each_answer_has_an_id() -> None:
 
 
 def test_what_the_server_keeps_in_the_state_stays() -> None:
-    """The id joins what is in the state already."""
+    """The context joins what is in the state already."""
     scope = http(state={"shared": 1})
     answer(RequestIdMiddleware(answering()), scope)
-    assert scope["state"].keys() == {"shared", "request_id"}
+    assert scope["state"] == {"shared": 1, "unpinned": context_of(scope)}
 
 
 def test_without_report_only_faults_say_it() -> None:
     """With the report switched off, an answer of upstream's gets no field; a fault of ours does."""
     assert answer(RequestIdMiddleware(answering(), report=False)) == list(OK)
-    fault = answering(*map(dict, Fault(502, "upstream_cut", "…").messages()))
-    assert len(ids(answer(RequestIdMiddleware(fault, report=False)))) == 1
+
+    async def failing(scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer_fault(Fault(502, "upstream_cut", "…"), scope, send)
+
+    assert len(ids(answer(RequestIdMiddleware(failing, report=False)))) == 1
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])

@@ -99,7 +99,7 @@ def test_observe() -> None:
 
 def test_starting_fresh() -> None:
     """Where `strip` takes the history away, that is a loss, and is said."""
-    scope = Scope(Lessons(), b"me")
+    scope = Scope(Lessons(), "me")
     exchange = Exchange(body([USER], **PARENT), scope=scope)
     assert json.loads(exchange.start().body) == {"model": "m", "input": [USER]}
     assert exchange.settle(200).fidelity == "lossy"
@@ -107,7 +107,6 @@ def test_starting_fresh() -> None:
         LossyAnswer(scope.credential, ("previous_response_id",)),
         StartedFresh(scope.credential),
     ]
-    assert "me" not in scope.credential
 
 
 def test_losses_without_a_fresh_start() -> None:
@@ -369,13 +368,13 @@ def test_no_race_elsewhere() -> None:
 def test_ids_are_remembered() -> None:
     """What was not found once makes the next request of that conversation portable from the start, for that key."""
     lessons = Lessons()
-    exchange = Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, b"me"))
+    exchange = Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, "me"))
     exchange.start()
     exchange.receive(404, refused(NO_ITEM))
     exchange.settle(200)
-    assert sent(Exchange(body([*HISTORY, USER]), RECOVER, scope=Scope(lessons, b"me")).start()) == [*PORTABLE, USER]
-    assert sent(Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, b"you")).start()) == HISTORY
-    later = Scope(lessons, b"me", now=3601)
+    assert sent(Exchange(body([*HISTORY, USER]), RECOVER, scope=Scope(lessons, "me")).start()) == [*PORTABLE, USER]
+    assert sent(Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, "you")).start()) == HISTORY
+    later = Scope(lessons, "me", now=3601)
     assert sent(Exchange(body(HISTORY), RECOVER, scope=later).start()) == HISTORY
 
 
@@ -390,31 +389,31 @@ def test_unanswerable_in_spite_of_a_lesson() -> None:
 def test_blobs_are_remembered() -> None:
     """A blob that could not be verified does not go out again, for that key; others do."""
     lessons = Lessons()
-    exchange = Exchange(body(HISTORY), scope=Scope(lessons, b"me"))
+    exchange = Exchange(body(HISTORY), scope=Scope(lessons, "me"))
     exchange.start()
     exchange.receive(400, refused(UNVERIFIED))
     assert exchange.settle(200).removed == {"encrypted_content": 1, "item_id": 1}
     fresh = {**REASONING, "encrypted_content": "gBBBB"}
     again = body([*HISTORY, fresh, SAID, USER])
-    assert sent(Exchange(again, scope=Scope(lessons, b"me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
-    assert sent(Exchange(again, scope=Scope(lessons, b"you")).start()) == [*PORTABLE, fresh, SAID, USER]
+    assert sent(Exchange(again, scope=Scope(lessons, "me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
+    assert sent(Exchange(again, scope=Scope(lessons, "you")).start()) == [*PORTABLE, fresh, SAID, USER]
 
 
 def test_fields_are_remembered() -> None:
     """A field that an upstream refuses, or demands, is known for all who use it, and nowhere else."""
     lessons = Lessons()
     items = [USER, {**SAID, "phase": "x"}, USER]
-    exchange = Exchange(body(items), scope=Scope(lessons, b"me", "one"))
+    exchange = Exchange(body(items), scope=Scope(lessons, "me", "one"))
     exchange.start()
     exchange.receive(400, refused("Unknown parameter: 'input[1].phase'."))
     exchange.settle(200)
-    assert sent(Exchange(body(items), scope=Scope(lessons, b"you", "one")).start()) == [USER, SAID, USER]
-    assert sent(Exchange(body(items), scope=Scope(lessons, b"me", "two")).start()) == items
-    demanding = Exchange(body(HISTORY), scope=Scope(lessons, b"me", "one"))
+    assert sent(Exchange(body(items), scope=Scope(lessons, "you", "one")).start()) == [USER, SAID, USER]
+    assert sent(Exchange(body(items), scope=Scope(lessons, "me", "two")).start()) == items
+    demanding = Exchange(body(HISTORY), scope=Scope(lessons, "me", "one"))
     demanding.start()
     demanding.receive(400, refused("ID is required"))
     demanding.settle(200)
-    assert sent(Exchange(body(HISTORY), scope=Scope(lessons, b"you", "one")).start()) == HISTORY
+    assert sent(Exchange(body(HISTORY), scope=Scope(lessons, "you", "one")).start()) == HISTORY
 
 
 def test_nothing_is_learnt_from_failure() -> None:

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.events import Event, UpstreamFailed
 from proxy.http.base_url import base_url
+from proxy.http.context import context_of
 from proxy.upstream.client import Http1Client
 from proxy.upstream.httpx2_client import Httpx2Client
 from proxy.upstream.interface import Client, Deadlines, Limits
@@ -103,7 +104,7 @@ def start(upstream: ScriptedUpstream, make_client: MakeClient, stage: Stage) -> 
             app = ReverseProxy(client, origin, proxied, upload_idle_timeout=upload_idle_timeout)
 
             async def identified(scope: Scope, receive: Receive, send: Send) -> None:
-                scope["state"] = {"request_id": "req-000000000001"}
+                context_of(scope).request_id = "req-000000000001"
                 await app(scope, receive, send)
 
             running.callback(lambda: stage.run(client.close()))

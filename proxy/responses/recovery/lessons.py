@@ -68,23 +68,15 @@ class _Extract(Lessons):
 
 
 class Scope:
-    """The lessons that concern one request: of who `named` himself so, and of its upstream, at the time `now`."""
+    """The lessons that concern one request: those of its credential (a digest) and its upstream, at the time `now`."""
 
-    __slots__ = ("_credential", "lessons", "named", "now", "upstream")
+    __slots__ = ("credential", "lessons", "now", "upstream")
 
-    def __init__(self, lessons: Lessons, named: bytes = b"", upstream: str = "", now: float = 0.0) -> None:
+    def __init__(self, lessons: Lessons, credential: str = "", upstream: str = "", now: float = 0.0) -> None:
         self.lessons = lessons
-        self.named = named
+        self.credential = credential
         self.upstream = upstream
         self.now = now
-        self._credential = ""
-
-    @property
-    def credential(self) -> str:
-        """The digest by which the credential is known; of a few requests only anybody asks for it."""
-        if not self._credential:
-            self._credential = sha256(self.named).hexdigest()[:32]
-        return self._credential
 
     @property
     def has_news(self) -> bool:
@@ -99,7 +91,7 @@ class Scope:
             ("refused", self.upstream),
             ("demanded", self.upstream),
         )
-        return Scope(_Extract(self.lessons, scopes, self.now), self.named, self.upstream, self.now)
+        return Scope(_Extract(self.lessons, scopes, self.now), self.credential, self.upstream, self.now)
 
     def ids(self) -> set[str]:
         """Ids that were refused to this credential."""

@@ -308,7 +308,7 @@ class TestRecover:
 
     def test_when_upstream_does_not(self) -> None:
         """The refusal is answered with the whole history, and the next turn asks the store first."""
-        scope = Scope(Lessons(), b"me")
+        scope = Scope(Lessons(), "me")
         exchange, _ = after(body(NEXT), RECOVER, scope=scope)
         refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
         assert exchange.recall(400, refusal) == Recall("resp_1", ())
@@ -354,7 +354,7 @@ class TestRecover:
 
     def test_refusals_of_the_history(self) -> None:
         """What is refused of the history is repaired in the history, and learnt."""
-        scope = Scope(Lessons(), b"me")
+        scope = Scope(Lessons(), "me")
         sealed = b'{"type":"reasoning","summary":[],"encrypted_content":"gAAAA"}'
         exchange, _ = after(body(NEXT), STORE, Recalled((USER, sealed, SAID), NOTHING), scope=scope)
         refusal = refused("The encrypted content gAA...AAA could not be verified.", code="invalid_encrypted_content")
