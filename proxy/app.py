@@ -29,7 +29,7 @@ from proxy.store.service import Keeper, Terms
 from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Client, Deadlines, Limits
 from proxy.upstream.reverse_proxy import ReverseProxy
-from proxy.upstream.tls import trusting
+from proxy.upstream.tls import client_context
 
 _AZURE: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
@@ -98,17 +98,12 @@ def keeping(settings: Settings, observer: Observer, store: Store | None = None) 
 
 
 def client(settings: Settings) -> Client:
-    """Who sends requests upstream."""
+    """The client of upstream."""
     upstream = base_url(settings.upstream)
     deadlines = Deadlines(settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
     limits = Limits(settings.max_connections, settings.keepalive_expiry)
-    tls = trusting(settings.ca_file)
-    if settings.upstream_client == "http1":
-        return Http1Client(upstream, deadlines, limits, tls=tls)
-
-    from proxy.upstream.httpx2_client import Httpx2Client  # noqa: PLC0415 -- who does not use it need not load it
-
-    return Httpx2Client(upstream, deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
+    tls = client_context(settings.ca_file)
+    return Http1Client(upstream, deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
 
 
 def policy(settings: Settings) -> Policy:

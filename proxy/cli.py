@@ -13,7 +13,7 @@ from typing import NoReturn
 from proxy import __version__
 from proxy.settings import SettingsError, address, load, wants_color, warnings
 from proxy.settings.sources import CONFIG
-from proxy.settings.table import TABLE
+from proxy.settings.table import GONE, TABLE, flag_of
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -74,6 +74,8 @@ def _add_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> No
         if row.name in names:
             text = f"{row.meaning} [{row.variable}, {row.default}]".replace("%", "%%")
             parser.add_argument(row.flag, metavar="VALUE", help=text)
+    for name in GONE:
+        parser.add_argument(flag_of(name), help=argparse.SUPPRESS)
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +149,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     from proxy.server.process import run  # noqa: PLC0415
 
     logs.configure(settings.log_level, settings.log_format)
-    for sentence in warnings():
+    for sentence in warnings(vars(chosen)):
         logs.LOGGER.warning("%s", sentence)
     run(settings, *assemble(settings, logs.LogObserver()))
     return 0
@@ -177,14 +179,15 @@ def _explain(chosen: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     settings = load(vars(chosen))
-    for sentence in warnings():
+    complaints = warnings(vars(chosen))
+    for sentence in complaints:
         sys.stdout.write(f"BAD  {sentence}\n")
 
     from proxy.commands.check import check  # noqa: PLC0415 -- nothing else has a use for it
     from proxy.commands.store import look, upkeep  # noqa: PLC0415
 
     store = upkeep(settings, look) if settings.store != "off" else 0
-    return max(check(settings), store, int(bool(warnings())))
+    return max(check(settings), store, int(bool(complaints)))
 
 
 def _store(chosen: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from proxy.app import build, client, keeping, policy, profile
 from proxy.responses.policy import Policy
 from proxy.settings import SettingsError, load
 from proxy.upstream.client import Http1Client
-from proxy.upstream.httpx2_client import Httpx2Client
 from tests.support.product import Notebook
 from tests.support.serving import serving
 
@@ -88,7 +87,5 @@ def test_what_is_composed() -> None:
 
 
 def test_client() -> None:
-    """Our own client sends requests upstream, unless httpx2 is asked for."""
+    """The client of upstream is the one that the settings describe."""
     assert isinstance(client(load({}, {})), Http1Client)
-    flags = {"upstream_client": "httpx2", "upstream_proxy": "http://user:password@127.0.0.1:3128"}
-    assert isinstance(client(load(flags, {})), Httpx2Client)

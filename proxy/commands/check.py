@@ -1,7 +1,7 @@
-"""`unpinned check`: whether the settings can work, before anything depends on it.
+"""`unpinned check`: whether the settings can work, before anything depends on them.
 
-Resolves upstream's name, connects, shakes hands, and asks for the base URL with HEAD: nothing that costs money, and no
-key is sent. Exit codes: 0 all is well, 1 something is not.
+Resolves upstream's name (or its outbound proxy's), connects, negotiates TLS, and sends HEAD for the base URL: nothing
+that costs money, and without a key. Exit codes: 0 all is well, perhaps with a WARN, 1 something is BAD.
 """
 
 import asyncio
@@ -18,32 +18,37 @@ from typing import Any, Final, NamedTuple
 from proxy.http import headers
 from proxy.http.base_url import BaseUrl, base_url
 from proxy.http.faults import Fault
-from proxy.settings import Settings
+from proxy.settings import Settings, unused_proxy
 from proxy.upstream.client import Http1Client
+from proxy.upstream.dialing import Route, connect
 from proxy.upstream.interface import Deadlines, Limits, Request
-from proxy.upstream.tls import trusting
+from proxy.upstream.tls import client_context
 
 PATIENCE: Final = 5.0
-"""Seconds that the answer to the question may take."""
+"""Seconds that the answer to HEAD may take."""
 _SKEW: Final = 60.0
-"""Seconds by which the clock may be wrong before certificates and tokens suffer."""
+"""Seconds by which the clock may be wrong before certificates and tokens are affected."""
 _EXPIRES_SOON: Final = 14 * 86400.0
 _SPARE: Final = 128
 """Descriptors beside those of clients and upstream: listeners, the log, the store."""
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one test; `note` marks what works, but deserves a look."""
 
     well: bool
     text: str
+    note: bool = False
+
+    def __str__(self) -> str:
+        return f"{'BAD ' if not self.well else 'WARN' if self.note else 'ok  '} {self.text}"
 
 
 def check(settings: Settings) -> int:
-    """Print what was found, a line each; the exit code."""
+    """Print the findings, a line each; the exit code."""
     findings = [*_limits(settings), *asyncio.run(_upstream(settings))]
     for finding in findings:
-        sys.stdout.write(f"{'ok  ' if finding.well else 'BAD '} {finding.text}\n")
+        sys.stdout.write(f"{finding}\n")
     return 0 if all(finding.well for finding in findings) else 1
 
 
@@ -59,56 +64,73 @@ def _limits(settings: Settings) -> Iterator[Finding]:
 
 
 async def _upstream(settings: Settings) -> list[Finding]:
-    upstream = base_url(settings.upstream)
-    if settings.upstream_proxy is not None:
-        return [Finding(True, "upstream is reached through an outbound proxy, which is not asked")]
-    found: list[Finding] = []
+    upstream, proxy = base_url(settings.upstream), settings.upstream_proxy
+    found = [*_way(settings)]
     with contextlib.suppress(_Ended):
-        if not upstream.socket:
-            await _resolve(upstream, found)
+        if proxy is not None:
+            await _resolve(proxy.host, proxy.port, found)
+        elif not upstream.socket:
+            await _resolve(upstream.host, upstream.port, found)
         if upstream.scheme == "https":
-            await _shake_hands(upstream, settings, found)
+            await _negotiate_tls(upstream, settings, found)
         await _ask(upstream, settings, found)
     return found
 
 
+def _way(settings: Settings) -> Iterator[Finding]:
+    """Whether there is an outbound proxy; its credentials are not part of its text."""
+    if settings.upstream_proxy is not None:
+        yield Finding(True, f"upstream is reached through the outbound proxy {settings.upstream_proxy}")
+    elif variable := unused_proxy(settings):
+        yield Finding(True, f"{variable} is set, but not used: UNPINNED_UPSTREAM_PROXY=env would use it", note=True)
+
+
 class _Ended(Exception):  # noqa: N818 -- no error: what follows would only say the same
-    """There is no point in looking further."""
+    """The remaining tests would only repeat the last finding."""
 
 
-async def _resolve(upstream: BaseUrl, found: list[Finding]) -> None:
+async def _resolve(host: str, port: int, found: list[Finding]) -> None:
     try:
-        addresses = await asyncio.get_running_loop().getaddrinfo(upstream.host, upstream.port)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, port)
     except OSError as error:
-        found.append(Finding(False, f"{upstream.host} is not known to the name server: {error.strerror}"))
+        found.append(Finding(False, f"cannot resolve {host}: {error.strerror}"))
         raise _Ended from None
-    shown = ", ".join(sorted({str(address[4][0]) for address in addresses}))
-    found.append(Finding(True, f"{upstream.host} is {shown}"))
+    numbers = sorted({str(address[4][0]) for address in addresses})
+    if numbers != [host]:
+        found.append(Finding(True, f"{host} is {', '.join(numbers)}"))
 
 
-async def _shake_hands(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
+async def _negotiate_tls(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
+    route = Route(upstream, client_context(settings.ca_file), settings.upstream_proxy)
     store = f"the certificates in {settings.ca_file}" if settings.ca_file else "the system's trust store"
     try:
-        async with asyncio.timeout(settings.connect_timeout):
-            _, writer = await asyncio.open_connection(upstream.host, upstream.port, ssl=trusting(settings.ca_file))
-    except ssl.SSLCertVerificationError as error:
-        found.append(Finding(False, f"{store} does not vouch for {upstream.host}: {error.verify_message}"))
+        transport, _ = await connect(route, asyncio.Protocol, settings.connect_timeout)
+    except Fault as fault:
+        found.append(Finding(False, _tls_failure(fault, route, store)))
         raise _Ended from None
-    except (OSError, TimeoutError) as error:
-        found.append(Finding(False, f"no TLS connection to {upstream.host}:{upstream.port}: {_reason(error)}"))
-        raise _Ended from None
-    connection: Any = writer.get_extra_info("ssl_object")
+    connection: Any = transport.get_extra_info("ssl_object")
     expires = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"])
-    writer.close()
+    transport.abort()
     days = (expires - time.time()) / 86400
     text = f"{connection.version()}, vouched for by {store}; the certificate expires in {days:.0f} days"
     found.append(Finding(expires - time.time() > _EXPIRES_SOON, text))
 
 
+def _tls_failure(fault: Fault, route: Route, store: str) -> str:
+    """What failed on the way to upstream's certificate, of upstream or of the proxy in front of it."""
+    cause, side = fault.__cause__, route.proxy if fault.code.startswith("upstream_proxy_") else route.upstream
+    if side is None or not isinstance(cause, OSError):
+        return fault.message
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{store} does not vouch for {side.host}: {cause.verify_message}"
+    what = "TLS connection" if side.scheme == "https" else "connection"
+    return f"no {what} to {side.host}:{side.port}: {_reason(cause)}"
+
+
 async def _ask(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
     deadlines = Deadlines(settings.connect_timeout, PATIENCE, PATIENCE)
-    tls = trusting(settings.ca_file) if upstream.scheme == "https" else None
-    client = Http1Client(upstream, deadlines, Limits(1), tls=tls)
+    tls = client_context(settings.ca_file)
+    client = Http1Client(upstream, deadlines, Limits(1), tls=tls, proxy=settings.upstream_proxy)
     target = upstream.path or b"/"
     fields = [(b"host", upstream.authority), (b"user-agent", b"unpinned-check")]
     began = time.time()
@@ -125,7 +147,7 @@ async def _ask(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> N
 
 
 def _clock(date: bytes | None, now: float) -> Iterator[Finding]:
-    """Whether the clock agrees with upstream's Date, which has whole seconds."""
+    """Whether the clock agrees with upstream's Date, which counts whole seconds."""
     if date is None:
         return
     try:
@@ -141,4 +163,4 @@ def _reason(error: OSError) -> str:
         return "it took too long"
     if isinstance(error, ssl.SSLError):
         return "what answers there does not speak TLS"
-    return os.strerror(error.errno) if error.errno else "every address refuses"
+    return os.strerror(error.errno) if error.errno else "the connection was closed"

@@ -1,9 +1,10 @@
-"""Where upstream is: a base URL, and the request targets below it.
+"""Where upstream is, and the outbound proxy on the way: a base URL, and the request targets below it.
 
-Pure. Origin and Host come from the settings alone, whatever a client's request line and Host say.
+Pure. Origin and Host are those of the settings alone, not those of a client's request line and Host.
 """
 
 import re
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -33,9 +34,23 @@ class BaseUrl(NamedTuple):
         return f"{host}{port}".encode("ascii")
 
     def target(self, raw_path: bytes, query: bytes) -> bytes:
-        """The request target for what a client asked for, bytes as they came below the base path."""
+        """The request target for a client's path and query; the bytes below the base path stay as they are."""
         path = raw_path if not self.path or raw_path == b"*" else self.path + below_version(raw_path)
         return path + b"?" + query if query else path
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundProxy:
+    """A proxy through which upstream is reached; `credentials` are the value of Proxy-Authorization, b"" for none."""
+
+    scheme: str
+    host: str
+    port: int
+    credentials: bytes = field(default=b"", repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 def base_url(url: str) -> BaseUrl:
@@ -47,13 +62,13 @@ def base_url(url: str) -> BaseUrl:
         raise ValueError("must be an http:// or https:// URL with a host")
     if parts.query or parts.fragment or parts.username is not None:
         raise ValueError("must have neither a query nor a fragment nor credentials")
-    host = parts.hostname.encode("idna").decode("ascii")  # also where it is ASCII: nobody could resolve a bad label
+    host = parts.hostname.encode("idna").decode("ascii")  # also where it is ASCII: a bad label cannot be resolved
     path = parts.path.rstrip("/").encode("ascii")
     return BaseUrl(parts.scheme, host, parts.port or DEFAULT_PORTS[parts.scheme], path)
 
 
 def below_version(raw_path: bytes) -> bytes:
-    """A client's path without the /v1 that its own base URL may or may not have had."""
+    """A client's path without the /v1 that its own base URL may end in."""
     if raw_path == VERSION or raw_path.startswith(VERSION + b"/"):
         return raw_path[len(VERSION) :]
     return raw_path

@@ -71,6 +71,19 @@ HOP: Final[dict[str, Row]] = {
     "upstream_connect_timeout": Row(
         504, "No connection to upstream was made in time; nothing was sent.", (NOTHING_SENT,)
     ),
+    "upstream_proxy_unreachable": Row(
+        502, "No connection to the outbound proxy could be made; nothing was sent.", (NOTHING_SENT,)
+    ),
+    "upstream_proxy_tls_failed": Row(
+        502, "The TLS handshake with the outbound proxy failed; nothing was sent.", (NOTHING_SENT,)
+    ),
+    "upstream_proxy_refused": Row(
+        502, "The outbound proxy refused the connection to upstream; nothing was sent.", (NOTHING_SENT,)
+    ),
+    "upstream_proxy_invalid_answer": Row(
+        502, "The outbound proxy closed the connection, or did not answer with HTTP; nothing was sent.", (NOTHING_SENT,)
+    ),
+    "upstream_proxy_timeout": Row(504, "The outbound proxy did not answer in time; nothing was sent.", (NOTHING_SENT,)),
     "upstream_pool_timeout": Row(
         503, "All connections to upstream are in use; nothing was sent.", (NOTHING_SENT, (b"retry-after", b"1"))
     ),
@@ -102,7 +115,8 @@ HOP: Final[dict[str, Row]] = {
 }
 
 
-def hop_fault(code: str) -> Fault:
-    """The fault of the hop called `code`."""
+def hop_fault(code: str, detail: str = "") -> Fault:
+    """The fault of the hop called `code`; `detail` follows its message, and is neither a client's word nor a secret."""
     row = HOP[code]
-    return Fault(row.status, code, row.message, kind=row.kind, fields=row.fields)
+    message = f"{row.message.removesuffix('.')} ({detail})." if detail else row.message
+    return Fault(row.status, code, message, kind=row.kind, fields=row.fields)

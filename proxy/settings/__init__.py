@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proxy.http.base_url import BaseUrl, OutboundProxy, base_url
 from proxy.settings import sources
 from proxy.settings.address import Address, leads_to
-from proxy.settings.parsers import ADDRESS, Keys, Kind
+from proxy.settings.outbound_proxy import ENVIRONMENT, variable_for
+from proxy.settings.parsers import ADDRESS, PROXY_VARIABLE, Keys, Kind
 from proxy.settings.sources import CONFIG, ConfigurationError
-from proxy.settings.table import TABLE
+from proxy.settings.table import GONE, TABLE, flag_of, variable_of
 
 
 class SettingsError(Exception):
@@ -28,8 +30,7 @@ class Settings:
     listen: Address
     admin_listen: Address | None
     upstream: str
-    upstream_client: Literal["http1", "httpx2"]
-    upstream_proxy: str | None
+    upstream_proxy: OutboundProxy | None
     mode: Literal["strip", "recover", "observe"]
     profile: Literal["auto", "openai", "azure"]
     keep_last: int
@@ -82,15 +83,35 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None 
             text, source = filed[row.name], f"{row.name} in {path}"
         values[row.name] = _read(row.kind, row.default if text is None else text, source)
         sources[row.name] = source
+    if values["upstream_proxy"] == ENVIRONMENT:
+        values["upstream_proxy"] = _proxy_from(environment, base_url(values["upstream"]))
     settings = Settings(**values)
     _check(settings, sources)
     return settings
 
 
-def warnings(environment: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each variable that looks like a setting and is none."""
-    variables = [row.variable for row in TABLE]
-    return list(sources.unknown(os.environ if environment is None else environment, variables))
+def warnings(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each setting that is gone, and for each variable that only looks like a setting."""
+    environment = os.environ if environment is None else environment
+    path = flags.get("config") or environment.get(CONFIG)
+    filed = _filed(path) if path else {}
+    gone: list[str] = []
+    for name, replacement in GONE.items():
+        places = (
+            (flag_of(name), flags.get(name)),
+            (variable_of(name), environment.get(variable_of(name))),
+            (f"{name} in {path}", filed.get(name)),
+        )
+        gone += [f"{place} is gone and has no effect: {replacement}" for place, text in places if text is not None]
+    known = [variable_of(name) for name in (*(row.name for row in TABLE), *GONE)]
+    return [*gone, *sources.unknown(environment, known)]
+
+
+def unused_proxy(settings: Settings, environment: Mapping[str, str] | None = None) -> str | None:
+    """The variable that names a proxy for upstream, such as HTTPS_PROXY, where upstream is reached without a proxy."""
+    if settings.upstream_proxy is not None:
+        return None
+    return variable_for(base_url(settings.upstream), os.environ if environment is None else environment)
 
 
 def wants_color(environment: Mapping[str, str] | None = None) -> bool:
@@ -100,7 +121,7 @@ def wants_color(environment: Mapping[str, str] | None = None) -> bool:
 
 def _filed(path: str) -> dict[str, str]:
     try:
-        return sources.read(path, [row.name for row in TABLE])
+        return sources.read(path, [*(row.name for row in TABLE), *GONE])
     except ConfigurationError as error:
         raise SettingsError(str(error)) from None
 
@@ -119,6 +140,14 @@ def _read(kind: Kind, text: str, source: str) -> Any:
         raise SettingsError(f"{source} is {shown}, but must be {kind.allowed}.") from None
 
 
+def _proxy_from(environment: Mapping[str, str], upstream: BaseUrl) -> OutboundProxy | None:
+    variable = variable_for(upstream, environment)
+    if variable is None:
+        return None
+    proxy: OutboundProxy = _read(PROXY_VARIABLE, environment[variable], variable)
+    return proxy
+
+
 def _shown(text: str) -> str:
     """A value as it may be printed: on one line, without the credentials and the query that a URL may have."""
     text = re.sub(r"^(\w+://)?.*@", r"\1…@", text, flags=re.DOTALL)
@@ -127,10 +156,9 @@ def _shown(text: str) -> str:
 
 def _check(settings: Settings, sources: Mapping[str, str]) -> None:
     """What no single setting tells."""
-    if settings.upstream_proxy is not None and settings.upstream_client != "httpx2":
+    if settings.upstream_proxy is not None and base_url(settings.upstream).socket:
         raise SettingsError(
-            f"{sources['upstream_proxy']} is set, but {sources['upstream_client']} is "
-            f"{settings.upstream_client!r}: only httpx2 knows outbound proxies."
+            f"{sources['upstream_proxy']} is set, but {sources['upstream']} is a Unix socket, which no proxy reaches."
         )
     for name, listening in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
         if listening is not None and leads_to(settings.upstream, listening):

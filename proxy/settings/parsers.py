@@ -8,10 +8,10 @@ import re
 import ssl
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
-from proxy.http.base_url import base_url
+from proxy.http.base_url import OutboundProxy, base_url
 from proxy.settings.address import Address
+from proxy.settings.outbound_proxy import ENVIRONMENT, from_variable, outbound_proxy
 
 
 class Kind(NamedTuple):
@@ -73,13 +73,10 @@ def _upstream(text: str) -> str:
     return text
 
 
-def _proxy(text: str) -> str | None:
+def _proxy(text: str) -> OutboundProxy | str | None:
     if text == "none":
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
-        raise ValueError
-    return text
+    return text if text == ENVIRONMENT else outbound_proxy(text)
 
 
 def _file(text: str) -> str | None:
@@ -135,7 +132,10 @@ ADMIN: Final = Kind(lambda text: None if text == "off" else _address(text), "HOS
 URL: Final = Kind(
     _upstream, "an http:// or https:// URL with a host, or http://unix:/PATH, without credentials, query and fragment"
 )
-PROXY: Final = Kind(_proxy, "the URL of an http, https or socks5 proxy, or none")
+PROXY: Final = Kind(_proxy, "none, env, or the URL of an http:// or https:// proxy (SOCKS is not supported)")
+PROXY_VARIABLE: Final = Kind(
+    from_variable, "HOST:PORT, or the URL of an http:// or https:// proxy (SOCKS is not supported)"
+)
 FILE: Final = Kind(_file, "the path of a PEM file with certificates, or system")
 SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
 SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")

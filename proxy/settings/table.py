@@ -24,6 +24,16 @@ from proxy.settings.parsers import (
 from proxy.settings.sources import PREFIX
 
 
+def flag_of(name: str) -> str:
+    """The command line's name for a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """The environment's name for a setting."""
+    return PREFIX + name.upper()
+
+
 class Row(NamedTuple):
     """One setting: its name in `Settings`, its default as text, how it is read, and what it means."""
 
@@ -35,12 +45,12 @@ class Row(NamedTuple):
     @property
     def flag(self) -> str:
         """The command line's name for it."""
-        return "--" + self.name.replace("_", "-")
+        return flag_of(self.name)
 
     @property
     def variable(self) -> str:
         """The environment's name for it."""
-        return PREFIX + self.name.upper()
+        return variable_of(self.name)
 
 
 TABLE: Final = (
@@ -64,12 +74,12 @@ TABLE: Final = (
         "paths go as they come.",
     ),
     Row(
-        "upstream_client",
-        "http1",
-        choice("http1", "httpx2"),
-        "Who sends requests upstream: our own client, or httpx2, which knows outbound proxies.",
+        "upstream_proxy",
+        "none",
+        PROXY,
+        "Outbound proxy, by CONNECT: `http://` or `https://`, also `http://USER:PASSWORD@HOST:PORT`; `env` takes it "
+        "from HTTPS_PROXY (HTTP_PROXY for an `http://` upstream), ALL_PROXY and NO_PROXY.",
     ),
-    Row("upstream_proxy", "none", PROXY, "URL of an outbound proxy, for httpx2. The environment's are not read."),
     Row(
         "mode",
         "strip",
@@ -102,7 +112,7 @@ TABLE: Final = (
         "Size of a body that is rewritten, as sent and decoded: beyond it 413 in `strip`, otherwise passed "
         "unread. Other bodies have no limit.",
     ),
-    Row("connect_timeout", "5", SECONDS, "For a connection to upstream with its TLS handshake."),
+    Row("connect_timeout", "5", SECONDS, "For a connection to upstream: outbound proxy and TLS handshake included."),
     Row(
         "first_byte_timeout",
         "3600",
@@ -121,7 +131,12 @@ TABLE: Final = (
     Row("max_requests", "5000", FROM_1, "Requests in progress; beyond them 503 with Retry-After."),
     Row("keepalive_expiry", "30", SECONDS, "How long an idle connection to upstream is kept."),
     Row("client_keepalive", "75", SECONDS, "How long an idle connection of a client is kept."),
-    Row("ca_file", "system", FILE, "Certificates against which upstream is checked: a PEM file, or the system's."),
+    Row(
+        "ca_file",
+        "system",
+        FILE,
+        "Certificate authorities for upstream and for an `https://` outbound proxy: a PEM file, or the system's.",
+    ),
     Row(
         "drain_delay",
         "0.5",
@@ -177,6 +192,12 @@ TABLE: Final = (
     ),
     Row("log_format", "auto", choice("auto", "text", "json"), "`auto`: text on a terminal, JSON lines otherwise."),
 )
+
+
+GONE: Final = {
+    "upstream_client": "Unpinned has one client for upstream, and UNPINNED_UPSTREAM_PROXY works with it",
+}
+"""Settings of earlier versions, by name, each with the sentence that says what replaces it."""
 
 
 def markdown(rows: Iterable[Row] = TABLE) -> str:

@@ -9,14 +9,14 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 from proxy.http import headers
-from proxy.http.base_url import BaseUrl
+from proxy.http.base_url import BaseUrl, OutboundProxy
 from proxy.http.faults import hop_fault
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.connection import BUFFER, Connection
-from proxy.upstream.dialing import dialed
+from proxy.upstream.dialing import Route, connect
 from proxy.upstream.interface import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
 from proxy.upstream.pool import Pool
-from proxy.upstream.tls import trusting
+from proxy.upstream.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +27,10 @@ INVITATION = 1.0  # seconds; RFC 9110, 10.1.1: "SHOULD NOT wait for an indefinit
 
 
 class Http1Client:
-    """A client of `upstream`; `tls` is what certificates are checked against (the system's trust store)."""
+    """A client of `upstream`, reached through `proxy` where there is one.
+
+    `tls` verifies the certificates of both (the system's trust store where it is not given).
+    """
 
     def __init__(
         self,
@@ -36,12 +39,13 @@ class Http1Client:
         limits: Limits = LIMITS,
         *,
         tls: ssl.SSLContext | None = None,
+        proxy: OutboundProxy | None = None,
     ) -> None:
-        self._upstream = upstream
+        needs_tls = "https" in (upstream.scheme, proxy and proxy.scheme)
+        self._route = Route(upstream, (tls or client_context()) if needs_tls else None, proxy)
         self._deadlines = deadlines
-        self._tls = None if upstream.scheme == "http" else tls or trusting()
         self._buffer = memoryview(bytearray(BUFFER))
-        self.pool = Pool(self._dialed, limits, deadlines.connect)
+        self.pool = Pool(self._new_connection, limits, deadlines.connect)
 
     async def send(self, request: Request) -> Answer:
         """Send `request` once; see `seam.Client`."""
@@ -68,10 +72,11 @@ class Http1Client:
         """Close all connections."""
         self.pool.close()
 
-    async def _dialed(self) -> Connection:
-        return await dialed(self._upstream, self._connection, self._tls, self._deadlines.connect)
+    async def _new_connection(self) -> Connection:
+        _, connection = await connect(self._route, self._protocol, self._deadlines.connect)
+        return connection
 
-    def _connection(self) -> Connection:
+    def _protocol(self) -> Connection:
         return Connection(self._buffer, self._deadlines)
 
 

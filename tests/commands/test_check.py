@@ -11,6 +11,7 @@ import pytest
 
 from proxy.cli import main
 from tests.support.certificates import Authority
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.scripts import answer
 from tests.support.upstream_server import ScriptedUpstream
 
@@ -130,7 +131,7 @@ def test_a_name_nobody_knows(capsys: Any) -> None:
     """A host without an address is bad, and nothing more is asked."""
     code, said = _checked(capsys, "--upstream", "http://nobody.invalid")
     assert code == 1
-    assert "BAD  nobody.invalid is not known" in said
+    assert "BAD  cannot resolve nobody.invalid: " in said
     assert "HEAD" not in said
 
 
@@ -169,19 +170,60 @@ def test_too_few_descriptors(capsys: Any) -> None:
     assert "raise the limit to 900000138" in said
 
 
-def test_an_outbound_proxy_is_not_asked(capsys: Any) -> None:
-    """What is reached through somebody else is left alone, and his credentials are not told."""
-    code, said = _checked(
-        capsys,
-        "--upstream-client",
-        "httpx2",
-        "--upstream-proxy",
-        "http://user:secret@127.0.0.1:9",
-        "--upstream",
-        "http://a.test",
-    )
-    assert (code, "secret" in said) == (0, False)
-    assert "outbound proxy" in said
+@pytest.mark.parametrize("secured", [False, True])
+def test_an_outbound_proxy(capsys: Any, tmp_path: Path, secured: bool) -> None:
+    """Everything goes through the proxy that is set; its host is named, and its credentials are not."""
+    authority = Authority(tmp_path)
+    tls = authority.server_context("127.0.0.1") if secured else None
+    with ScriptedUpstream(tls=tls) as upstream, ConnectProxy(credentials="user:hunter2") as proxy:
+        upstream.will_always_answer(answer(421))
+        arguments = ("--upstream", upstream.url, "--upstream-proxy", proxy.url, "--ca-file", authority.ca_file)
+        code, said = _checked(capsys, *arguments)
+        assert set(proxy.targets) == {f"127.0.0.1:{upstream.port}"}
+    assert (code, "hunter2" in said, "BAD" in said) == (0, False, False)
+    assert f"ok   upstream is reached through the outbound proxy http://127.0.0.1:{proxy.port}\n" in said
+    assert "is answered 421" in said
+    assert ("the certificate expires in" in said) == secured
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_outbound_proxy_that_refuses(capsys: Any, scheme: str) -> None:
+    """A proxy that wants other credentials is bad, with its status."""
+    with ConnectProxy(credentials="user:right") as proxy:
+        url = proxy.url.replace("right", "hunter2")
+        code, said = _checked(capsys, "--upstream", f"{scheme}://upstream.test", "--upstream-proxy", url)
+    assert (code, "hunter2" in said) == (1, False)
+    assert "The outbound proxy refused the connection to upstream; nothing was sent (status 407)." in said
+
+
+def test_an_outbound_proxy_that_is_not_there(capsys: Any) -> None:
+    """A proxy that cannot be connected to is named with its port, one without an address by its name."""
+    port = _closed_port()
+    for url, sentence in (
+        (f"http://user:hunter2@127.0.0.1:{port}", f"BAD  no connection to 127.0.0.1:{port}: Connection refused"),
+        ("http://proxy.invalid", "BAD  cannot resolve proxy.invalid: "),
+    ):
+        code, said = _checked(capsys, "--upstream", "https://upstream.test", "--upstream-proxy", url)
+        assert (code, sentence in said, "hunter2" in said) == (1, True, False)
+
+
+def test_an_outbound_proxy_that_does_not_verify(capsys: Any, tmp_path: Path) -> None:
+    """A proxy's certificate is looked at like upstream's, under the proxy's name."""
+    with ConnectProxy(tls=Authority(tmp_path).server_context("127.0.0.1")) as proxy:
+        code, said = _checked(capsys, "--upstream", "https://upstream.test", "--upstream-proxy", proxy.url)
+    assert (code, "BAD  the system's trust store does not vouch for 127.0.0.1: " in said) == (1, True)
+
+
+def test_a_proxy_of_the_environment(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment is used with `env`; otherwise a warning names the variable, and the code stays 0."""
+    with ScriptedUpstream() as upstream, ConnectProxy(credentials="user:hunter2") as proxy:
+        upstream.will_always_answer(answer(421))
+        monkeypatch.setenv("http_proxy", proxy.url)
+        code, said = _checked(capsys, "--upstream", upstream.url)
+        assert (code, proxy.targets) == (0, [])
+        assert "WARN http_proxy is set, but not used: UNPINNED_UPSTREAM_PROXY=env would use it\n" in said
+        code, said = _checked(capsys, "--upstream", upstream.url, "--upstream-proxy", "env")
+        assert (code, len(proxy.targets), "hunter2" in said) == (0, 1, False)
 
 
 def test_a_unix_socket(capsys: Any, tmp_path: Path) -> None:
@@ -201,3 +243,12 @@ def test_variables_that_are_none(capsys: Any, monkeypatch: pytest.MonkeyPatch) -
         code, said = _checked(capsys, "--upstream", upstream.url)
     assert code == 1
     assert "BAD  UNPINNED_UPSTREM is no setting of Unpinned's (did you mean UNPINNED_UPSTREAM?); it is not read" in said
+
+
+def test_a_setting_that_is_gone(capsys: Any) -> None:
+    """A setting of an earlier version is bad, with what replaces it."""
+    with ScriptedUpstream() as upstream:
+        upstream.will_answer(answer(200))
+        code, said = _checked(capsys, "--upstream", upstream.url, "--upstream-client", "httpx2")
+    assert code == 1
+    assert "BAD  --upstream-client is gone and has no effect: " in said

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.settings import Settings, SettingsError, address, load
+from proxy.settings import Settings, SettingsError, address, load, warnings
 from proxy.settings.address import Address
 from proxy.settings.table import TABLE, markdown
 
@@ -16,7 +16,6 @@ DEFAULTS = {
     "listen": Address("127.0.0.1", 8080),
     "admin_listen": Address("127.0.0.1", 8081),
     "upstream": "https://api.openai.com/v1",
-    "upstream_client": "http1",
     "upstream_proxy": None,
     "mode": "strip",
     "profile": "auto",
@@ -151,9 +150,13 @@ def test_words_in_any_case() -> None:
         ("upstream", "https://api.openai.com:http", "with a host"),
         ("upstream", "https://api.openai .com", "with a host"),
         ("upstream", "https://api.openai.com\n/v1", "with a host"),
-        ("upstream_client", "requests", "httpx2"),
-        ("upstream_proxy", "proxy:3128", "the URL of an http, https or socks5 proxy"),
-        ("upstream_proxy", "http://", "the URL of an http, https or socks5 proxy"),
+        ("upstream_proxy", "proxy:3128", "none, env, or the URL of an http:// or https:// proxy"),
+        ("upstream_proxy", "http://", "none, env, or the URL of an http:// or https:// proxy"),
+        ("upstream_proxy", "socks5://127.0.0.1:1080", "SOCKS is not supported"),
+        ("upstream_proxy", "http://proxy:port", "none, env, or the URL of an http:// or https:// proxy"),
+        ("upstream_proxy", "http://proxy/path", "none, env, or the URL of an http:// or https:// proxy"),
+        ("upstream_proxy", "http://pro xy", "none, env, or the URL of an http:// or https:// proxy"),
+        ("upstream_proxy", "https://pro\txy", "none, env, or the URL of an http:// or https:// proxy"),
         ("mode", "stripp", "strip or recover or observe"),
         ("profile", "aws", "auto or openai or azure"),
         ("keep_last", "-1", "0 or more"),
@@ -210,12 +213,34 @@ def test_long_values_are_cut() -> None:
 
 
 def test_outbound_proxy() -> None:
-    """An outbound proxy may have credentials; it needs the client that knows proxies."""
-    url = "http://user:hunter2@proxy.example:3128"
-    assert load({"upstream_proxy": url, "upstream_client": "httpx2"}, {}).upstream_proxy == url
-    sentence = "is set, but UNPINNED_UPSTREAM_CLIENT is 'http1': only httpx2 knows outbound proxies."
-    assert refused({"upstream_proxy": url}) == f"--upstream-proxy {sentence}"
-    assert refused({}, {"UNPINNED_UPSTREAM_PROXY": url}) == f"UNPINNED_UPSTREAM_PROXY {sentence}"
+    """An outbound proxy may have credentials, which no representation of the settings shows."""
+    settings = load({"upstream_proxy": "http://user:hunter2@proxy.example:3128"}, {})
+    assert str(settings.upstream_proxy) == "http://proxy.example:3128"
+    assert "hunter2" not in repr(settings)
+    assert "Basic" not in repr(settings)
+
+
+def test_no_proxy_leads_to_a_unix_socket() -> None:
+    """An outbound proxy and an upstream on a Unix socket contradict each other."""
+    flags: dict[str, str | None] = {"upstream_proxy": "http://proxy", "upstream": "http://unix:/run/x"}
+    assert refused(flags) == "--upstream-proxy is set, but --upstream is a Unix socket, which no proxy reaches."
+
+
+def test_a_setting_that_is_gone(tmp_path: Path) -> None:
+    """A setting of an earlier version is ignored, with one sentence for each place that still sets it."""
+    file = tmp_path / "unpinned.toml"
+    file.write_text('upstream_client = "http1"\n')
+    flags = {"upstream_client": "httpx2", "config": str(file)}
+    environment = {"UNPINNED_UPSTREAM_CLIENT": "httpx2"}
+    load(flags, environment)
+    sentence = (
+        "is gone and has no effect: Unpinned has one client for upstream, and UNPINNED_UPSTREAM_PROXY works with it"
+    )
+    assert warnings(flags, environment) == [
+        f"--upstream-client {sentence}",
+        f"UNPINNED_UPSTREAM_CLIENT {sentence}",
+        f"upstream_client in {file} {sentence}",
+    ]
 
 
 CERTIFICATE = """\

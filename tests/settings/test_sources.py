@@ -73,7 +73,7 @@ def test_no_text(tmp_path: Path) -> None:
 )
 def test_unknown_variables(name: str, meant: str) -> None:
     """A variable that is no setting is told of, with the nearest that is one."""
-    assert warnings({name: "x", "UNPINNED_MODE": "strip", "PATH": "/bin"}) == [
+    assert warnings({}, {name: "x", "UNPINNED_MODE": "strip", "PATH": "/bin"}) == [
         f"{name} is no setting of Unpinned's{meant}; it is not read"
     ]
 
@@ -96,7 +96,7 @@ def test_unknown_variables(name: str, meant: str) -> None:
 )
 def test_variables_of_kubernetes(name: str) -> None:
     """What Kubernetes injects for a service called unpinned is nobody's mistake."""
-    assert warnings({name: "x"}) == []
+    assert warnings({}, {name: "/dev/null"}) == []
 
 
 def test_colors() -> None:

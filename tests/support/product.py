@@ -8,7 +8,7 @@ from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import Event
 from proxy.http.base_url import base_url
 from proxy.responses.policy import Policy
-from proxy.upstream.httpx2_client import Httpx2Client
+from proxy.upstream.client import Http1Client
 from proxy.upstream.reverse_proxy import ReverseProxy
 from tests.support.serving import serving
 
@@ -31,7 +31,7 @@ def unpinned(url: str, policy: Policy | None = None, notebook: Notebook | None =
     observer = notebook or Notebook()
     upstream = base_url(url)
     app = PortableMiddleware(
-        ReverseProxy(Httpx2Client(upstream), upstream, observer), policy, observer=observer, upstream=url, **options
+        ReverseProxy(Http1Client(upstream), upstream, observer), policy, observer=observer, upstream=url, **options
     )
     with serving(app) as port:
         yield port

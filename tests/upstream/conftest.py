@@ -1,47 +1,34 @@
-"""The reverse proxy under a real server, before a scripted upstream, once with each client of upstream."""
+"""The reverse proxy under a real server, before a scripted upstream: directly, and through a proxy."""
 
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.events import Event, UpstreamFailed
-from proxy.http.base_url import base_url
+from proxy.http.base_url import OutboundProxy, base_url
 from proxy.http.context import context_of
+from proxy.settings.outbound_proxy import outbound_proxy
 from proxy.upstream.client import Http1Client
-from proxy.upstream.httpx2_client import Httpx2Client
 from proxy.upstream.interface import Client, Deadlines, Limits
 from proxy.upstream.reverse_proxy import ReverseProxy
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.raw_client import RawAnswer, RawClient, exchange
 from tests.support.serving import Stage, staged
 from tests.support.upstream_server import ScriptedUpstream
 
 MakeClient = Callable[..., Client]
 
-# httpx2 reads nothing before it has sent a whole request, and swallows every 1xx.
-HTTPX2_CANNOT = {
-    "test_an_early_refusal_reaches_a_client_that_still_uploads": "reads no answer while it uploads",
-    "test_an_early_refusal_reaches_a_client_whose_upload_stalls": "reads no answer while it uploads",
-    "test_an_early_refusal_that_closes_reaches_the_client": "reads no answer while it uploads",
-    "test_an_answer_may_stream_while_the_request_does": "reads no answer while it uploads",
-    "test_a_connection_is_used_again_after_an_answer_that_came_early": "reads no answer while it uploads",
-    "test_an_early_answer_is_cut_when_the_client_falls_silent": "reads no answer while it uploads",
-    "test_a_client_that_expects_to_be_invited_is_not_asked_for_a_refused_body": "sends the body without invitation",
-    "test_a_refusal_instead_of_an_invitation_may_take_its_time": "sends the body without invitation",
-    "test_a_client_that_expects_to_be_invited_waits_for_upstreams_word": "sends the body without invitation",
-    "test_an_end_that_tls_does_not_announce_is_a_cut": "takes any end of a TLS connection for an announced one",
-    "test_garbage_is_recognised_at_once": "waits for the end of a head that cannot be one",
-}
-
 
 @dataclass
 class Proxied:
-    """A running proxy: its port, and what its observer was told."""
+    """A running proxy: its port, and the events its observer received."""
 
     port: int = 0
     events: list[tuple[str, Event]] = field(default_factory=list)
@@ -65,16 +52,17 @@ class Proxied:
 
 
 Start = Callable[..., Proxied]
+directly = pytest.mark.parametrize("make_client", ["directly"], indirect=True)
 
 
-@pytest.fixture(params=[Http1Client, Httpx2Client])
-def make_client(request: pytest.FixtureRequest) -> MakeClient:
-    """Each client of upstream in turn, but for what it cannot do."""
-    made: MakeClient = request.param
-    reason = HTTPX2_CANNOT.get(request.function.__name__)
-    if made is Httpx2Client and reason is not None:
-        pytest.skip(f"httpx2 {reason}")
-    return made
+@pytest.fixture(params=["directly", "through a proxy"])
+def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
+    """What makes a client of upstream, for each way to it."""
+    if request.param == "directly":
+        yield Http1Client
+    else:
+        with ConnectProxy(credentials="user:secret") as proxy:
+            yield partial(Http1Client, proxy=outbound_proxy(proxy.url))
 
 
 @pytest.fixture(scope="session")
@@ -94,13 +82,15 @@ def start(upstream: ScriptedUpstream, make_client: MakeClient, stage: Stage) -> 
             url: str = "",
             upload_idle_timeout: float = 60.0,
             tls: ssl.SSLContext | None = None,
+            proxy: OutboundProxy | None = None,
             **settings: Any,
         ) -> Proxied:
             proxied = Proxied()
             origin = base_url((url or upstream.url) + path)
             deadlines = Deadlines(**{name: settings[name] for name in settings if name in Deadlines._fields})
             limits = Limits(**{name: settings[name] for name in settings if name in Limits._fields})
-            client = make_client(origin, deadlines, limits, tls=tls)
+            way = {"proxy": proxy} if proxy else {}
+            client = make_client(origin, deadlines, limits, tls=tls, **way)
             app = ReverseProxy(client, origin, proxied, upload_idle_timeout=upload_idle_timeout)
 
             async def identified(scope: Scope, receive: Receive, send: Send) -> None:

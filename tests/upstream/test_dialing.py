@@ -14,12 +14,12 @@ from proxy.http.faults import Fault
 from proxy.upstream import dialing
 from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Deadlines
-from proxy.upstream.tls import trusting
+from proxy.upstream.tls import client_context
 from tests.support.certificates import Authority
 from tests.support.raw_client import request
 from tests.support.scripts import END, UNTIL_CLOSED, Gate, answer, event_stream, head, json_answer, script
 from tests.support.upstream_server import ScriptedUpstream
-from tests.upstream.conftest import Start
+from tests.upstream.conftest import Start, directly
 from tests.upstream.test_faults import told
 from tests.upstream.test_pool import whole
 
@@ -47,7 +47,7 @@ def test_tls_is_verified_and_names_the_host(start: Start, secure: ScriptedUpstre
     assert secure.tls is not None
     secure.tls.sni_callback = heard
     secure.will_answer(json_answer({"a": 1}), event_stream([b"data: 1\n\n"]))
-    proxied = start(url=f"https://localhost:{secure.port}", tls=trusting(authority.ca_file))
+    proxied = start(url=f"https://localhost:{secure.port}", tls=client_context(authority.ca_file))
     for body in (b'{"a": 1}', b"data: 1\n\n"):
         got = proxied.exchange(request(b"POST", b"/x", body=bytes(100_000)))
         assert (got.body, got.complete) == (body, True)
@@ -60,7 +60,7 @@ def test_a_certificate_that_does_not_verify_gets_nothing(
     start: Start, secure: ScriptedUpstream, authority: Authority, host: str, trusted: bool
 ) -> None:
     """Neither another's name nor an unknown authority is accepted, and no byte of the request is sent."""
-    tls = trusting(authority.ca_file) if trusted else None
+    tls = client_context(authority.ca_file) if trusted else None
     got = start(url=f"https://{host}:{secure.port}", tls=tls).exchange(request(b"POST", b"/x", body=b"secret"))
     assert told(got, "upstream_tls_failed")
     assert secure.received == []
@@ -83,7 +83,7 @@ def test_a_stream_over_tls_is_relayed_as_it_comes(start: Start, secure: Scripted
     """TLS holds nothing back, and a client that leaves is noticed through it."""
     gate = Gate()
     secure.will_answer(event_stream([b"data: 1\n\n", gate, b"data: 2\n\n", UNTIL_CLOSED]))
-    proxied = start(url=f"https://localhost:{secure.port}", tls=trusting(authority.ca_file))
+    proxied = start(url=f"https://localhost:{secure.port}", tls=client_context(authority.ca_file))
     with proxied.connect() as client:
         client.send(request(b"POST", b"/x", body=b"{}"))
         client.until(b"data: 1\n\n")
@@ -100,7 +100,7 @@ def truncate(connection: socket.socket) -> None:
 def test_an_end_that_tls_announces_is_believed(start: Start, secure: ScriptedUpstream, authority: Authority) -> None:
     """A body that is delimited by the connection's end is whole when TLS says that this was the end."""
     secure.will_answer(script(head(200), b"all", END))
-    proxied = start(url=f"https://localhost:{secure.port}", tls=trusting(authority.ca_file))
+    proxied = start(url=f"https://localhost:{secure.port}", tls=client_context(authority.ca_file))
     got = proxied.exchange(request(b"GET", b"/x"))
     assert (got.body, got.complete) == (b"all", True)
 
@@ -110,11 +110,12 @@ def test_an_end_that_tls_does_not_announce_is_a_cut(
 ) -> None:
     """Without TLS's own end anybody on the way may have cut the answer (RFC 9112, 9.8)."""
     secure.will_answer(script(head(200), b"so far", truncate, END))
-    proxied = start(url=f"https://localhost:{secure.port}", tls=trusting(authority.ca_file))
+    proxied = start(url=f"https://localhost:{secure.port}", tls=client_context(authority.ca_file))
     got = proxied.exchange(request(b"GET", b"/x"))
     assert (got.body, got.complete) == (b"so far", False)
 
 
+@directly
 def test_a_unix_socket_is_an_upstream(start: Start, tmp_path: Path) -> None:
     """Upstream may listen on a Unix socket, with or without a base path."""
     path = str(tmp_path / "upstream.sock")
@@ -125,6 +126,7 @@ def test_a_unix_socket_is_an_upstream(start: Start, tmp_path: Path) -> None:
         assert (upstream.received[0].target, upstream.received[0].values(b"host")) == (b"/v2/x", [b"localhost"])
 
 
+@directly
 def test_a_unix_socket_that_is_not_there_is_unreachable(start: Start, tmp_path: Path) -> None:
     """A missing socket is a connection that cannot be made."""
     assert told(start(url=f"http://unix:{tmp_path}/none").exchange(request(b"GET", b"/x")), "upstream_unreachable")

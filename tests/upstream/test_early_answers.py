@@ -1,4 +1,4 @@
-"""Upstream answers before it has the whole request. What httpx2 cannot do here stands in `conftest.HTTPX2_CANNOT`."""
+"""Upstream answers before it has the whole request."""
 
 from tests.support.raw_client import request
 from tests.support.scripts import END, READ_BODY, UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script

@@ -11,7 +11,7 @@ from tests.support.broken_answers import NO_HTTP
 from tests.support.raw_client import RawAnswer, request
 from tests.support.scripts import END, READ_BODY, RESET, UNTIL_CLOSED, Act, Gate, answer, event_stream, head, script
 from tests.support.upstream_server import ScriptedUpstream
-from tests.upstream.conftest import Proxied, Start
+from tests.upstream.conftest import Proxied, Start, directly
 
 
 def told(got: RawAnswer, code: str) -> bool:
@@ -22,6 +22,7 @@ def told(got: RawAnswer, code: str) -> bool:
     return (got.status, json.loads(got.body), fields) == (row.status, {"error": error}, list(row.fields))
 
 
+@directly
 def test_a_refused_connection_may_be_tried_again(start: Start, upstream: ScriptedUpstream) -> None:
     """Nothing listens: 502, and the SDKs are told that nothing was sent."""
     proxied = start()
@@ -32,6 +33,7 @@ def test_a_refused_connection_may_be_tried_again(start: Start, upstream: Scripte
     assert proxied.events == [("req-000000000001", UpstreamFailed("upstream_unreachable"))]
 
 
+@directly
 def test_a_connection_that_is_not_made_in_time_is_given_up(start: Start, deaf: str) -> None:
     """Upstream's host does not answer: 504 after the connect deadline, and the SDKs are told that nothing was sent."""
     assert told(start(url=deaf, connect=0.2).exchange(request(b"GET", b"/x")), "upstream_connect_timeout")
