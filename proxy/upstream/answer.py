@@ -1,38 +1,51 @@
-"""An answer while it comes: filled by its connection, emptied by whoever relays it.
+"""An answer while it arrives: a bounded queue of chunks between a connection and the task that relays them.
 
-No I/O. What has come is given out before the end or the failure that followed it. What comes while the relaying task
-waits for it is given on where it arrives, without waking the task, as long as the client takes it at once: that spares
-a quarter of an event's cost, and a turn of the loop.
+The connection calls `add`, `end` and `fail`, and then `wake`, from callbacks of the event loop; one task calls `begun`,
+then `read` or `relay`, then `close`. Both run in one loop, so every change is one synchronous step.
+
+The reader is in one of four states:
+
+    away        it is busy elsewhere; chunks are collected
+    waiting     `_waiter` is set, for the head or the next chunk; `wake` resumes the task
+    relaying    as waiting, and `_write` is set: `wake` writes the chunk itself, without the task (see eager.py)
+    suspended   such a write waits for a slow client: `_rest` is what the task has to finish, and it is resumed for that
+
+Invariants: chunks are read before the end, or before the failure that followed them. At most one write is going on, so
+chunks keep their order. The first failure counts. After the end or a failure there is no source any more.
+
+Back-pressure: the source is paused when more than `high_water` bytes are held, and whenever a write waits. It is
+resumed only when the reader is back and has nothing left to read.
 """
 
 import asyncio
 import contextlib
-import types
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from proxy.upstream import eager
 from proxy.upstream.interface import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from proxy.http.headers import Fields
-    from proxy.upstream.interface import Give
+    from proxy.upstream.interface import Write
 
 
 class Source(Protocol):
-    """Where an answer comes from."""
+    """The connection that an answer arrives on."""
 
     def pause(self) -> None:
-        """Send no more for now."""
+        """Stop reading for now."""
 
     def resume(self) -> None:
-        """Send on."""
+        """Read on."""
 
     def abandon(self) -> None:
-        """Nobody wants the rest."""
+        """Close; the rest is not wanted."""
 
 
 class IncomingAnswer(Answer):
-    """One answer of `source`, which is held back while more than `high_water` bytes wait to be read."""
+    """One answer from `source`, which is paused while more than `high_water` bytes are held."""
 
     def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, high_water: int) -> None:
         self.status = 0
@@ -47,41 +60,41 @@ class IncomingAnswer(Answer):
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._invitation: asyncio.Future[None] | None = None
-        self._give: Give | None = None
-        self._rest: Generator[Any, None, None] | None = None
+        self._write: Write | None = None
+        self._rest: Awaitable[None] | None = None
         self.upload: asyncio.Task[None] | None = None
 
-    # What the connection does.
+    # Called by the connection.
 
     def add(self, chunk: bytes) -> None:
-        """A piece of the body has come."""
+        """Hold a chunk of the body."""
         self._chunks.append(chunk)
         self._held += len(chunk)
 
     def end(self) -> None:
-        """The body has come to its end."""
+        """Mark the body as complete."""
         self._ended = True
         self._source = None
 
     def fail(self, failure: Exception) -> None:
-        """What has come is all that will come, and `failure` says why; the first one counts."""
+        """Mark the answer as broken by `failure`, unless it is already."""
         if self._failure is None:
             self._failure = failure
             self._source = None
             self.wake()
 
     def wake(self) -> None:
-        """Tell the reader that there is news, and hold the source back when the reader is slow."""
-        if self._give is not None and self._chunks and not (self._ended or self._failure):
-            self._push(self._give)
+        """Let the reader have what has arrived, and pause the source when the reader is slow."""
+        if self._write is not None and self._chunks and not (self._ended or self._failure):
+            self._push(self._write)
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._invitation is not None and not self._invitation.done():
             self._invitation.set_result(None)
         if self._held > self._high_water:
-            self._hold_back()
+            self._pause()
 
-    # What the reader does.
+    # Called by the reader.
 
     async def begun(self) -> None:
         """Wait for the head."""
@@ -91,7 +104,7 @@ class IncomingAnswer(Answer):
             await self._news()
 
     async def refused_within(self, seconds: float) -> bool:
-        """Wait so long for upstream to ask for the body with 100 Continue; whether it has answered without it."""
+        """Whether upstream answers within so many seconds without sending 100 Continue for the body first."""
         if not (self.status or self._failure):
             self._invitation = self._loop.create_future()
             with contextlib.suppress(TimeoutError):
@@ -100,34 +113,34 @@ class IncomingAnswer(Answer):
         return bool(self.status or self._failure)
 
     async def read(self) -> tuple[bytes, bool]:
-        """All that has come, or else the next; see `seam.Answer`."""
+        """All that has arrived, or else the next chunk; see `interface.Answer`."""
         while not (self._chunks or self._ended):
             if self._failure is not None:
                 raise self._failure
             self._resume()
             await self._news()
-        return self._taken(), not self._ended
+        return self._take(), not self._ended
 
-    async def relay(self, give: "Give") -> None:
-        """Give the body on; see `seam.Answer`."""
+    async def relay(self, write: "Write") -> None:
+        """Write the body as it arrives; see `interface.Answer`."""
         more = True
         while more:
             while not (self._chunks or self._ended or self._failure):
                 self._resume()
-                self._give = give
+                self._write = write
                 await self._news()
                 rest, self._rest = self._rest, None
                 if rest is not None:
-                    await _gone_on_with(rest)
+                    await rest
             chunk, more = await self.read()
-            await give(chunk, more)
+            await write(chunk, more)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self.drop()
 
     def drop(self) -> None:
-        """Let go of the connection and of a body that is still being sent, at once."""
+        """Cancel a body that is still being sent, and release the connection: closed, unless the answer is complete."""
         if self.upload is not None:
             self.upload.cancel()
         if self._source is not None:
@@ -135,7 +148,7 @@ class IncomingAnswer(Answer):
             self._source = None
 
     def _resume(self) -> None:
-        # Not before the reader is back for more: while it waits for a slow client, nothing else should pile up.
+        # Not before the reader is back for more: while it waits for a slow client, chunks should not pile up.
         if self._paused and self._source is not None:
             self._paused = False
             self._source.resume()
@@ -145,54 +158,23 @@ class IncomingAnswer(Answer):
         try:
             await self._waiter
         finally:
-            self._waiter = self._give = None
+            self._waiter = self._write = None
 
-    def _push(self, give: "Give") -> None:
-        """Give on what has come, in place of the task that waits for it; where the client is slow, that goes on."""
-        giving = give(self._taken(), True).__await__()
-        try:
-            self._rest = _Rest(next(giving), giving)
-        except StopIteration:
-            return
-        except Exception as reason:  # noqa: BLE001 - it is raised where the answer is relayed
-            self._rest = _raising(reason)
-        self._give = None
-        self._hold_back()
-        self.wake()
+    def _push(self, write: "Write") -> None:
+        """Write what has arrived in place of the waiting task, which is woken only for a write that has to wait."""
+        self._rest = eager.begin(write(self._take(), True))
+        if self._rest is not None:
+            self._write = None
+            self._pause()
+            self.wake()
 
-    def _hold_back(self) -> None:
+    def _pause(self) -> None:
         if self._source is not None and not self._paused:
             self._paused = True
             self._source.pause()
 
-    def _taken(self) -> bytes:
+    def _take(self) -> bytes:
         chunk = b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
         return chunk
-
-
-class _Rest(Generator[Any, None, None]):
-    """What is left of `giving`, which waits for `first`: the steps of an awaitable, for another task to go on with."""
-
-    def __init__(self, first: Any, giving: Generator[Any, None, None]) -> None:
-        self._first = [first]
-        self._giving = giving
-
-    def send(self, value: None) -> Any:
-        """Take the next step; the first one has been taken already."""
-        return self._first.pop() if self._first else self._giving.send(value)
-
-    def throw(self, *reason: Any) -> Any:
-        """Hand a cancellation on."""
-        return self._giving.throw(*reason)
-
-
-def _raising(reason: Exception) -> Generator[Any, None, None]:
-    yield from ()
-    raise reason
-
-
-@types.coroutine
-def _gone_on_with(steps: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    yield from steps

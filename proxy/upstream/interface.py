@@ -1,7 +1,7 @@
-"""The seam of the hop to upstream: one method that sends one request and returns one answer.
+"""The interface of the hop to upstream: one method that sends one request and returns one answer.
 
-No I/O here. Whoever implements `Client` promises: header fields and body bytes exactly as given and as they came, no
-redirect followed, no cookie kept, nothing added; a request is sent once; what goes wrong is raised as a `Fault`.
+No I/O here. A `Client` promises: header fields and body bytes are exactly those given and those received, no redirect
+is followed, no cookie kept, nothing added; a request is sent once; what goes wrong is raised as a `Fault`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +14,7 @@ class Deadlines(NamedTuple):
     """How long to wait for upstream, in seconds."""
 
     connect: float = 5.0
-    """For a free connection, and for a new one with its TLS handshake."""
+    """For a free connection; and for a new one with the outbound proxy's answer and all TLS handshakes."""
     first_byte: float = 3600.0
     """From the last byte of the request to the end of the answer's head."""
     idle: float = 3600.0
@@ -29,7 +29,7 @@ class Limits(NamedTuple):
 
 
 class Occupancy(NamedTuple):
-    """What the connections to upstream do now, and how many requests wait for one."""
+    """The connections to upstream by state, and how many requests wait for one."""
 
     in_use: int = 0
     idle: int = 0
@@ -43,8 +43,8 @@ LIMITS = Limits()
 class Request(NamedTuple):
     """A request as it goes upstream: `target` is the raw path with its query, `fields` have Host and framing already.
 
-    `body` is all of it, or its chunks as the client sends them. Their iterator raises when the client leaves amid its
-    body: then the request must not look complete.
+    `body` is all of it, or its chunks as the client sends them. Their iterator raises when the client disconnects
+    within its body: then the request must not look complete.
     """
 
     method: bytes
@@ -53,41 +53,41 @@ class Request(NamedTuple):
     body: bytes | AsyncIterator[bytes]
 
 
-Give = Callable[[bytes, bool], Awaitable[None]]
-"""Takes a piece of a body, and whether there are more to come."""
+Write = Callable[[bytes, bool], Awaitable[None]]
+"""Takes a chunk of a body, and whether there is more; its first step may run outside a task (see eager.py)."""
 
 
 class Answer(Protocol):
-    """An answer whose head has come, and whose body is read while it comes."""
+    """An answer whose head is complete, and whose body is read while it arrives."""
 
     status: int
     fields: Fields
 
     async def read(self) -> tuple[bytes, bool]:
-        """All bytes that have come since the last call, or else the next; and whether there are more to come.
+        """All bytes that have arrived since the last call, or else the next; and whether there is more.
 
-        Raises a Fault where upstream broke off or fell silent: a body that is cut short never ends like a whole one.
+        Raises a Fault where upstream closes or times out: a body that is cut short never ends like a whole one.
         """
 
-    async def relay(self, give: Give) -> None:
-        """Give the body on as it comes, each piece when the one before it was taken, as `read` would return it."""
+    async def relay(self, write: Write) -> None:
+        """Write the body as it arrives, in the chunks that `read` would return, one after the other."""
         more = True
         while more:
             chunk, more = await self.read()
-            await give(chunk, more)
+            await write(chunk, more)
 
     async def close(self) -> None:
-        """Let go of the answer; its connection is closed unless the answer was read to its end."""
+        """Release the answer; its connection is closed unless the answer was read to its end."""
 
 
 class Client(Protocol):
-    """Somebody who sends requests to the one upstream it was made for."""
+    """Sends requests to one upstream."""
 
     async def send(self, request: Request) -> Answer:
-        """Send `request` once, and return when the head of its final answer has come."""
+        """Send `request` once, and return when the head of its final answer is complete."""
 
     def occupancy(self) -> Occupancy:
-        """What the connections do now."""
+        """The connections by state."""
 
     async def close(self) -> None:
         """Close all connections."""

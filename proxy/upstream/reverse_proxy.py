@@ -121,12 +121,12 @@ class _Hop:
             await self._commit(answer)
             send = self.send
 
-            def give(chunk: bytes, more: bool) -> Awaitable[None]:
+            def write(chunk: bytes, more: bool) -> Awaitable[None]:
                 if not more:
                     upload.disarm()
                 return send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-            await answer.relay(give)
+            await answer.relay(write)
         finally:
             await answer.close()
 

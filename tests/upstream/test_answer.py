@@ -1,4 +1,4 @@
-"""What comes of an answer is given on where it arrives, and by the relaying task where the client is slow."""
+"""A chunk of an answer is written where it arrives, or by the relaying task where the client is slow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,11 +8,11 @@ import pytest
 
 from proxy.upstream.answer import IncomingAnswer
 
-Give = Callable[[bytes, bool], Awaitable[None]]
+Write = Callable[[bytes, bool], Awaitable[None]]
 
 
 class _Source:
-    """A connection that does nothing but count."""
+    """A connection that only records the calls it gets."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -28,25 +28,25 @@ class _Source:
 
 
 class _Relayed:
-    """An answer that is relayed to `give` by a task, once it waits for the first piece."""
+    """An answer that a task relays to `write`, once it waits for the first chunk."""
 
-    def __init__(self, give: Give) -> None:
+    def __init__(self, write: Write) -> None:
         self.source = _Source()
         self.answer = IncomingAnswer(self.source, asyncio.get_running_loop(), 8)
-        self.task = asyncio.ensure_future(self.answer.relay(give))
+        self.task = asyncio.ensure_future(self.answer.relay(write))
 
     async def turn(self) -> None:
-        """Let the task go on for as long as it can."""
+        """Run the task until it waits."""
         for _ in range(5):
             await asyncio.sleep(0)
 
-    def come(self, chunk: bytes) -> None:
-        """A piece comes."""
+    def arrive(self, chunk: bytes) -> None:
+        """Let a chunk arrive."""
         self.answer.add(chunk)
         self.answer.wake()
 
     def end(self) -> None:
-        """The answer ends."""
+        """End the answer."""
         self.answer.end()
         self.answer.wake()
 
@@ -59,75 +59,75 @@ def _run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(timed())
 
 
-def test_a_piece_is_given_on_where_it_arrives() -> None:
-    """A client that takes what it is given has a piece before its task runs again; the end comes from the task."""
+def test_a_chunk_is_written_where_it_arrives() -> None:
+    """A client that reads fast has a chunk before its task runs again; the end is written by the task."""
 
     async def test() -> None:
-        given: list[tuple[bytes, bool]] = []
+        written: list[tuple[bytes, bool]] = []
 
-        async def give(chunk: bytes, more: bool) -> None:
-            given.append((chunk, more))
+        async def write(chunk: bytes, more: bool) -> None:
+            written.append((chunk, more))
 
-        relayed = _Relayed(give)
+        relayed = _Relayed(write)
         await relayed.turn()
-        relayed.come(b"one")
-        relayed.come(b"two")
-        assert given == [(b"one", True), (b"two", True)]
+        relayed.arrive(b"one")
+        relayed.arrive(b"two")
+        assert written == [(b"one", True), (b"two", True)]
         relayed.answer.add(b"three")
         relayed.end()
-        assert len(given) == 2
+        assert len(written) == 2
         await relayed.task
-        assert given[2:] == [(b"three", False)]
+        assert written[2:] == [(b"three", False)]
 
     _run(test)
 
 
-def test_a_slow_client_is_waited_for_by_the_task() -> None:
-    """Where giving has to wait, the task waits and the source is held back; what comes meanwhile is given later."""
+def test_the_task_waits_for_a_slow_client() -> None:
+    """Where a write has to wait, the task waits and the source is paused; chunks that arrive meanwhile follow."""
 
     async def test() -> None:
-        given: list[tuple[bytes, bool]] = []
+        written: list[tuple[bytes, bool]] = []
         taken = asyncio.Event()
 
-        async def give(chunk: bytes, more: bool) -> None:
-            given.append((chunk, more))
+        async def write(chunk: bytes, more: bool) -> None:
+            written.append((chunk, more))
             await taken.wait()
 
-        relayed = _Relayed(give)
+        relayed = _Relayed(write)
         await relayed.turn()
-        relayed.come(b"one")
+        relayed.arrive(b"one")
         await relayed.turn()
         assert relayed.source.calls == ["pause"]
-        relayed.come(b"more than eight")
+        relayed.arrive(b"more than eight")
         await relayed.turn()
-        assert given == [(b"one", True)]
+        assert written == [(b"one", True)]
         assert relayed.source.calls == ["pause"]
         taken.set()
         await relayed.turn()
-        assert given == [(b"one", True), (b"more than eight", True)]
+        assert written == [(b"one", True), (b"more than eight", True)]
         assert relayed.source.calls == ["pause", "resume"]
         relayed.end()
         await relayed.task
-        assert given[2:] == [(b"", False)]
+        assert written[2:] == [(b"", False)]
 
     _run(test)
 
 
-def test_a_task_that_is_cancelled_cancels_what_it_waits_for() -> None:
-    """A slow client that leaves ends the giving that was begun where the piece arrived."""
+def test_a_task_that_is_cancelled_cancels_its_write() -> None:
+    """A slow client that disconnects ends the write that began where the chunk arrived."""
 
     async def test() -> None:
         ended: list[str] = []
 
-        async def give(chunk: bytes, more: bool) -> None:  # noqa: ARG001 -- the protocol's signature
+        async def write(chunk: bytes, more: bool) -> None:  # noqa: ARG001 -- the protocol's signature
             try:
                 await asyncio.Event().wait()
             finally:
                 ended.append("given up")
 
-        relayed = _Relayed(give)
+        relayed = _Relayed(write)
         await relayed.turn()
-        relayed.come(b"one")
+        relayed.arrive(b"one")
         await relayed.turn()
         relayed.task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -137,16 +137,16 @@ def test_a_task_that_is_cancelled_cancels_what_it_waits_for() -> None:
     _run(test)
 
 
-def test_what_giving_raises_is_raised_by_the_task() -> None:
-    """A piece that cannot be given on is the relaying task's failure, and not the connection's."""
+def test_what_a_write_raises_is_raised_by_the_task() -> None:
+    """A chunk that cannot be written is the relaying task's failure, and not the connection's."""
 
     async def test() -> None:
-        async def give(chunk: bytes, more: bool) -> None:  # noqa: ARG001 -- the protocol's signature
+        async def write(chunk: bytes, more: bool) -> None:  # noqa: ARG001 -- the protocol's signature
             raise LookupError
 
-        relayed = _Relayed(give)
+        relayed = _Relayed(write)
         await relayed.turn()
-        relayed.come(b"one")
+        relayed.arrive(b"one")
         with pytest.raises(LookupError):
             await relayed.task
         await relayed.answer.close()
@@ -155,21 +155,21 @@ def test_what_giving_raises_is_raised_by_the_task() -> None:
     _run(test)
 
 
-def test_a_failure_comes_after_what_came_before_it() -> None:
-    """What came with a failure is given on first, and then the failure is raised."""
+def test_a_failure_follows_what_arrived_before_it() -> None:
+    """A chunk that arrived with a failure is written first, and then the failure is raised."""
 
     async def test() -> None:
-        given: list[Any] = []
+        written: list[Any] = []
 
-        async def give(chunk: bytes, more: bool) -> None:
-            given.append((chunk, more))
+        async def write(chunk: bytes, more: bool) -> None:
+            written.append((chunk, more))
 
-        relayed = _Relayed(give)
+        relayed = _Relayed(write)
         await relayed.turn()
         relayed.answer.add(b"one")
         relayed.answer.fail(LookupError())
         with pytest.raises(LookupError):
             await relayed.task
-        assert given == [(b"one", True)]
+        assert written == [(b"one", True)]
 
     _run(test)
