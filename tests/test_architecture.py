@@ -28,9 +28,10 @@ LAYERS = (
     ("proxy.http",),
     ("proxy.responses",),
     ("proxy.events",),
+    ("proxy.report",),
 )
 
-PURE = ("proxy.responses", "proxy.events", "proxy.http")
+PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report")
 WAITS = frozenset({"proxy.http.context", "proxy.http.receive"})  # of these rooms, the modules that await a client
 PURE_IMPORTS = frozenset({
     "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "math", "msgspec",

@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.events import Observers, Read, Report
+from proxy.events import Observers, Read
+from proxy.report import Report
 from tests.support.product import Notebook
 
 

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from proxy import report as explanations
 from proxy.admin.hosts import is_own
 from proxy.observers.gauges import Levels
 from proxy.observers.recent import Recent
-from proxy.responses import explanations
 
 _FILE: Final = Path(__file__).with_name("page.html")
 _SAFE: Final = {

@@ -15,12 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.drivers.offload import Ask, first_step, is_large, next_step
 from proxy.drivers.request_body import Intake
-from proxy.events import Observer, Observers, Report, Route
+from proxy.events import Observer, Observers
 from proxy.http import content_coding
 from proxy.http.context import answer_fault, context_of
 from proxy.http.credential import credential
 from proxy.http.faults import Fault
 from proxy.http.receive import ClientGone, whole
+from proxy.report import Report, Route
 from proxy.responses.body.size import MOST
 from proxy.responses.exchange import Exchange
 from proxy.responses.policy import Policy

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from starlette.types import Scope, Send
 
-    from proxy.events import Report
     from proxy.http.faults import Fault
+    from proxy.report import Report
     from proxy.responses.history.recording import Asked
 
 _KEY: Final = "unpinned"

@@ -6,8 +6,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.events import Answered, Observer, Report
+from proxy.events import Answered, Observer
 from proxy.http.context import RequestContext, context_of
+from proxy.report import Report
 from proxy.responses.routes import route_of
 
 _NOT_ASKED: Final = Report(attempts=0)

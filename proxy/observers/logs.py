@@ -11,7 +11,7 @@ from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, TextIO, assert_never
+from typing import Any, Final, Literal, TextIO, assert_never
 
 import orjson
 
@@ -161,7 +161,7 @@ class LogObserver:
         self._log(logging.INFO, _access_line(told, {**removed, **repaired}), told)
 
 
-def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
 

@@ -9,19 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.events import (
-    Action,
-    Answered,
-    Event,
-    Fidelity,
-    Recovered,
-    Refused,
-    Route,
-    StoreFailed,
-    Unrecovered,
-    UpstreamFailed,
-)
+from proxy.events import Answered, Event, Recovered, Refused, StoreFailed, Unrecovered, UpstreamFailed
 from proxy.http.faults import HOP
+from proxy.report import Action, Fidelity, RemovedName, Route, StoreFailure
 
 # OpenTelemetry's buckets for the durations of generative AI, and three more: an answer may take ten minutes.
 SECONDS: Final = tuple(0.01 * 2**power for power in range(17))
@@ -48,6 +38,11 @@ class Histogram:
         self.total += value
 
 
+def failed(failure: StoreFailure) -> str:
+    """The label of a failure of the store."""
+    return f"{failure}_failed"
+
+
 class Durations:
     """The three durations of the requests of one route."""
 
@@ -67,7 +62,7 @@ class Metrics:
         self.durations: dict[Route, Durations] = {
             route: Durations() for route in ("responses", "input_tokens", "compact", "other")
         }
-        self.removed: Counter[str] = Counter()
+        self.removed: Counter[RemovedName] = Counter()
         self.refusals: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
         self.recoveries: Counter[str] = Counter()
@@ -88,7 +83,7 @@ class Metrics:
         elif isinstance(event, UpstreamFailed):
             self.errors[event.cause] += 1
         elif isinstance(event, StoreFailed):
-            self.store[f"{event.doing}_failed"] += 1
+            self.store[failed(event.doing)] += 1
 
     def _answered(self, event: Answered) -> None:
         report = event.report
@@ -106,7 +101,7 @@ class Metrics:
         if event.fault and event.fault not in _UPSTREAMS:  # upstream's were told already
             self.errors[event.fault] += 1
 
-    def _removed(self, counts: Mapping[str, int]) -> None:
+    def _removed(self, counts: Mapping[RemovedName, int]) -> None:
         for kind, count in counts.items():
             self.removed[kind] += count
 

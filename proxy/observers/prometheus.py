@@ -5,7 +5,7 @@ Loaded at the first scrape, by whoever is asked: the library takes longer to loa
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from typing import Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,16 +15,12 @@ from prometheus_client.registry import Collector
 from proxy import __version__
 from proxy.http.faults import HOP
 from proxy.observers.gauges import Levels
-from proxy.observers.metrics import Durations, Histogram, Metrics
-from proxy.responses.recovery.refusals import RefusalKind
+from proxy.observers.metrics import Durations, Histogram, Metrics, failed
+from proxy.report import REMOVED, STORE, STORE_FAILURES, RefusalKind
 
 Samples = Iterable[tuple[tuple[str, ...], float | Histogram]]
 
-REMOVED: Final = (
-    "previous_response_id", "item_id", "item_reference", "reasoning", "encrypted_content", "compaction",
-    "envelope_field", "conversation", "trimmed",
-)  # fmt: skip
-STORE: Final = ("hit", "miss", "down", "recall_failed", "remember_failed", "overflow_failed", "read_failed")
+OUTCOMES: Final = (*STORE, *(failed(failure) for failure in STORE_FAILURES))
 CAUSES: Final = tuple(code for code, row in HOP.items() if row.kind == "upstream_error")
 
 
@@ -38,7 +34,7 @@ class Family(NamedTuple):
     samples: Callable[[Metrics, Levels], Samples]
 
 
-def _counted(counts: Mapping[str, int], known: Iterable[str]) -> Samples:
+def _counted(counts: Mapping[Any, int], known: Iterable[str]) -> Samples:
     """Each count, and 0 for what is known and has not happened: an increase from nothing is none to Prometheus."""
     return [((name,), count) for name, count in {**dict.fromkeys(known, 0), **counts}.items()]
 
@@ -116,7 +112,7 @@ FAMILIES: Final = (
         "unpinned_store_total",
         ("outcome",),
         "Requests that referred to what a store may know (hit, miss, down), and what failed by what was being done.",
-        lambda metrics, _: _counted(metrics.store, STORE),
+        lambda metrics, _: _counted(metrics.store, OUTCOMES),
     ),
     Family(
         GaugeMetricFamily,

@@ -11,14 +11,15 @@ from functools import cache
 from hashlib import sha256
 from typing import Final
 
-from proxy.events import Action, Event, Read, Recovered, Refused, Removal, Removed, Report, Route, Unrecovered
+from proxy.events import Event, Read, Recovered, Refused, Removal, Removed, Unrecovered
+from proxy.report import Action, Remedy, RemovedName, Report, Route
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.history.recall import RESOLVABLE, Recall, Recalled, Recollection
 from proxy.responses.history.recording import Asked, asked
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.ladders import Remedy, Situation, ids_of, learn, remedies
+from proxy.responses.recovery.ladders import Situation, ids_of, learn, remedies
 from proxy.responses.recovery.lessons import Lessons, Scope, digest
 from proxy.responses.recovery.refusals import NEVER_OURS, Refusal, classify
 from proxy.responses.rewrite import fast_path
@@ -284,7 +285,7 @@ class Exchange:
             return "recovered"
         return "passthrough" if attempt.rewrite.body is self._body else "rewritten"
 
-    def _tell_removed(self, taken: Iterable[tuple[str, str]]) -> None:
+    def _tell_removed(self, taken: Iterable[tuple[RemovedName, str]]) -> None:
         removals = tuple(Removal(*one) for one in taken) if self.policy.tell_ids else ()
         if removals:
             self.events.append(Removed(removals))

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from proxy.events import Action, Event, Fidelity, LossyAnswer, Read, Report, StartedFresh
+from proxy.events import Event, LossyAnswer, Read, StartedFresh
+from proxy.report import Action, Fidelity, Report
 from proxy.responses.body.document import Document
 from proxy.responses.recovery.lessons import Scope
 from proxy.responses.rewrite.rewriter import Rewrite

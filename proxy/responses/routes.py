@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxy.events import Route
+from proxy.report import Route
 
 _ROUTES: Final[dict[bytes, Route]] = {
     b"/responses": "responses",

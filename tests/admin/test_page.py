@@ -11,10 +11,10 @@ import pytest
 from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection
-from proxy.events import Answered, Refused, Report
+from proxy.events import Answered, Refused
 from proxy.observers.gauges import Levels
 from proxy.observers.recent import KEPT, Recent
-from proxy.responses.explanations import ACTIONS, FIDELITIES, REFUSALS, REMOVED
+from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, RemovedName, Report
 from tests.support.chromium import Browser, Page, browsing
 from tests.support.process import running
 from tests.support.raw_client import RawAnswer, exchange, request
@@ -257,7 +257,7 @@ def test_an_exchange_explains_itself(browser: Browser, shown: Shown) -> None:
 
 def test_only_what_was_lost_is_told_as_lost(browser: Browser, shown: Shown) -> None:
     """What the model did not see is told of a lossy exchange alone: a reference with a twin costs nothing."""
-    removed = {"previous_response_id": 1}
+    removed: dict[RemovedName, int] = {"previous_response_id": 1}
     shown.happens(report=Report("rewritten", "lossless", removed=removed))
     shown.happens(report=Report("rewritten", "lossy", removed=removed))
     page = browser.open(shown.url)
@@ -293,7 +293,9 @@ def test_filters(browser: Browser, shown: Shown) -> None:
 
 def test_nothing_in_an_exchange_is_markup(browser: Browser, shown: Shown) -> None:
     """Whatever ids, paths, methods, codes and names there are: they are text, and nothing of them runs or loads."""
-    report = Report("rewritten", "lossless", removed={HOSTILE: 1}, repaired={"</script><script>alert(2)</script>": 1})
+    removed: Any = {HOSTILE: 1}
+    repaired: Any = {"</script><script>alert(2)</script>": 1}
+    report = Report("rewritten", "lossless", removed=removed, repaired=repaired)
     shown.recent.notice(HOSTILE, Refused(404, HOSTILE, HOSTILE))  # type: ignore[arg-type] # nothing of the kind happens
     shown.happens(HOSTILE, method=HOSTILE, path=f"/v1/{HOSTILE}", route="other", fault=HOSTILE, report=report)
     page = browser.open(shown.url)
@@ -331,10 +333,8 @@ def test_a_long_list(browser: Browser, shown: Shown) -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits(browser: Browser, shown: Shown, width: int, *, dark: bool) -> None:
     """Light or dark, wide or narrow, nothing sticks out sideways, and text stands out from what is behind it."""
-    shown.happens(
-        path="/v1/" + "long/" * 40,
-        report=Report("rewritten", "lossy", removed={"item_reference": 1000} | dict.fromkeys(map(str, range(20)), 1)),
-    )
+    removed: Any = {"item_reference": 1000} | dict.fromkeys(map(str, range(20)), 1)
+    shown.happens(path="/v1/" + "long/" * 40, report=Report("rewritten", "lossy", removed=removed))
     page = browser.open(shown.url, width=width, dark=dark)
     wait_rows(page, 1)
     page.evaluate("document.querySelector('.row').click()")

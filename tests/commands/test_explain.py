@@ -245,4 +245,4 @@ def test_a_store_that_is_down(tmp_path: Path, capsysbinary: Any) -> None:
         port = listener.getsockname()[1]
     file = _file(tmp_path, USER, previous_response_id="resp_68a1")
     _, said = _explained(capsysbinary, "--store", f"redis://127.0.0.1:{port}", "--store-scope", "shop", file)
-    assert "The store could not be asked.\n" in said
+    assert "The store could not be reached.\n" in said

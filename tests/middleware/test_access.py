@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.events import Answered, Report
+from proxy.events import Answered
 from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import hop_fault
 from proxy.middleware.access import AccessMiddleware
+from proxy.report import Report
 from tests.support.asgi import OK, answer, answering, http
 
 

@@ -20,13 +20,13 @@ from proxy.events import (
     Refused,
     Removal,
     Removed,
-    Report,
     StartedFresh,
     StoreFailed,
     Unrecovered,
     UpstreamFailed,
 )
 from proxy.observers.logs import LogObserver, configure
+from proxy.report import Report
 
 REQUEST_ID = "req-0123456789ab"
 
@@ -127,7 +127,7 @@ def test_no_ids_found(log: Log) -> None:
 )
 def test_recovery(log: Log, remedy: Any, attempt: str) -> None:
     """A refusal that is not the end is told with its status, and then how it ended."""
-    assert log.messages(Refused(400, "item_not_found", remedy), Recovered(remedy, 2)) == [
+    assert log.messages(Refused(400, "item", remedy), Recovered(remedy, 2)) == [
         f"400 Error - {attempt}",
         "Fresh conversation retry successful",
     ]
@@ -135,7 +135,7 @@ def test_recovery(log: Log, remedy: Any, attempt: str) -> None:
 
 def test_no_recovery(log: Log) -> None:
     """A recovery that failed is told as such, and a refusal after which nothing could be tried as what it is."""
-    assert log.messages(Unrecovered("item_not_found", 3), Unrecovered("item_not_found", 1)) == [
+    assert log.messages(Unrecovered("item", 3), Unrecovered("item", 1)) == [
         "Fresh conversation retry failed",
         "The refusal is relayed: the conversation cannot be recovered",
     ]
@@ -271,9 +271,9 @@ def test_methods_cannot_write_lines(log: Log) -> None:
 def test_json_lines(log: Log) -> None:
     """Where a machine reads it, each line is a JSON object with the time, the level, the message and the facts."""
     log.configure("info", "json")
-    log.told(answered("/v1/responses/resp_1"), Refused(404, "item_not_found", "portable"))  # consumed
+    log.told(answered("/v1/responses/resp_1"), Refused(404, "item", "portable"))  # consumed
     log.observer.notice(REQUEST_ID, answered("/v1/responses/resp_1"))
-    log.observer.notice(REQUEST_ID, Refused(404, "item_not_found", "portable"))
+    log.observer.notice(REQUEST_ID, Refused(404, "item", "portable"))
     access, refused = map(orjson.loads, log.lines())
     assert datetime.fromisoformat(access.pop("time")).tzinfo is not None
     assert access == {
@@ -292,7 +292,7 @@ def test_json_lines(log: Log) -> None:
         "attempts": 2,
         "complete": True,
     }
-    assert (refused["level"], refused["refusal"]) == ("info", "item_not_found")
+    assert (refused["level"], refused["refusal"]) == ("info", "item")
 
 
 def test_form_by_the_reader(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
-from proxy.events import Answered, Recovered, Refused, Report, StoreFailed, Unrecovered, UpstreamFailed
+from proxy.events import Answered, Recovered, Refused, StoreFailed, Unrecovered, UpstreamFailed
 from proxy.observers.gauges import Levels
 from proxy.observers.metrics import SECONDS, Metrics
 from proxy.observers.prometheus import FAMILIES, exposed, markdown
+from proxy.report import Report
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.events import Answered, LossyAnswer, Refused, Report, UpstreamFailed
+from proxy.events import Answered, LossyAnswer, Refused, UpstreamFailed
 from proxy.observers.recent import KEPT, SLOT, SLOTS, Recent, outcome
+from proxy.report import Report
 
 
 class Clock:

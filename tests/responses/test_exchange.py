@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed, Report, StartedFresh, Unrecovered
+from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed, StartedFresh, Unrecovered
+from proxy.report import Report
 from proxy.responses.exchange import PAUSE, Exchange
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, Scope

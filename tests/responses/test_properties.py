@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from proxy.report import EXPLANATIONS, Report
 from proxy.responses.body import document as documents
 from proxy.responses.body.document import Document, read
 from proxy.responses.exchange import Exchange
@@ -149,6 +150,9 @@ def test_nothing_goes_silently(items: list[Item], top: dict[str, Any], form: For
     """Where an item, a blob or a reference without a twin went, or one was invented, the rewrite is lossy."""
     sent = rewrite(_document(items, **top), form)
     after = json.loads(sent.body)["input"]
+    done = {name for name, _ in Report(removed=sent.removed, repaired=sent.repaired).counts()}
+    assert {name for name in done if EXPLANATIONS[name].loss == "always"} <= sent.lossy
+    assert not {name for name in sent.lossy if EXPLANATIONS[name].loss == "never"}
     if sent.lossy:
         return
     twins = {item.get("id") for item in items if item["type"] != "item_reference"}

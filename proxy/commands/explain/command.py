@@ -9,17 +9,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from proxy.commands.explain.diff import difference
 from proxy.commands.explain.verdict import Ask, NotJsonError, Question, Verdict, judge
-from proxy.events import Route
-from proxy.responses.explanations import ACTIONS, FIDELITIES, Explanation
+from proxy.report import ACTIONS, FIDELITIES, STORE, Explanation, Route
 from proxy.responses.policy import Policy
 
 _COLORS: Final = {"-": "31", "+": "32", "@": "36", "#": "1"}
 _WIDTH: Final = 100
-_STORE: Final = {
-    "hit": "The store knows all that the request refers to.",
-    "miss": "The store does not know all that the request refers to.",
-    "down": "The store could not be asked.",
-}
 
 
 class Options(NamedTuple):
@@ -103,7 +97,7 @@ def _as_text(verdict: Verdict) -> Iterator[str]:
         yield ""
     yield f"# {report.action}, {report.fidelity}: {ACTIONS[report.action]}; {FIDELITIES[report.fidelity]}."
     if report.store is not None:
-        yield _STORE[report.store]
+        yield STORE[report.store]
     if verdict.note:
         yield from textwrap.wrap(verdict.note, _WIDTH)
     for name, count, why in verdict.reasons():

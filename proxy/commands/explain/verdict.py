@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from proxy.events import LossyAnswer, Report, Route
+from proxy.events import LossyAnswer
+from proxy.report import EXPLANATIONS, Explanation, Name, Report, Route
 from proxy.responses.exchange import Exchange
-from proxy.responses.explanations import REMOVED, REPAIRED, Explanation
 from proxy.responses.history.recall import Recall, Recalled
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.refusals import Refusal, classify
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     came: bytes
     sent: bytes
     report: Report
-    lossy: frozenset[str] = frozenset()
+    lossy: frozenset[Name] = frozenset()
     """Names of the report for which the model sees less."""
     note: str = ""
     """What became of the refusal, in a sentence."""
@@ -46,10 +46,10 @@ class Verdict(NamedTuple):
         """Whether anything but the client's own bytes is sent."""
         return self.sent != self.came
 
-    def reasons(self) -> Iterator[tuple[str, int, Explanation]]:
+    def reasons(self) -> Iterator[tuple[Name, int, Explanation]]:
         """(name, how often, why) of all that is done."""
-        for counts, table in ((self.report.removed, REMOVED), (self.report.repaired, REPAIRED)):
-            yield from ((name, count, table[name]) for name, count in counts.items() if count)
+        for name, count in self.report.counts():
+            yield name, count, EXPLANATIONS[name]
 
 
 def judge(question: Question, ask: Ask | None = None) -> Verdict:
@@ -108,5 +108,5 @@ def _is_cured(refusal: Refusal, sent: bytes) -> bool:
 
 def _settled(exchange: Exchange, question: Question, sent: bytes, status: int, note: str = "") -> Verdict:
     report = exchange.settle(status)
-    lossy = frozenset[str]().union(*(event.reasons for event in exchange.events if isinstance(event, LossyAnswer)))
+    lossy = frozenset[Name]().union(*(event.reasons for event in exchange.events if isinstance(event, LossyAnswer)))
     return Verdict(question.body, sent, report, lossy, note)

@@ -6,9 +6,9 @@ Pure. What the store does not know stays as it came; items are the store's bytes
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from proxy.events import Report
+from proxy.report import RemovedName, Report, StoreOutcome
 from proxy.responses.body.document import Document, Edit, Item, check, objects, read, splice
 from proxy.responses.body.lenient import MalformedError, Member, Span
 from proxy.responses.history.fingerprint import essence
@@ -52,7 +52,7 @@ class Resolved(NamedTuple):
     """How many items of the history stand in front of the client's own."""
     missed: bool = False
     """Something was not known."""
-    ids: tuple[tuple[str, str], ...] = ()
+    ids: tuple[tuple[RemovedName, str], ...] = ()
     """(name of `x-unpinned-removed`, id) of everything resolved."""
 
 
@@ -100,7 +100,7 @@ def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
     inline = _ids(_read(history)) if asked.item_ids else set()
     places = _places(document, found.items, inline) if found.items else {}
     edits = [Edit(start, end, found.items[id_]) for id_, (start, end) in places.items()]
-    ids = [("item_reference", id_) for id_ in places]
+    ids: list[tuple[RemovedName, str]] = [("item_reference", id_) for id_ in places]
     member = _input(document)
     if history and member is not None:
         edits += [*document.cut({"previous_response_id"}), _front(document, member, history)]
@@ -181,7 +181,7 @@ class Recollection:
         self.resolved: Resolved | None = None
         """The request with what was found; None: as it came."""
         self._documents = [document]
-        self._store: Literal["hit", "miss", "down"] | None = None
+        self._store: StoreOutcome | None = None
         self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
 
     def take(self, found: Recalled | None) -> None:
@@ -214,7 +214,7 @@ class Recollection:
         return self._documents[0]
 
     @property
-    def ids(self) -> tuple[tuple[str, str], ...]:
+    def ids(self) -> tuple[tuple[RemovedName, str], ...]:
         """(name of `x-unpinned-removed`, id) of everything resolved."""
         return self.resolved.ids if self.resolved is not None else ()
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from proxy.report import RemovedName
 from proxy.responses.body.document import Array, Document, item_of, read
 from proxy.responses.body.lenient import MalformedError, Span
 from proxy.responses.history.fingerprint import essence
@@ -62,7 +63,9 @@ class Asked(NamedTuple):
     background: bool = False
 
 
-def asked(came: Document, memory: Recollection | None, removed: Mapping[str, int], policy: Policy) -> Asked | None:
+def asked(
+    came: Document, memory: Recollection | None, removed: Mapping[RemovedName, int], policy: Policy
+) -> Asked | None:
     """What is to be remembered of a request that was answered when sent without what was `removed`; None: nothing."""
     if came.raw("store") == b"false" and not policy.remembers_all:
         return None

@@ -5,14 +5,13 @@ A new kind of refusal is a row in `_LADDERS`.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
+from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document
 from proxy.responses.recovery.lessons import Scope
-from proxy.responses.recovery.refusals import Refusal, RefusalKind
+from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite
-
-Remedy = Literal["same", "portable", "repaired", "fresh"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,11 @@ as JSON or as plain text, and gateways word it anew. Messages as of 2026-11; sou
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from proxy.report import RefusalKind
 from proxy.responses.items import KINDS, REQUEST_ENVELOPE
 from proxy.responses.recovery.error_bodies import Said, sayings
-
-RefusalKind = Literal[
-    "locked",  # somebody else is using the conversation: the same bytes may do in a moment
-    "response",  # a previous response is not found, or not allowed here
-    "item",  # an item is not found
-    "pairing",  # a call, an output or a reasoning stands alone, or twice
-    "encrypted",  # a blob cannot be verified
-    "container",  # the container of a replayed code interpreter call has expired
-    "field",  # an item's field is refused, or demanded
-    "envelope",  # a response's field stands at the top level
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body.document import (
     Array,
     Edit,
@@ -73,11 +74,11 @@ class Changes:
     """What was done to a request."""
 
     def __init__(self) -> None:
-        self.removed: Counter[str] = Counter()
-        self.repaired: Counter[str] = Counter()
-        self.lossy: set[str] = set()
+        self.removed: Counter[RemovedName] = Counter()
+        self.repaired: Counter[RepairedName] = Counter()
+        self.lossy: set[Name] = set()
         """Names of `removed` and `repaired` by which the model sees less, or other things, than the client sent."""
-        self.taken: list[tuple[str, Item | str]] = []
+        self.taken: list[tuple[RemovedName, Item | str]] = []
         """As what an item, or an id, was taken out."""
 
 
@@ -115,19 +116,19 @@ class Draft:
         if turn.entries:
             yield turn
 
-    def drop(self, entry: Entry, what: str) -> None:
+    def drop(self, entry: Entry, what: RemovedName) -> None:
         """Leave `entry` out, which counts as `what` and is a loss."""
         entry.fate = "dropped"
         self.count_removed(what, entry.came)
         self.lossy.add(what)
 
-    def replace(self, entry: Entry, json: bytes, what: str) -> None:
+    def replace(self, entry: Entry, json: bytes, what: RepairedName) -> None:
         """Send `json` in place of `entry`, which counts as the repair `what` and is a loss."""
         entry.replace(json)
         self.repaired[what] += 1
         self.lossy.add(what)
 
-    def add_behind(self, additions: Mapping[Entry, list[bytes]], what: str) -> None:
+    def add_behind(self, additions: Mapping[Entry, list[bytes]], what: RepairedName) -> None:
         """Send the JSON of new items right behind the entries they are mapped from; they count as the repair `what`."""
         grown: list[Entry] = []
         for entry in self.entries:
@@ -138,12 +139,12 @@ class Draft:
                 self.lossy.add(what)
         self.entries = grown
 
-    def cut(self, entry: Entry, name: str, what: str) -> None:
+    def cut(self, entry: Entry, name: str, what: RemovedName) -> None:
         """Send `entry` without the member `name`, which counts as `what`."""
         entry.cut |= {name}
         self.count_removed(what, entry.came)
 
-    def count_removed(self, what: str, came: Item) -> None:
+    def count_removed(self, what: RemovedName, came: Item) -> None:
         """Count `what` as taken out of, or with, the item `came`."""
         self.removed[what] += 1
         if what != "envelope_field":

@@ -6,7 +6,7 @@ seldom.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -14,6 +14,9 @@ from msgspec import Raw
 from proxy.responses.body.document import Fields, quick_kind
 from proxy.responses.items import CALLS, ITEM_ENVELOPE, PAIRED, PART_ENVELOPE, REASONING, REQUEST_ENVELOPE, Kind
 from proxy.responses.rewrite.rewriter import Rewrite
+
+if TYPE_CHECKING:
+    from proxy.report import RemovedName
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
@@ -115,7 +118,7 @@ def _stands_alone(kinds: Sequence[Kind]) -> bool:
 def _without_labels(
     body: bytes, fields: dict[str, Any], items: list[dict[str, Raw]], *, previous: bool
 ) -> Ordinary | None:
-    removed: dict[str, int] = {}
+    removed: dict[RemovedName, int] = {}
     size = len(body)
     if 1 + _length(fields, fields.values()) != size:
         return None

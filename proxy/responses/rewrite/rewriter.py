@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
+from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body.document import Document, Edit, Item, splice
 from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
 from proxy.responses.rewrite import pairing, rules, trimming
@@ -50,10 +51,10 @@ class Rewrite(NamedTuple):
     """A body in a form, and what that did."""
 
     body: bytes
-    removed: Mapping[str, int] = MappingProxyType({})
-    repaired: Mapping[str, int] = MappingProxyType({})
-    lossy: frozenset[str] = frozenset()
-    taken: Sequence[tuple[str, Item | str]] = ()
+    removed: Mapping[RemovedName, int] = MappingProxyType({})
+    repaired: Mapping[RepairedName, int] = MappingProxyType({})
+    lossy: frozenset[Name] = frozenset()
+    taken: Sequence[tuple[RemovedName, Item | str]] = ()
     """As what an item, or an id, was taken out."""
     took_references: bool = False
     """A previous response, a reference, a bare reasoning or a conversation was taken out."""
@@ -66,7 +67,7 @@ class Rewrite(NamedTuple):
     entries: tuple[Entry, ...] = ()
     """What is sent of the input, in order: `input[i]` of a refusal is `entries[i]`."""
 
-    def ids_taken(self) -> Iterator[tuple[str, str]]:
+    def ids_taken(self) -> Iterator[tuple[RemovedName, str]]:
         """(what, id) of everything taken out that has an id."""
         for what, taken in self.taken:
             id_ = taken if isinstance(taken, str) else taken.text("id")
@@ -122,7 +123,7 @@ class _Rewriting:
     @property
     def took_references(self) -> bool:
         """Whether something was taken out that upstream might have resolved."""
-        taken = ("previous_response_id", "conversation")
+        taken: tuple[RemovedName, ...] = ("previous_response_id", "conversation")
         return self.dropped_references or self.lost_reasoning or any(self.removed[what] for what in taken)
 
     @property

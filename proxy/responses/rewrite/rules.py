@@ -6,6 +6,7 @@ Each function is one rule over a draft. Sources stand beside the rules; the kind
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
+from proxy.report import RemovedName
 from proxy.responses.body.document import Item, objects
 from proxy.responses.items import (
     CODE_INTERPRETER,
@@ -54,7 +55,7 @@ def reduce_reasoning(draft: Draft) -> bool:
     return found
 
 
-def _reduce(draft: Draft, entry: Entry, what: str) -> bool:
+def _reduce(draft: Draft, entry: Entry, what: RemovedName) -> bool:
     """Keep what of a reasoning can be read, or drop it; whether that took anything but labels."""
     readable = {name for name in ("summary", "content") if _is_readable(entry.came.raw(name))}
     if not readable:

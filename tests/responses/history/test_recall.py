@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.events import LossyAnswer, Read, Refused, Removal, Removed, Report
+from proxy.events import LossyAnswer, Read, Refused, Removal, Removed
+from proxy.report import RemovedName, Report
 from proxy.responses.body.document import Document, read
 from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import AGAIN, Recall, Recalled, resolve, wanted
@@ -254,7 +255,7 @@ def test_observe() -> None:
     """`observe` looks once, sends what came, and says what would have been done."""
     exchange, step = after(body(NEXT), OBSERVE, Recalled(HISTORY, NOTHING))
     assert step.body == body(NEXT)
-    told = {"previous_response_id": 1, "item_id": 1}
+    told: dict[RemovedName, int] = {"previous_response_id": 1, "item_id": 1}
     assert exchange.settle(200) == Report("observed", "lossless", told, {}, 1, "hit")
     exchange, _ = after(body(NEXT), OBSERVE, Recalled(None, NOTHING))
     assert exchange.settle(200).store == "miss"
@@ -315,7 +316,7 @@ class TestRecover:
         exchange.recalled(Recalled(HISTORY, NOTHING))
         assert exchange.recall(400, refusal) is None
         assert exchange.receive(400, refusal) == Forward(body(USER, ANONYMOUS, NEXT, parent=False))
-        told = {"previous_response_id": 1, "item_id": 1}
+        told: dict[RemovedName, int] = {"previous_response_id": 1, "item_id": 1}
         assert exchange.settle(200) == Report("recovered", "lossless", told, {}, 2, "hit")
         assert Refused(400, "response", "portable") in exchange.events
         assert not any(isinstance(event, LossyAnswer) for event in exchange.events)
