@@ -1,0 +1,111 @@
+"""The bytes of one answer after the other on one connection, and how each of them is delimited.
+
+httptools parses; this judges what it found. An answer passes these states, once each and in this order:
+
+    head        fields are collected; an interim answer (1xx) ends without leaving the state
+    body        the answer has its status and fields; chunks are added to it
+    complete    its end was parsed; every byte that follows is left over, which makes the connection useless
+
+A body without a length ends with the connection (`until_close`); only the connection knows when that is.
+"""
+
+from typing import TYPE_CHECKING
+
+import httptools
+
+if TYPE_CHECKING:
+    from proxy.http.headers import Fields
+    from proxy.upstream.answer import IncomingAnswer
+
+MAX_HEAD = 131_072
+
+
+class InvalidAnswerError(Exception):
+    """The bytes are no answer, or one whose end could be understood in two ways."""
+
+
+class AnswerParser:
+    """Parses into the answer that `expect` names; all flags are about that one."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.left_over = False
+        self.keep_alive = False
+        self.until_close = False
+        self._answer: IncomingAnswer
+        self._head_request = False
+        self._fields: Fields = []
+        self._head_size = 0
+        self._parser = httptools.HttpResponseParser(self)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the connection may carry another answer, as far as this one says."""
+        return self.keep_alive and not self.left_over and not self.until_close
+
+    def expect(self, answer: "IncomingAnswer", *, head_request: bool) -> None:
+        """Parse what follows into `answer`; the answer to a HEAD has no body."""
+        if self._head_request:
+            self._parser = httptools.HttpResponseParser(self)  # the one before still waits for a body
+        self._answer = answer
+        self._head_request = head_request
+        self.complete = self.left_over = self.keep_alive = self.until_close = False
+        self._fields, self._head_size = [], 0
+
+    def feed(self, data: memoryview) -> None:
+        """Parse `data`; raises InvalidAnswerError unless the answer is complete without it."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not self.complete:
+                raise InvalidAnswerError from None
+            self.left_over = True
+
+    # Called by httptools.
+
+    def on_message_begin(self) -> None:
+        """An answer begins; after a complete one nothing may, and it is not even read."""
+        if self.complete:
+            raise ValueError("left over")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or a trailer, which is not relayed."""
+        self._head_size += len(name) + len(value)
+        if self._head_size > MAX_HEAD:
+            raise ValueError("too long a head")
+        self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head of an interim answer, or of the final one."""
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._fields = []  # the reader is woken, which is its only effect
+            return
+        if not 200 <= status < 600:
+            raise ValueError("no final status")
+        self.keep_alive = self._parser.get_http_version() == "1.1"
+        self.until_close = status not in (204, 304) and not self._head_request
+        self._judge_framing()
+        self._answer.fields, self._answer.status, self._fields = self._fields, status, []
+        self.complete = self._head_request
+
+    def on_body(self, body: bytes) -> None:
+        """A chunk of the body, or of one that should not be there."""
+        if self.complete:
+            raise ValueError("left over")
+        self._answer.add(body)
+
+    def on_message_complete(self) -> None:
+        """The end of an answer: of the final one, unless its head is still to come."""
+        self.complete = bool(self._answer.status)
+
+    def _judge_framing(self) -> None:
+        for name, value in self._fields:
+            if name == b"content-length":
+                self.until_close = False
+            elif name == b"transfer-encoding":
+                if value.strip().lower() != b"chunked":
+                    raise ValueError("a transfer coding that cannot be undone")
+                self.until_close = False
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
