@@ -1,6 +1,6 @@
-"""Our own client of upstream: HTTP/1.1 on asyncio's transports and httptools' parser, exact on the wire.
+"""The client of upstream: HTTP/1.1 on asyncio's transports and httptools' parser, exact on the wire.
 
-A request is written once. Only what had nothing of itself handed to a socket goes to another connection.
+A request is written once. It goes to another connection only as long as none of its bytes was handed to a socket.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 LAST_CHUNK = b"0\r\n\r\n"
-INVITATION = 1.0  # seconds; RFC 9110, 10.1.1: "SHOULD NOT wait for an indefinite period before sending the content"
+CONTINUE_TIMEOUT = (
+    1.0  # seconds; RFC 9110, 10.1.1: "SHOULD NOT wait for an indefinite period before sending the content"
+)
 
 
 class Http1Client:
@@ -48,7 +50,7 @@ class Http1Client:
         self.pool = Pool(self._new_connection, limits, deadlines.connect)
 
     async def send(self, request: Request) -> Answer:
-        """Send `request` once; see `seam.Client`."""
+        """Send `request` once; see `interface.Client`."""
         opening = head(request)
         length = None if headers.is_chunked(request.fields) else headers.content_length(request.fields) or 0
         whole = isinstance(request.body, bytes)
@@ -65,7 +67,7 @@ class Http1Client:
         return answer
 
     def occupancy(self) -> Occupancy:
-        """What the connections do now."""
+        """The connections by state."""
         return self.pool.occupancy()
 
     async def close(self) -> None:
@@ -81,7 +83,7 @@ class Http1Client:
 
 
 def head(request: Request) -> bytes:
-    """The head of `request`; a Fault where it could be read as anything but what its parts say."""
+    """The head of `request`; raises a Fault where a field or the target would break its lines (request smuggling)."""
     lines = [b"%b %b HTTP/1.1" % (request.method, request.target), *map(b": ".join, request.fields), b"\r\n"]
     raw = b"\r\n".join(lines)
     ends = len(request.fields) + 2
@@ -91,7 +93,7 @@ def head(request: Request) -> bytes:
 
 
 def framed(body: bytes, length: int | None) -> list[bytes]:
-    """A whole body as it goes on the wire: `length` bytes as announced, or one chunk where there is no length."""
+    """A whole body as it is written: `length` bytes as announced, or one chunk where there is no length."""
     if length is None:
         return [*chunk(body), LAST_CHUNK]
     if length != len(body):
@@ -100,20 +102,20 @@ def framed(body: bytes, length: int | None) -> list[bytes]:
 
 
 def chunk(piece: bytes) -> list[bytes]:
-    """One chunk of a chunked body; nothing for nothing, which would be the last."""
+    """One chunk of a chunked body; none for an empty piece, which would end the body."""
     return [b"%x\r\n" % len(piece), piece, b"\r\n"] if piece else []
 
 
 async def _upload(connection: Connection, answer: IncomingAnswer, request: Request, length: int | None) -> None:
-    """Send a body as the client sends it; what goes wrong with it is the failure of the answer."""
+    """Send a body while the client sends it; an error of the body becomes the failure of the answer."""
     try:
-        if headers.value(request.fields, b"expect") is not None and await answer.refused_within(INVITATION):
+        if headers.value(request.fields, b"expect") is not None and await answer.refused_within(CONTINUE_TIMEOUT):
             return
         sent = 0
         async for piece in cast("AsyncIterator[bytes]", request.body):
             sent += len(piece)
             if length is not None and sent > length:
-                raise hop_fault("incomplete_body")  # noqa: TRY301 - one end for all that goes wrong
+                raise hop_fault("incomplete_body")  # noqa: TRY301 - all failures take one way out
             if not await connection.write(chunk(piece) if length is None else [piece]):
                 return
         if length is None:

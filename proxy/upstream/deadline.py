@@ -1,4 +1,4 @@
-"""One deadline that moves often: when it is missed, one function is called with the reason.
+"""One deadline that moves often: when it passes, one function is called with the reason.
 
 Moving it later costs an assignment; the timer behind it is set again only when it fires too early.
 """
@@ -10,7 +10,7 @@ NEVER = float("inf")
 
 
 class Deadline:
-    """At most one thing is due at a time; `missed` is called with its code when it has not come."""
+    """At most one thing is due at a time; `missed` is called with its code when the time is over."""
 
     __slots__ = ("_code", "_due", "_loop", "_missed", "_timer")
 
@@ -22,7 +22,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def expect(self, seconds: float, code: str) -> None:
-        """Something is due in so many seconds; whatever was due before is not any more."""
+        """Set what is due, and in how many seconds; it replaces what was due before."""
         self._due = self._loop.time() + seconds
         self._code = code
         if self._timer is not None and self._timer.when() > self._due:
@@ -32,11 +32,11 @@ class Deadline:
             self._timer = self._loop.call_later(seconds, self._fire)
 
     def clear(self) -> None:
-        """Nothing is due."""
+        """Make nothing due; the timer stays for the next deadline."""
         self._due = NEVER
 
     def cancel(self) -> None:
-        """Nothing will ever be due again."""
+        """Make nothing due, for good."""
         self._due = NEVER
         if self._timer is not None:
             self._timer.cancel()

@@ -1,8 +1,8 @@
 """Connections kept for the next request, the last used first, and a bound on how many there are.
 
-A slot is taken before a connection is made and given back when it is closed or could not be made, and nowhere else;
-who waits is handed a connection or a slot, so that nobody overtakes. Every change is one synchronous step, so a request
-that is cancelled anywhere leaves nothing behind.
+A slot is taken before a connection is made and released when it is closed or could not be made, and nowhere else. A
+request that waits is handed a connection or a slot, in the order of arrival. Every change is one synchronous step, so a
+request that is cancelled anywhere leaves nothing behind.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ LIFETIME = 300.0  # seconds; a name that moves to other addresses is followed wi
 
 
 class Pool:
-    """Connections that `dial` makes; whoever finds none free waits at most `patience` seconds."""
+    """Connections that `connect` makes; a request that finds none free waits at most `patience` seconds."""
 
-    def __init__(self, dial: Callable[[], Awaitable[Connection]], limits: Limits, patience: float) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], limits: Limits, patience: float) -> None:
         self.taken = 0
-        self._dial = dial
+        self._connect = connect
         self._limits = limits
         self._patience = patience
         self._idle: list[Connection] = []
@@ -30,22 +30,22 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def connection(self) -> Connection:
-        """A connection for one exchange: one that is usable now, a new one, or the next that somebody gives back."""
+        """A connection for one exchange: one that is usable now, a new one, or the next that is released."""
         until = asyncio.get_running_loop().time() + self._patience
         connection = self._usable()
         while connection is None:
             if self.taken < self._limits.connections:
                 self.taken += 1
-                return await self._made()
+                return await self._new()
             connection = await self._next(until)
             if connection is None:
-                return await self._made()
+                return await self._new()
             if not self._is_usable(connection):
                 connection = self._usable()
         return connection
 
     def occupancy(self) -> Occupancy:
-        """What the connections do now; one that is being made is in use."""
+        """The connections by state; one that is being made is in use."""
         idle = len(self._idle)
         return Occupancy(self.taken - idle, idle, len(self._waiting))
 
@@ -71,14 +71,14 @@ class Pool:
             connection.abandon()
         return usable
 
-    async def _made(self) -> Connection:
+    async def _new(self) -> Connection:
         try:
-            connection = await self._dial()
+            connection = await self._connect()
         except BaseException:
-            self._give_back()
+            self._release()
             raise
         if connection.closed:
-            self._give_back()
+            self._release()
             raise hop_fault("upstream_unreachable")
         connection.freed, connection.lost = self._freed, self._lost
         self._open.add(connection)
@@ -98,27 +98,27 @@ class Pool:
             raise
 
     def _leave(self, turn: "asyncio.Future[Connection | None]") -> None:
-        """Who leaves in the moment of being served hands on what was meant for them."""
+        """Stop waiting; what was handed over in the same moment goes to the next in the queue."""
         if turn in self._waiting:
             self._waiting.remove(turn)
         elif not turn.cancelled():
             connection = turn.result()
             if connection is None:
-                self._give_back()
+                self._release()
             else:
                 self._freed(connection)
 
-    def _handed(self, gift: Connection | None) -> bool:
-        """Whether somebody waits who can be given `gift`, and now has it."""
+    def _hand_over(self, free: Connection | None) -> bool:
+        """Hand a free connection, or a slot for None, to the next waiting request; false if none waits."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(gift)
+                turn.set_result(free)
                 return True
         return False
 
     def _freed(self, connection: Connection) -> None:
-        if self._handed(connection):
+        if self._hand_over(connection):
             return
         self._idle.append(connection)
         if self._sweeper is None:
@@ -128,10 +128,10 @@ class Pool:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._give_back()
+        self._release()
 
-    def _give_back(self) -> None:
-        if not self._handed(None):
+    def _release(self) -> None:
+        if not self._hand_over(None):
             self.taken -= 1
 
     def _sweep(self) -> None:

@@ -1,8 +1,8 @@
-"""The reverse proxy as an ASGI app: any method and any path, bodies streamed both ways, nothing held back.
+"""The reverse proxy as an ASGI app: any method and any path, bodies streamed both ways, nothing buffered.
 
-It knows HTTP and nothing of what it carries. Before the first byte of an answer what goes wrong is a fault the client
-reads; after it there are two endings: complete, or visibly cut. A cut is made by returning before the last chunk was
-sent, which uvicorn takes as the order to close the connection.
+It knows HTTP, and nothing of what it carries. Before the first byte of an answer an error is a fault that the client
+reads; after it there are two endings: complete, or visibly cut. A cut is made by returning before the last chunk is
+sent, on which uvicorn closes the connection.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from proxy.upstream.upload import Upload
 
 
 class ReverseProxy:
-    """Sends every request to `upstream` through `client`, and relays the answer as it comes.
+    """Sends every request to `upstream` through `client`, and relays the answer as it arrives.
 
-    `upload_idle_timeout`: how long a client may be silent while it sends a body, in seconds.
+    `upload_idle_timeout`: how long a client may pause while it sends a body, in seconds.
     """
 
     def __init__(
@@ -37,16 +37,16 @@ class ReverseProxy:
         self.upload_idle_timeout = upload_idle_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, refuse one WebSocket, or live and close the connections with the server."""
+        """Answer one request, refuse one WebSocket, or take part in the server's lifespan."""
         match scope["type"]:
             case "http":
                 await _Hop(self, scope, send).perform(receive)
             case "websocket":
                 await refuse_websocket(scope, receive, send)
             case _:
-                await self._live(receive, send)
+                await self._lifespan(receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -64,7 +64,7 @@ class _Hop:
         self.committed = False
 
     async def perform(self, receive: Receive) -> None:
-        """Send, relay, and whatever happens let go of both sides."""
+        """Send, relay, and release both sides in every case."""
         upload = Upload(receive, self.proxy.upload_idle_timeout)
         try:
             await self._relay(await self._answer(await self._request(upload)), upload)
@@ -80,7 +80,7 @@ class _Hop:
             upload.disarm()
 
     async def _answer(self, request: Request) -> Answer:
-        """Upstream's answer; the time it takes is told to who adds it up."""
+        """Upstream's answer; the time it takes is added to the request's context."""
         context = context_of(self.scope)
         context.is_forwarded = True
         began = time.monotonic()
@@ -108,7 +108,7 @@ class _Hop:
 
     async def _body(self, upload: Upload, fields: headers.Fields) -> bytes | AsyncIterator[bytes]:
         if headers.value(fields, b"expect") is not None:
-            return upload.chunks()  # not read, and so not asked for, before it is needed
+            return upload.chunks()  # read, and so invited with 100 Continue, only when upstream wants it
         body = await upload.body()
         if isinstance(body, bytes) and headers.is_body_lost(fields, len(body)):
             raise hop_fault("incomplete_body")

@@ -133,7 +133,7 @@ def test_a_client_that_leaves_while_it_waits_for_a_connection_leaves_its_place(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for a free connection and leaves takes none from those who stay."""
-    monkeypatch.setattr(upload, "WATCHED_AFTER", 0)
+    monkeypatch.setattr(upload, "WATCH_DELAY", 0)
     gate = Gate()
     upstream.will_answer(script(gate, *answer(200, b"1")[1:]), answer(200, b"2"))
     proxied = start(path="/base", connections=1)

@@ -156,7 +156,7 @@ def test_who_gives_up_in_the_moment_of_being_served_is_passed_over(upstream: Scr
         await heard(upstream)
         tasks[1].cancel()
         client.pool.taken += 1
-        client.pool._give_back()  # as when a third connection closes
+        client.pool._release()  # as when a third connection closes
         await tasks[2]
         await client.close()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -190,7 +190,7 @@ def test_a_connection_that_closes_before_it_is_used_is_none(upstream: ScriptedUp
     """What closes between the handshake and the request has not seen the request, and takes no slot."""
 
     async def work(client: Http1Client) -> None:
-        dial = client.pool._dial
+        dial = client.pool._connect
 
         async def lost() -> Connection:
             connection = await dial()
@@ -204,8 +204,8 @@ def test_a_connection_that_closes_before_it_is_used_is_none(upstream: ScriptedUp
             connection.abandon()
             return connection
 
-        for dialed in (lost, closing):
-            client.pool._dial = dialed
+        for connect in (lost, closing):
+            client.pool._connect = connect
             with pytest.raises(Fault, match="nothing was sent"):
                 await whole(client)
             await emptied(client)
