@@ -102,7 +102,7 @@ async def _resolve(host: str, port: int, found: list[Finding]) -> None:
 
 async def _negotiate_tls(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
     route = Route(upstream, client_context(settings.ca_file), settings.upstream_proxy)
-    store = f"the certificates in {settings.ca_file}" if settings.ca_file else "the system's trust store"
+    store = f"the authorities in {settings.ca_file}" if settings.ca_file else "the system's trust store"
     try:
         transport, _ = await connect(route, asyncio.Protocol, settings.connect_timeout)
     except Fault as fault:
@@ -112,7 +112,7 @@ async def _negotiate_tls(upstream: BaseUrl, settings: Settings, found: list[Find
     expires = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"])
     transport.abort()
     days = (expires - time.time()) / 86400
-    text = f"{connection.version()}, vouched for by {store}; the certificate expires in {days:.0f} days"
+    text = f"{connection.version()}, certificate verified by {store}; it expires in {days:.0f} days"
     found.append(Finding(expires - time.time() > _EXPIRES_SOON, text))
 
 
@@ -122,7 +122,7 @@ def _tls_failure(fault: Fault, route: Route, store: str) -> str:
     if side is None or not isinstance(cause, OSError):
         return fault.message
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{store} does not vouch for {side.host}: {cause.verify_message}"
+        return f"{store} cannot verify {side.host}: {cause.verify_message}"
     what = "TLS connection" if side.scheme == "https" else "connection"
     return f"no {what} to {side.host}:{side.port}: {_reason(cause)}"
 

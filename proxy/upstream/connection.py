@@ -15,7 +15,7 @@ request. What is due next, and the fault if it does not happen in time:
     any              paused       nothing: the client reads slowly
 
 Invariants:
-- There is an answer in `_answer` exactly while it exchanges; whatever ends the exchange takes it out first.
+- There is an answer in `_answer` exactly while it exchanges; every end of the exchange takes it out first.
 - It becomes idle (`freed`) only if request and answer are complete, nothing waits in the write buffer, upstream
   announced no end, the answer's end was not the connection's, and no byte was left over.
 - A byte that arrives while it is idle closes it: it would be taken for the beginning of the next answer.

@@ -3,7 +3,7 @@
     directly                       socket ----------------------------> [TLS to upstream] -> connection
     through an outbound proxy      socket -> [TLS to proxy] -> CONNECT -> [TLS to upstream] -> connection
 
-Nothing of a request is sent here, so whatever fails may be retried by the client. One deadline covers all steps; the
+Nothing of a request is sent here, so every failure may be retried by the client. One deadline covers all steps; the
 fault says which of the two, proxy or upstream, was waited for.
 """
 

@@ -5,12 +5,12 @@ that task costs a future and a turn of the loop. A write to a client waits for n
 enough, so the callback itself can perform it. Measured on 2026-11-27 with uvloop, 300-byte events over loopback, the
 sender included: 7.0 us of CPU an event, against 8.3 us through the task.
 
-How: `await x` inside a coroutine means: take the iterator `x.__await__()`, pass on to the event loop whatever it yields
+How: `await x` inside a coroutine means: take the iterator `x.__await__()`, pass on to the event loop what it yields
 (a future to wait for), and send it None when that future is done. The first half can be done by anyone with `next`:
 
     next(steps) raises StopIteration    the awaitable is complete; there is no rest
     next(steps) raises Exception        the rest raises it
-    next(steps) yields a future         the rest yields that same future first, then whatever `steps` yields
+    next(steps) yields a future         the rest yields that same future first, then what `steps` yields
 
 Nothing is lost in between: a future is not bound to a task before the task yields it, and one that is done by then
 resumes the task in the next turn of the loop.

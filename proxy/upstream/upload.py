@@ -1,7 +1,7 @@
 """The client's side of one exchange: the body it sends, and whether it is still connected.
 
 ASGI has one `receive` for both, so one object owns it: first it yields the body, then it watches for a disconnect. A
-disconnect ends the exchange immediately, in whatever state, by cancelling the task that it runs in.
+disconnect ends the exchange immediately, in any state, by cancelling the task that it runs in.
 """
 
 import asyncio

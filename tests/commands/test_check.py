@@ -33,7 +33,7 @@ def _closed_port() -> int:
 
 
 def test_all_is_well(capsys: Any) -> None:
-    """A plain upstream is asked once, with HEAD and no key; its clock and the limits are told."""
+    """A plain upstream gets one HEAD without a key; its clock and the limits are reported."""
     with ScriptedUpstream() as upstream:
         upstream.will_answer(answer(421, b"", _date(2)))
         code, said = _checked(capsys, "--upstream", f"{upstream.url}/v1")
@@ -61,22 +61,22 @@ def test_a_store(capsys: Any, tmp_path: Path) -> None:
 
 
 def test_tls(capsys: Any, tmp_path: Path) -> None:
-    """Of TLS the version, who vouches, and the certificate's last day are told."""
+    """The version of TLS, the trust store and the certificate's remaining days are reported."""
     authority = Authority(tmp_path)
     with ScriptedUpstream(tls=authority.server_context("127.0.0.1")) as upstream:
         upstream.will_always_answer(answer(404))
         code, said = _checked(capsys, "--upstream", upstream.url, "--ca-file", authority.ca_file)
     assert code == 0
-    assert f"TLSv1.3, vouched for by the certificates in {authority.ca_file}; the certificate expires in" in said
+    assert f"TLSv1.3, certificate verified by the authorities in {authority.ca_file}; it expires in" in said
 
 
-def test_tls_that_nobody_vouches_for(capsys: Any, tmp_path: Path) -> None:
-    """A certificate that the trust store does not know is bad, and nothing more is asked."""
+def test_tls_that_does_not_verify(capsys: Any, tmp_path: Path) -> None:
+    """A certificate that the trust store does not know is bad, and ends the check."""
     with ScriptedUpstream(tls=Authority(tmp_path).server_context("127.0.0.1")) as upstream:
         code, said = _checked(capsys, "--upstream", upstream.url)
         assert upstream.received == []
     assert code == 1
-    assert "BAD  the system's trust store does not vouch for 127.0.0.1: " in said
+    assert "BAD  the system's trust store cannot verify 127.0.0.1: " in said
 
 
 def test_a_certificate_that_expires_soon(capsys: Any, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_certificate_that_expires_soon(capsys: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scheme", "sentence"), [("http", "No connection to upstream"), ("https", "Connection refused")]
 )
-def test_nobody_there(capsys: Any, scheme: str, sentence: str) -> None:
+def test_nothing_listens(capsys: Any, scheme: str, sentence: str) -> None:
     """An upstream to which no connection can be made is bad."""
     code, said = _checked(capsys, "--upstream", f"{scheme}://127.0.0.1:{_closed_port()}")
     assert code == 1
@@ -101,7 +101,7 @@ def test_nobody_there(capsys: Any, scheme: str, sentence: str) -> None:
 
 
 def test_no_tls_there(capsys: Any) -> None:
-    """Who answers in plain HTTP where TLS is expected is bad."""
+    """A plain HTTP server where TLS is expected is bad."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
         port = listener.getsockname()[1]
@@ -119,7 +119,7 @@ def test_no_tls_there(capsys: Any) -> None:
 
 
 def test_silence_there(capsys: Any) -> None:
-    """Who accepts and says nothing is bad, after the time a connection may take."""
+    """A server that accepts and is silent is bad, after CONNECT_TIMEOUT."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         code, said = _checked(capsys, "--upstream", f"https://127.0.0.1:{port}", "--connect-timeout", "0.2")
@@ -127,11 +127,11 @@ def test_silence_there(capsys: Any) -> None:
     assert f"BAD  no TLS connection to 127.0.0.1:{port}: it took too long" in said
 
 
-def test_a_name_nobody_knows(capsys: Any) -> None:
-    """A host without an address is bad, and nothing more is asked."""
-    code, said = _checked(capsys, "--upstream", "http://nobody.invalid")
+def test_a_name_that_does_not_resolve(capsys: Any) -> None:
+    """A host without an address is bad, and ends the check."""
+    code, said = _checked(capsys, "--upstream", "http://upstream.invalid")
     assert code == 1
-    assert "BAD  cannot resolve nobody.invalid: " in said
+    assert "BAD  cannot resolve upstream.invalid: " in said
     assert "HEAD" not in said
 
 
@@ -147,7 +147,7 @@ def test_a_wrong_clock(capsys: Any, seconds: float, word: str) -> None:
 
 @pytest.mark.parametrize("fields", [[], [(b"date", b"yesterday")]])
 def test_no_clock(capsys: Any, fields: list[tuple[bytes, bytes]]) -> None:
-    """An upstream that does not tell the time leaves the clock alone."""
+    """An upstream without a Date leaves the clock unchecked."""
     with ScriptedUpstream() as upstream:
         upstream.will_answer(answer(200, b"", fields))
         code, said = _checked(capsys, "--upstream", upstream.url)
@@ -183,7 +183,7 @@ def test_an_outbound_proxy(capsys: Any, tmp_path: Path, secured: bool) -> None:
     assert (code, "hunter2" in said, "BAD" in said) == (0, False, False)
     assert f"ok   upstream is reached through the outbound proxy http://127.0.0.1:{proxy.port}\n" in said
     assert "is answered 421" in said
-    assert ("the certificate expires in" in said) == secured
+    assert ("it expires in" in said) == secured
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -211,7 +211,7 @@ def test_an_outbound_proxy_that_does_not_verify(capsys: Any, tmp_path: Path) -> 
     """A proxy's certificate is looked at like upstream's, under the proxy's name."""
     with ConnectProxy(tls=Authority(tmp_path).server_context("127.0.0.1")) as proxy:
         code, said = _checked(capsys, "--upstream", "https://upstream.test", "--upstream-proxy", proxy.url)
-    assert (code, "BAD  the system's trust store does not vouch for 127.0.0.1: " in said) == (1, True)
+    assert (code, "BAD  the system's trust store cannot verify 127.0.0.1: " in said) == (1, True)
 
 
 def test_a_proxy_of_the_environment(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_proxy_of_the_environment(capsys: Any, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_unix_socket(capsys: Any, tmp_path: Path) -> None:
-    """An upstream on a Unix socket is asked there."""
+    """An upstream on a Unix socket is checked there."""
     path = str(tmp_path / "s")
     with ScriptedUpstream(family=socket.AF_UNIX, path=path) as upstream:
         upstream.will_answer(answer(200))

@@ -35,7 +35,7 @@ GET = request(b"GET", b"/v1/models")
 KINDS = {"rewritten": CONVERSATION, "relayed": UPLOAD, "without a body": GET}
 
 
-def told(got: RawAnswer, code: str) -> bool:
+def is_fault(got: RawAnswer, code: str) -> bool:
     """Whether an answer is the fault called `code`: its row, in OpenAI's shape, whole, and with our id."""
     row = HOP[code]
     error = {"message": row.message, "type": row.kind, "param": None, "code": code}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import KINDS, UPLOAD, Product, told
+from tests.faults.conftest import KINDS, UPLOAD, Product, is_fault
 from tests.support.broken_answers import AMBIGUOUS, NO_HTTP
 from tests.support.raw_client import PATIENCE
 from tests.support.scripts import END, RESET, UNTIL_CLOSED, Act, answer, head, script
@@ -23,7 +23,7 @@ def test_a_connection_that_breaks_before_the_head_is_whole(
 ) -> None:
     """502 at once, and nobody is told to send it again: upstream may have done what was asked."""
     got = patient.ask(raw, script(*[began] * bool(began), step))
-    assert told(got, "upstream_disconnected")
+    assert is_fault(got, "upstream_disconnected")
     assert got.values(b"x-should-retry") == []
     assert len(patient.attempts) == 1
 
@@ -32,7 +32,7 @@ def test_a_connection_that_breaks_before_the_head_is_whole(
 def test_an_answer_that_is_none(patient: Product, wire: bytes) -> None:
     """What is no answer, or two at once, is a 502; its connection is closed before anybody else gets it."""
     got = patient.ask(UPLOAD, script(wire, UNTIL_CLOSED))
-    assert told(got, "upstream_invalid_answer")
+    assert is_fault(got, "upstream_invalid_answer")
     assert len(patient.attempts) == 1
     patient.attempts[0].wait_closed()
 
@@ -41,7 +41,7 @@ def test_an_answer_that_is_none(patient: Product, wire: bytes) -> None:
 def test_silence_before_the_answer(hasty: Product, raw: bytes) -> None:
     """An upstream that takes a request and says nothing is given up: 504, after one attempt."""
     got = hasty.ask(raw, script(UNTIL_CLOSED))
-    assert told(got, "upstream_first_byte_timeout")
+    assert is_fault(got, "upstream_first_byte_timeout")
     assert len(hasty.attempts) == 1
     hasty.attempts[0].wait_closed()
 
@@ -58,7 +58,7 @@ def drip(connection: socket.socket) -> None:
 def test_a_head_that_drips(hasty: Product, before: bytes) -> None:
     """A head that comes byte by byte is not there in time, however often something comes: 504."""
     got = hasty.ask(UPLOAD, script(before, drip))
-    assert told(got, "upstream_first_byte_timeout")
+    assert is_fault(got, "upstream_first_byte_timeout")
     assert len(hasty.attempts) == 1
     hasty.attempts[0].wait_closed()
 
@@ -78,5 +78,5 @@ def test_interim_answers_without_end(hasty: Product) -> None:
         for _ in range(100):
             connection.sendall(head(100))
 
-    assert told(hasty.ask(UPLOAD, script(hundred, UNTIL_CLOSED)), "upstream_first_byte_timeout")
+    assert is_fault(hasty.ask(UPLOAD, script(hundred, UNTIL_CLOSED)), "upstream_first_byte_timeout")
     assert len(hasty.attempts) == 1

@@ -1,4 +1,4 @@
-"""Upstream refuses, and fails while the request is recovered: what went wrong last is told, or the first refusal is.
+"""Upstream refuses, and fails while the request is recovered: the last failure is reported, or the first refusal.
 
 Never more attempts than allowed, never more memory than a refusal may take, whatever is sent for one.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import BARE, SAID, USER, Product, conversation, product, told
+from tests.faults.conftest import BARE, SAID, USER, Product, conversation, is_fault, product
 from tests.support import memory
 from tests.support.raw_client import RawAnswer
 from tests.support.scripts import (
@@ -61,7 +61,7 @@ def differ(attempts: list[Received]) -> bool:
 def test_a_recovery_that_breaks_off(recovering: Product, began: bytes, step: Act) -> None:
     """A connection that breaks during a later attempt is a 502: the request may have been answered to nobody."""
     got = recovering.ask(conversation(), NOT_FOUND, script(*[began] * bool(began), step))
-    assert told(got, "upstream_disconnected")
+    assert is_fault(got, "upstream_disconnected")
     assert got.values(b"x-should-retry") == []
     assert len(recovering.attempts) == 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CONVERSATION, GET, KINDS, conversation, product, told
+from tests.faults.conftest import CONVERSATION, GET, KINDS, conversation, is_fault, product
 from tests.support.certificates import Authority
 from tests.support.process import Process, running
 from tests.support.raw_client import PATIENCE, RawAnswer, RawClient, exchange
@@ -41,7 +41,7 @@ def test_a_port_where_nobody_listens() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         for got in asked("--upstream", f"http://127.0.0.1:{nobody.getsockname()[1]}"):
-            assert told(got, "upstream_unreachable")
+            assert is_fault(got, "upstream_unreachable")
             assert got.values(b"x-should-retry") == [b"true"]
 
 
@@ -49,13 +49,13 @@ def test_a_name_that_nobody_knows() -> None:
     """The process starts without its upstream's name, and tells each client: 502."""
     nowhere = ".".join(5 * [60 * "a"])  # longer than a name may be: no resolver has to be asked
     for got in asked("--upstream", f"http://{nowhere}"):
-        assert told(got, "upstream_unreachable")
+        assert is_fault(got, "upstream_unreachable")
 
 
 def test_a_host_that_does_not_answer(deaf: str) -> None:
     """A connection that is neither made nor refused is given up after the connect deadline: 504, nothing was sent."""
     for got in asked("--upstream", deaf, "--connect-timeout", "0.3"):
-        assert told(got, "upstream_connect_timeout")
+        assert is_fault(got, "upstream_connect_timeout")
         assert got.values(b"x-should-retry") == [b"true"]
 
 
@@ -76,7 +76,7 @@ def test_a_certificate_that_proves_nothing(
     trust = ("--ca-file", authority.ca_file) if trusted else ()
     with ScriptedUpstream(tls=authority.server_context(*names, until=years[2:])) as upstream:
         for got in asked("--upstream", f"https://{host}:{upstream.port}", *trust):
-            assert told(got, "upstream_tls_failed")
+            assert is_fault(got, "upstream_tls_failed")
             assert got.values(b"x-should-retry") == [b"true"]
         assert upstream.received == []
 
@@ -105,7 +105,7 @@ def test_tls_where_there_is_none() -> None:
         refusing = threading.Thread(target=refuse, args=(listener,), daemon=True)
         refusing.start()
         for got in asked("--upstream", f"https://127.0.0.1:{listener.getsockname()[1]}", "--connect-timeout", "20"):
-            assert told(got, "upstream_tls_failed")
+            assert is_fault(got, "upstream_tls_failed")
         refusing.join(PATIENCE)
     assert heard == [b"\x16"] * len(KINDS)  # handshakes
 
@@ -115,7 +115,7 @@ def test_a_port_that_wants_tls(tmp_path: Path) -> None:
     with ScriptedUpstream(tls=Authority(tmp_path).server_context("localhost")) as upstream:
         for got in asked("--upstream", f"http://127.0.0.1:{upstream.port}"):
             assert got.status == 502
-            assert told(got, "upstream_disconnected") or told(got, "upstream_invalid_answer")
+            assert is_fault(got, "upstream_disconnected") or is_fault(got, "upstream_invalid_answer")
 
 
 def again(port: int) -> ScriptedUpstream:
@@ -136,8 +136,8 @@ def test_a_restart_of_upstream() -> None:
             for _ in range(3):  # several connections to upstream, idle when it ends
                 assert made.ask(CONVERSATION, json_answer({})).status == 200
             made.upstream.close()
-            assert told(exchange(made.process.port, CONVERSATION), "upstream_unreachable")
-            assert told(exchange(made.process.port, GET), "upstream_unreachable")
+            assert is_fault(exchange(made.process.port, CONVERSATION), "upstream_unreachable")
+            assert is_fault(exchange(made.process.port, GET), "upstream_unreachable")
             with again(port) as upstream:
                 upstream.will_always_answer(answer(200, b"back"))
                 kept.send(CONVERSATION)
@@ -163,7 +163,7 @@ def test_a_connection_that_closes_in_the_moment_of_a_request() -> None:
         for count in range(1, 41):
             got = made.ask(conversation(), [*answer(200, b"mine"), END])
             if got.status == 502:  # the script was not played
-                assert told(got, "upstream_disconnected") or told(got, "upstream_unreachable")
+                assert is_fault(got, "upstream_disconnected") or is_fault(got, "upstream_unreachable")
                 made.upstream._scripts.clear()
             else:
                 assert (got.status, got.body) == (200, b"mine")

@@ -56,7 +56,7 @@ def sent(upstream: ScriptedUpstream, request: Request, deadlines: Deadlines = De
 def test_what_could_be_read_as_more_than_one_request_is_not_written(
     upstream: ScriptedUpstream, target: bytes, fields: Fields
 ) -> None:
-    """Nothing in a target or a field can begin a line of its own, whatever server or middleware it came through."""
+    """Nothing in a target or a field can begin a line of its own, through any server or middleware."""
     with pytest.raises(Fault) as caught:
         sent(upstream, Request(b"GET", target, [HOST, *fields], b""))
     assert (caught.value.code, upstream.received) == ("invalid_fields", [])
@@ -99,7 +99,7 @@ def test_empty_pieces_end_nothing(upstream: ScriptedUpstream, chunked: bool) -> 
 
 @pytest.mark.parametrize("body", [b"", b"abcd"])
 def test_a_whole_body_may_be_chunked(upstream: ScriptedUpstream, body: bytes) -> None:
-    """A body that came chunked goes on chunked, also when it is here already."""
+    """A chunked body is forwarded chunked, also when it has arrived already."""
     upstream.will_answer(answer(200, b"thanks"))
     assert sent(upstream, Request(b"POST", b"/", [HOST, (b"transfer-encoding", b"chunked")], body)) == b"thanks"
     assert (upstream.received[0].body, upstream.received[0].wire[-5:]) == (body, b"0\r\n\r\n")
@@ -217,7 +217,7 @@ class Mute:
 
 
 def missed_by(plan: "list[tuple[float, str]]", wait: float) -> list[str]:
-    """What is reported as missed when these deadlines follow each other at once."""
+    """What is reported as missed when these deadlines follow each other immediately."""
     missed: list[str] = []
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Clients that leave: upstream's connection is closed at once, and half a request never looks like a whole one."""
+"""Clients that leave: upstream's connection is closed immediately, and half a request never looks like a whole one."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from tests.upstream.conftest import Proxied, Start
 
 
 def test_a_client_that_leaves_before_the_answer_ends_the_request(proxied: Proxied, upstream: ScriptedUpstream) -> None:
-    """Upstream is not kept thinking for nobody: the connection closes while it still computes."""
+    """The connection closes while upstream still computes, so that it can stop."""
     upstream.will_answer(script(UNTIL_CLOSED))
     with proxied.connect() as client:
         client.send(request(b"POST", b"/v1/responses", body=b"{}"))
@@ -31,7 +31,7 @@ def test_a_client_that_leaves_before_the_answer_ends_the_request(proxied: Proxie
 def test_a_client_that_leaves_amid_the_answer_ends_it(
     proxied: Proxied, upstream: ScriptedUpstream, abrupt: bool
 ) -> None:
-    """A stream that nobody reads any more is given up, also while upstream is silent."""
+    """A stream whose client has disconnected is closed, also while upstream is silent."""
     upstream.will_answer(event_stream([b"data: 1\n\n", UNTIL_CLOSED]))
     with proxied.connect() as client:
         client.send(request(b"POST", b"/v1/responses", body=b"{}"))
@@ -43,9 +43,9 @@ def test_a_client_that_leaves_amid_the_answer_ends_it(
 
 
 def test_a_client_that_leaves_amid_a_flood_ends_it(proxied: Proxied, upstream: ScriptedUpstream) -> None:
-    """An upstream that sends faster than it is read is no reason not to notice that nobody reads.
+    """A disconnect is noticed also while upstream sends faster than the client reads.
 
-    It used to be sent to nobody, to its end: a cancellation of anyio waits for a pause that never came.
+    Before, the answer was relayed to its end: a cancellation of anyio waits for a pause, and there was none.
     """
 
     def flood(connection: socket.socket) -> None:
@@ -60,7 +60,7 @@ def test_a_client_that_leaves_amid_a_flood_ends_it(proxied: Proxied, upstream: S
 
 
 def test_a_server_that_stops_is_not_taken_for_a_client_that_leaves(upstream: ScriptedUpstream) -> None:
-    """Whoever cancels the exchange for a reason of their own sees it cancelled."""
+    """A cancellation for any other reason is not swallowed."""
     upstream.will_answer(script(UNTIL_CLOSED))
     origin = base_url(upstream.url)
     app = ReverseProxy(Http1Client(origin), origin, Observers())
@@ -132,14 +132,14 @@ def test_a_client_that_sends_on_is_answered_in_order(proxied: Proxied, upstream:
 def test_a_client_that_leaves_while_it_waits_for_a_connection_leaves_its_place(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who waits for a free connection and leaves takes none from those who stay."""
+    """A request that is cancelled while it waits for a connection takes none from the others."""
     monkeypatch.setattr(upload, "WATCH_DELAY", 0)
     gate = Gate()
     upstream.will_answer(script(gate, *answer(200, b"1")[1:]), answer(200, b"2"))
     proxied = start(path="/base", connections=1)
 
     def settled() -> None:
-        """Whatever was sent before has been read when this is answered, by the proxy itself."""
+        """Everything sent before has been read when the proxy itself answers this."""
         assert proxied.exchange(request(b"GET", b"/../")).status == 400
 
     with proxied.connect() as first, proxied.connect() as second:

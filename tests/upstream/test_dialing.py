@@ -20,7 +20,7 @@ from tests.support.raw_client import request
 from tests.support.scripts import END, UNTIL_CLOSED, Gate, answer, event_stream, head, json_answer, script
 from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Start, directly
-from tests.upstream.test_faults import told
+from tests.upstream.test_faults import is_fault
 from tests.upstream.test_pool import whole
 
 
@@ -38,7 +38,7 @@ def secure(authority: Authority) -> Iterator[ScriptedUpstream]:
 
 
 def test_tls_is_verified_and_names_the_host(start: Start, secure: ScriptedUpstream, authority: Authority) -> None:
-    """Upstream is spoken to over TLS, told its name, and offered HTTP/1.1 alone."""
+    """Upstream gets TLS with its name (SNI), and HTTP/1.1 alone is offered."""
     asked: list[tuple[str | None, str | None]] = []
 
     def heard(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
@@ -62,7 +62,7 @@ def test_a_certificate_that_does_not_verify_gets_nothing(
     """Neither another's name nor an unknown authority is accepted, and no byte of the request is sent."""
     tls = client_context(authority.ca_file) if trusted else None
     got = start(url=f"https://{host}:{secure.port}", tls=tls).exchange(request(b"POST", b"/x", body=b"secret"))
-    assert told(got, "upstream_tls_failed")
+    assert is_fault(got, "upstream_tls_failed")
     assert secure.received == []
 
 
@@ -76,7 +76,7 @@ def test_an_upstream_without_tls_gets_nothing(start: Start) -> None:
             with connection:
                 assert connection.recv(5)[0] == 0x16  # a TLS handshake, and no request
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                assert told(client.answer(), "upstream_tls_failed")
+                assert is_fault(client.answer(), "upstream_tls_failed")
 
 
 def test_a_stream_over_tls_is_relayed_as_it_comes(start: Start, secure: ScriptedUpstream, authority: Authority) -> None:
@@ -129,7 +129,7 @@ def test_a_unix_socket_is_an_upstream(start: Start, tmp_path: Path) -> None:
 @directly
 def test_a_unix_socket_that_is_not_there_is_unreachable(start: Start, tmp_path: Path) -> None:
     """A missing socket is a connection that cannot be made."""
-    assert told(start(url=f"http://unix:{tmp_path}/none").exchange(request(b"GET", b"/x")), "upstream_unreachable")
+    assert is_fault(start(url=f"http://unix:{tmp_path}/none").exchange(request(b"GET", b"/x")), "upstream_unreachable")
 
 
 Addresses = list[tuple[int, tuple[Any, ...]]]

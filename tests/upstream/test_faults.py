@@ -1,4 +1,4 @@
-"""Everything that can go wrong between the proxy and upstream, and what the client is told."""
+"""Everything that can go wrong between the proxy and upstream, and the fault that the client gets."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start, directly
 
 
-def told(got: RawAnswer, code: str) -> bool:
+def is_fault(got: RawAnswer, code: str) -> bool:
     """Whether the answer is the fault called `code`, in OpenAI's shape."""
     row = HOP[code]
     error = {"message": row.message, "type": row.kind, "param": None, "code": code}
@@ -24,29 +24,29 @@ def told(got: RawAnswer, code: str) -> bool:
 
 @directly
 def test_a_refused_connection_may_be_tried_again(start: Start, upstream: ScriptedUpstream) -> None:
-    """Nothing listens: 502, and the SDKs are told that nothing was sent."""
+    """Nothing listens: 502, with the field by which SDKs know that a retry is safe."""
     proxied = start()
     upstream.close()
     got = proxied.exchange(request(b"POST", b"/x", body=b"{}"))
-    assert told(got, "upstream_unreachable")
+    assert is_fault(got, "upstream_unreachable")
     assert got.values(b"x-should-retry") == [b"true"]
     assert proxied.events == [("req-000000000001", UpstreamFailed("upstream_unreachable"))]
 
 
 @directly
 def test_a_connection_that_is_not_made_in_time_is_given_up(start: Start, deaf: str) -> None:
-    """Upstream's host does not answer: 504 after the connect deadline, and the SDKs are told that nothing was sent."""
-    assert told(start(url=deaf, connect=0.2).exchange(request(b"GET", b"/x")), "upstream_connect_timeout")
+    """Upstream's host does not answer: 504 after the connect deadline, and a retry is safe."""
+    assert is_fault(start(url=deaf, connect=0.2).exchange(request(b"GET", b"/x")), "upstream_connect_timeout")
 
 
 @pytest.mark.parametrize("step", [END, RESET])
 def test_a_connection_that_closes_without_an_answer_is_a_502(
     proxied: Proxied, upstream: ScriptedUpstream, step: Act
 ) -> None:
-    """The request may have been seen, so nobody is told to send it again, and we do not either."""
+    """Upstream may have seen the request, so it is not retried, and the SDKs are not invited to retry it."""
     upstream.will_answer(script(step))
     got = proxied.exchange(request(b"POST", b"/x", body=b"{}"))
-    assert told(got, "upstream_disconnected")
+    assert is_fault(got, "upstream_disconnected")
     assert (got.values(b"x-should-retry"), len(upstream.received)) == ([], 1)
 
 
@@ -54,7 +54,7 @@ def test_a_connection_that_closes_without_an_answer_is_a_502(
 def test_an_answer_that_is_no_http_is_a_502(proxied: Proxied, upstream: ScriptedUpstream, wire: bytes) -> None:
     """Garbage, and framing that could be read in two ways, never reach a client; the connection is not used again."""
     upstream.will_answer(script(wire, UNTIL_CLOSED), answer(200, b"mine"))
-    assert told(proxied.exchange(request(b"GET", b"/x")), "upstream_invalid_answer")
+    assert is_fault(proxied.exchange(request(b"GET", b"/x")), "upstream_invalid_answer")
     upstream.received[0].wait_closed()
     assert proxied.exchange(request(b"GET", b"/x")).body == b"mine"
 
@@ -62,13 +62,13 @@ def test_an_answer_that_is_no_http_is_a_502(proxied: Proxied, upstream: Scripted
 def test_a_head_that_never_ends_is_a_502(proxied: Proxied, upstream: ScriptedUpstream) -> None:
     """A head of more than a hundred kilobytes is no answer."""
     upstream.will_answer(script(b"HTTP/1.1 200 OK\r\n" + b"X: 1234567890\r\n" * 20_000, UNTIL_CLOSED))
-    assert told(proxied.exchange(request(b"GET", b"/x")), "upstream_invalid_answer")
+    assert is_fault(proxied.exchange(request(b"GET", b"/x")), "upstream_invalid_answer")
 
 
 def test_a_head_cut_short_is_a_502(proxied: Proxied, upstream: ScriptedUpstream) -> None:
-    """An answer whose head does not come to its end is none."""
+    """An answer whose head is incomplete is no answer."""
     upstream.will_answer(script(b"HTTP/1.1 200 OK\r\nContent-Le", END))
-    assert told(proxied.exchange(request(b"GET", b"/x")), "upstream_disconnected")
+    assert is_fault(proxied.exchange(request(b"GET", b"/x")), "upstream_disconnected")
 
 
 @pytest.mark.parametrize("interim", [b"", head(100), b"HTTP/1.1 200 OK\r\nX"])
@@ -78,7 +78,7 @@ def test_an_answer_that_does_not_begin_in_time_is_a_504(
     """Until the answer's head is complete the first-byte deadline runs; then the connection is closed."""
     upstream.will_answer(script(interim, UNTIL_CLOSED))
     got = start(first_byte=0.2).exchange(request(b"POST", b"/x", body=b"{}"))
-    assert told(got, "upstream_first_byte_timeout")
+    assert is_fault(got, "upstream_first_byte_timeout")
     upstream.received[0].wait_closed()
 
 
@@ -130,7 +130,7 @@ def test_an_upload_that_upstream_does_not_take_is_a_504(start: Start, upstream: 
         client.send_until_stalled(bytes(size))
         got = client.answer()
     gate.open()
-    assert told(got, "upstream_upload_timeout")
+    assert is_fault(got, "upstream_upload_timeout")
 
 
 def test_a_client_that_falls_silent_amid_its_body_is_told_so(start: Start, upstream: ScriptedUpstream) -> None:
@@ -138,14 +138,14 @@ def test_a_client_that_falls_silent_amid_its_body_is_told_so(start: Start, upstr
     upstream.will_answer(answer())
     with start(upload_idle_timeout=0.2).connect() as client:
         client.send(request(b"POST", b"/x", [(b"Content-Length", b"10")]) + b"half")
-        assert told(client.answer(), "client_upload_timeout")
+        assert is_fault(client.answer(), "client_upload_timeout")
         assert client.rest() == b""
     upstream.received[0].wait_closed()
     assert not upstream.received[0].whole
 
 
 def test_waiting_for_a_connection_ends_with_a_503(start: Start, upstream: ScriptedUpstream) -> None:
-    """When all connections are in use for too long, the client is told to come again."""
+    """When all connections are in use for too long, the client gets 503 with Retry-After."""
     gate = Gate()
     upstream.will_answer(script(gate, *answer(200, b"1")[1:]), answer(200, b"2"))
     proxied = start(connections=1, connect=0.2)
@@ -153,7 +153,7 @@ def test_waiting_for_a_connection_ends_with_a_503(start: Start, upstream: Script
         first.send(request(b"GET", b"/1"))
         gate.wait_reached()
         got = proxied.exchange(request(b"GET", b"/2"))
-        assert told(got, "upstream_pool_timeout")
+        assert is_fault(got, "upstream_pool_timeout")
         assert (got.values(b"retry-after"), len(upstream.received)) == ([b"1"], 1)
         gate.open()
         assert first.answer().body == b"1"

@@ -35,7 +35,7 @@ def test_the_origin_is_never_the_clients(proxied: Proxied, upstream: ScriptedUps
 
 
 def test_a_path_that_climbs_above_the_base_path_is_refused(start: Start, upstream: ScriptedUpstream) -> None:
-    """Where upstream has a base path, nobody gets past it with dot segments."""
+    """Where upstream has a base path, dot segments cannot leave it."""
     refused = start(path="/openai/v1").exchange(request(b"GET", b"/v1/%2e%2e/admin"))
     assert (refused.status, upstream.received) == (400, [])
     assert b'"invalid_path"' in refused.body
@@ -81,7 +81,7 @@ def test_fields_of_one_connection_stay_on_it(proxied: Proxied, upstream: Scripte
 
 
 def test_credentials_cannot_be_made_to_disappear(proxied: Proxied, upstream: ScriptedUpstream) -> None:
-    """Connection cannot name away who asks, and how long the body is."""
+    """Connection cannot name away the credentials and the length of the body."""
     upstream.will_answer(answer())
     fields = [(b"Connection", b"authorization, content-length, content-type"), (b"Authorization", b"Bearer k")]
     proxied.exchange(request(b"POST", b"/x", fields, b"body"))

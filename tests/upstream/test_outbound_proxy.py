@@ -21,7 +21,7 @@ from tests.support.raw_client import RawAnswer, request
 from tests.support.scripts import END, RESET, UNTIL_CLOSED, Gate, Step, answer, event_stream, json_answer, script
 from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import MakeClient, Proxied, Start
-from tests.upstream.test_faults import told
+from tests.upstream.test_faults import is_fault
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 POST = request(b"POST", b"/x", [(b"Authorization", b"Bearer sk-1")], b'{"a": 1}')
@@ -94,7 +94,7 @@ def test_wrong_credentials(through: Callable[..., Proxied], upstream: ScriptedUp
 
 @pytest.mark.parametrize("status", [301, 403, 502])
 def test_a_refusal(through: Callable[..., Proxied], outbound: ScriptedUpstream, status: int) -> None:
-    """Any status but 2xx is a refusal, told by its number; its body may be endless, and is not read."""
+    """Any status but 2xx is a refusal, reported by its number; its body may be endless, and is not read."""
     head = b"HTTP/1.1 %d No\r\nTransfer-Encoding: chunked\r\n\r\n" % status
     outbound.will_answer(script(head, b"5\r\nsorry\r\n", UNTIL_CLOSED))
     got = through(outbound.url, "http://upstream.test").exchange(POST)
@@ -122,25 +122,25 @@ def test_no_answer(through: Callable[..., Proxied], outbound: ScriptedUpstream, 
     """What is no answer to CONNECT is a 502 as soon as that is certain."""
     outbound.will_answer(script(*steps))
     got = through(outbound.url, "http://upstream.test").exchange(POST)
-    assert told(got, "upstream_proxy_invalid_answer")
+    assert is_fault(got, "upstream_proxy_invalid_answer")
 
 
 def test_silence(through: Callable[..., Proxied], outbound: ScriptedUpstream, deaf: str) -> None:
     """A proxy that does not accept, or does not answer CONNECT, is given up after CONNECT_TIMEOUT."""
     outbound.will_answer(script(b"HTTP/1.1 2", UNTIL_CLOSED))
     for url in (deaf, outbound.url):
-        assert told(through(url, "http://upstream.test", connect=0.3).exchange(POST), "upstream_proxy_timeout")
+        assert is_fault(through(url, "http://upstream.test", connect=0.3).exchange(POST), "upstream_proxy_timeout")
     outbound.received[0].wait_closed()
 
 
 def test_nothing_listens(through: Callable[..., Proxied], outbound: ScriptedUpstream) -> None:
     """A proxy that cannot be reached is a fault of its own."""
     outbound.close()
-    assert told(through(outbound.url, "http://upstream.test").exchange(POST), "upstream_proxy_unreachable")
+    assert is_fault(through(outbound.url, "http://upstream.test").exchange(POST), "upstream_proxy_unreachable")
 
 
 def test_the_head_may_come_in_pieces(through: Callable[..., Proxied], outbound: ScriptedUpstream) -> None:
-    """Interim answers are skipped, and the head is read whatever its pieces; then the connection is upstream's."""
+    """Interim answers are skipped, and the head may arrive in any pieces; then the connection is upstream's."""
     gates = [Gate(), Gate()]
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1."
     last = answer(200, b"here")[1]
@@ -159,7 +159,7 @@ def test_bytes_after_the_head(through: Callable[..., Proxied], outbound: Scripte
     """Bytes after the head belong to the tunnel, where nothing may come unasked: they never answer a request."""
     outbound.will_always_answer(script(OPEN + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", UNTIL_CLOSED))
     got = through(outbound.url, f"{scheme}://upstream.test").exchange(POST)
-    assert told(got, "upstream_unreachable")
+    assert is_fault(got, "upstream_unreachable")
     assert b"sk-1" not in outbound.wire
 
 
@@ -173,7 +173,7 @@ def test_a_tunnel_without_upstream(
 ) -> None:
     """A tunnel that ends or is silent within TLS's handshake is upstream's fault, in the time of one connection."""
     outbound.will_answer(script(OPEN, step))
-    assert told(through(outbound.url, "https://upstream.test", connect=0.5).exchange(POST), code)
+    assert is_fault(through(outbound.url, "https://upstream.test", connect=0.5).exchange(POST), code)
 
 
 @pytest.mark.parametrize("secured", ["upstream", "proxy", "both"])
@@ -222,7 +222,7 @@ def test_tls_in_tls_on_each_loop(authority: Authority, new_loop: Callable[[], as
 def test_a_proxy_that_does_not_verify(through: Callable[..., Proxied], authority: Authority) -> None:
     """A proxy with a certificate that the trust store does not know gets neither credentials nor CONNECT."""
     with ConnectProxy(credentials="u:p", tls=authority.server_context("127.0.0.1")) as proxy:
-        assert told(through(proxy.url, "http://upstream.test").exchange(POST), "upstream_proxy_tls_failed")
+        assert is_fault(through(proxy.url, "http://upstream.test").exchange(POST), "upstream_proxy_tls_failed")
     assert proxy.heads == []
 
 
@@ -230,7 +230,7 @@ def test_an_upstream_that_does_not_verify(through: Callable[..., Proxied], autho
     """Upstream's certificate is verified behind a proxy as well, under upstream's name."""
     with ScriptedUpstream(tls=authority.server_context("localhost")) as upstream, ConnectProxy() as proxy:
         got = through(proxy.url, upstream.url, tls=client_context(authority.ca_file)).exchange(POST)
-        assert told(got, "upstream_tls_failed")
+        assert is_fault(got, "upstream_tls_failed")
         assert upstream.received == []
 
 
@@ -245,7 +245,9 @@ def test_a_client_that_leaves_closes_the_tunnel(through: Callable[..., Proxied],
 
 def test_no_address(through: Callable[..., Proxied]) -> None:
     """A proxy whose name does not resolve is unreachable."""
-    assert told(through("http://proxy.invalid", "http://upstream.test").exchange(POST), "upstream_proxy_unreachable")
+    assert is_fault(
+        through("http://proxy.invalid", "http://upstream.test").exchange(POST), "upstream_proxy_unreachable"
+    )
 
 
 def test_connect_names_a_host_and_a_port() -> None:

@@ -34,7 +34,7 @@ async def whole(client: Http1Client, request: Request = GET) -> bytes:
 
 async def emptied(client: Http1Client) -> None:
     """Wait until every connection is closed."""
-    while client.pool.taken:  # noqa: ASYNC110 - the pool tells nobody when a connection is closed
+    while client.pool.taken:  # noqa: ASYNC110 - the pool has no event for a closed connection
         await asyncio.sleep(0.01)
 
 
@@ -70,7 +70,7 @@ def test_the_connection_used_last_is_used_first(upstream: ScriptedUpstream) -> N
     assert len({received.connection for received in upstream.received[3:]}) == 1
 
 
-def test_a_free_connection_is_handed_to_who_waits_longest(upstream: ScriptedUpstream) -> None:
+def test_a_free_connection_is_handed_to_the_longest_waiting_request(upstream: ScriptedUpstream) -> None:
     """Requests beyond the limit take their turns on the connections there are."""
     upstream.will_answer(*(answer(200, b"%d" % number) for number in range(20)))
 
@@ -83,7 +83,7 @@ def test_a_free_connection_is_handed_to_who_waits_longest(upstream: ScriptedUpst
 
 
 def test_a_closed_connection_makes_room_for_who_waits(upstream: ScriptedUpstream) -> None:
-    """Where connections cannot be kept, who waits makes one of their own."""
+    """Where connections cannot be kept, a waiting request makes a new one."""
     upstream.will_answer(*(answer(200, b"x", [(b"Connection", b"close")]) for _ in range(5)))
 
     async def work(client: Http1Client) -> None:
@@ -106,7 +106,7 @@ def test_a_connection_handed_over_in_its_last_moment_is_not_used(upstream: Scrip
 
 
 def test_idle_connections_are_closed_when_their_time_is_over(upstream: ScriptedUpstream) -> None:
-    """Nobody has to ask for a connection for the idle ones to be closed."""
+    """Idle connections are closed also when no request needs one."""
     upstream.will_answer(*(answer(200, b"x") for _ in range(3)))
 
     async def work(client: Http1Client) -> None:
@@ -119,7 +119,7 @@ def test_idle_connections_are_closed_when_their_time_is_over(upstream: ScriptedU
 
 
 def test_a_connection_closed_by_upstream_leaves_the_pool(upstream: ScriptedUpstream) -> None:
-    """An idle connection that upstream closes gives its slot back at once."""
+    """An idle connection that upstream closes releases its slot immediately."""
     upstream.will_answer(answer(200, b"x"))
 
     async def work(client: Http1Client) -> None:
@@ -147,8 +147,8 @@ def test_a_connection_that_has_lived_long_is_not_used_again(upstream: ScriptedUp
     assert upstream.received[2].connection in (1, 2)
 
 
-def test_who_gives_up_in_the_moment_of_being_served_is_passed_over(upstream: ScriptedUpstream) -> None:
-    """A slot goes to the first who still waits."""
+def test_a_request_that_gives_up_in_the_moment_of_being_served_is_skipped(upstream: ScriptedUpstream) -> None:
+    """A slot goes to the first request that still waits."""
     upstream.will_answer(script(UNTIL_CLOSED), answer(200, b"second"))
 
     async def work(client: Http1Client) -> None:
@@ -195,7 +195,7 @@ def test_a_connection_that_closes_before_it_is_used_is_none(upstream: ScriptedUp
         async def lost() -> Connection:
             connection = await dial()
             connection.abandon()
-            while not connection.closed:  # noqa: ASYNC110 - nobody is told yet
+            while not connection.closed:  # noqa: ASYNC110 - there is no callback yet
                 await asyncio.sleep(0)
             return connection
 

@@ -45,7 +45,7 @@ def test_a_body_that_the_server_lost_is_not_sent_as_empty(proxied: Proxied, upst
 
 
 class Recording(Answer):
-    """A client of upstream that keeps what it was asked to send, and has a short answer to all."""
+    """A client of upstream that records the requests, and gives each the same short answer."""
 
     status = 200
 
