@@ -77,8 +77,8 @@ TABLE: Final = (
         "upstream_proxy",
         "none",
         PROXY,
-        "Outbound proxy, by CONNECT: `http://` or `https://`, also `http://USER:PASSWORD@HOST:PORT`; `env` takes it "
-        "from HTTPS_PROXY (HTTP_PROXY for an `http://` upstream), ALL_PROXY and NO_PROXY.",
+        "Outbound proxy, by CONNECT to any upstream: `http://` or `https://`, with `USER:PASSWORD@` or not; `env` "
+        "takes it from HTTPS_PROXY (HTTP_PROXY for an `http://` upstream), ALL_PROXY and NO_PROXY.",
     ),
     Row(
         "mode",

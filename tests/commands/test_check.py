@@ -135,6 +135,16 @@ def test_a_name_that_does_not_resolve(capsys: Any) -> None:
     assert "HEAD" not in said
 
 
+def test_a_name_that_resolves(capsys: Any) -> None:
+    """The addresses of a name are listed; an address is not explained by itself."""
+    with ScriptedUpstream() as upstream:
+        upstream.will_always_answer(answer(404))
+        named = _checked(capsys, "--upstream", f"http://localhost:{upstream.port}")[1]
+        numeric = _checked(capsys, "--upstream", f"http://127.0.0.1:{upstream.port}")[1]
+    assert "ok   localhost is " in named
+    assert "127.0.0.1 is" not in numeric
+
+
 @pytest.mark.parametrize(("seconds", "word"), [(3600, "ahead of"), (-3600, "behind")])
 def test_a_wrong_clock(capsys: Any, seconds: float, word: str) -> None:
     """A clock that is an hour off is bad."""
