@@ -84,8 +84,16 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "The exit code is that of diff: 0 nothing changes, 1 something does, 2 trouble."
     )
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the request's body; - for standard input")
-    parser.add_argument("--after-refusal", metavar="FILE", help="what upstream answered to the first attempt")
-    parser.add_argument("--status", type=int, default=400, metavar="NUMBER", help="the status of that answer [400]")
+    parser.add_argument(
+        "--after-refusal",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="what upstream answered: to each attempt that it concerns; given again, to one attempt after another",
+    )
+    parser.add_argument(
+        "--status", type=int, action="append", metavar="NUMBER", help="the status of that answer [400]; may be repeated"
+    )
     parser.add_argument("--route", choices=("responses", "input_tokens", "compact"), default="responses")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="[auto]")
@@ -166,8 +174,8 @@ def _explain(chosen: argparse.Namespace) -> int:
     colored = chosen.color == "always" or (chosen.color == "auto" and sys.stdout.isatty() and wants_color())
     options = Options(
         chosen.file,
-        chosen.after_refusal,
-        chosen.status,
+        tuple(chosen.after_refusal),
+        tuple(chosen.status or (400,)),
         chosen.route,
         as_json=chosen.json,
         colored=colored,

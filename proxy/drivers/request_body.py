@@ -7,17 +7,16 @@ from typing import Final
 
 from starlette.types import Message, Receive
 
-from proxy.drivers.offload import beside
+from proxy.drivers.offload import offload
 from proxy.http import content_coding, headers
-from proxy.http.faults import Fault, hop_fault
+from proxy.http.faults import CLIENT, Fault, hop_fault
 from proxy.http.receive import next_piece
 
 _AT_ONCE: Final = 1024 * 1024
 """Decoded bytes up to which decoding takes a few milliseconds, however small the body was."""
-_BY_THE_CLIENT: Final = "invalid_request_error"
 
 
-class Intake:
+class RequestBody:
     """Takes in one body of at most `limit` bytes, as sent and decoded, from a client silent for at most `idle` seconds.
 
     With `strict`, a larger body is refused (413); without, it is taken in so far and left unread. After `take`,
@@ -53,7 +52,7 @@ class Intake:
             return None
         except content_coding.CorruptError:
             message = f"The request body is not the {self._coding} data its Content-Encoding says it is."
-            raise Fault(400, "invalid_content_encoding", message, kind=_BY_THE_CLIENT) from None
+            raise Fault(400, "invalid_content_encoding", message, kind=CLIENT) from None
 
     async def _decoded(self) -> bytes:
         try:
@@ -61,17 +60,13 @@ class Intake:
         except content_coding.TooLargeError:
             if self._limit <= _AT_ONCE:
                 raise
-        return await beside(content_coding.decode, self._coding, self.body, self._limit)
-
-    def leave_unread(self, code: str, message: str) -> None:
-        """Refuse the body, with 413 and these words, where one that is not read may not go on."""
-        if self._strict:
-            raise Fault(413, code, message, kind=_BY_THE_CLIENT)
+        return await offload(content_coding.decode, self._coding, self.body, self._limit)
 
     def _is_too_large(self, size: int) -> bool:
         if size > self._limit:
             message = f"The request body is larger than the {self._limit} bytes that UNPINNED_MAX_BODY allows."
-            self.leave_unread("request_too_large", message)
+            if self._strict:
+                raise Fault(413, "request_too_large", message, kind=CLIENT)
         return size > self._limit
 
     async def _collect(self) -> None:

@@ -11,12 +11,13 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.drivers.offload import LARGE, beside
+from proxy.drivers.offload import offload
 from proxy.http import content_coding, headers
 from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
 from proxy.responses.history.recording import Asked, Made, Remembered, Replays, completed, made, remembered
 from proxy.responses.routes import route_of
+from proxy.responses.steps import INLINE
 from proxy.store.service import Keeper
 
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
@@ -72,7 +73,7 @@ class _Hearing:
         self.owner = owner
         self.response_id = response_id
         length = headers.content_length(scope["headers"])
-        self.large = length is None or length > LARGE
+        self.large = length is None or length > INLINE
         self.asked: Asked | None = None
         self.asking: asyncio.Task[Asked | None] | None = None
         """Finds out what was asked, beside the answer, where that was much."""
@@ -123,7 +124,7 @@ class _Hearing:
 
     async def _shortened_beside(self, ask: Callable[[], Asked | None]) -> Asked | None:
         try:
-            return await beside(self._shortened, ask)
+            return await offload(self._shortened, ask)
         except Exception:  # noqa: BLE001 -- as below; nobody may be left to hear of it
             self.options.keeper.failed_to_read()
             return None

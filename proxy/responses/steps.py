@@ -1,7 +1,32 @@
-"""The steps an exchange asks for, as values."""
+"""What an exchange asks its driver to do, as values.
 
+A driver performs a step and sends the result back; `proxy.responses.exchange` says which result belongs to which step.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
+
+INLINE: Final = 64 * 1024
+"""The cost up to which a `Compute` is performed on the event loop: at worst that takes about 0.1 s."""
+
+
+class Compute(NamedTuple):
+    """Call `work()`, which is pure but may take long: in another thread where `cost` exceeds `INLINE`."""
+
+    work: Callable[[], Any]
+    cost: int
+    """In bytes that are looked at closely; what is only skimmed counts for less."""
+
+
+class Recall(NamedTuple):
+    """Ask the store, `delay` seconds from now, for a response's conversation and for items."""
+
+    response_id: str | None
+    item_ids: tuple[str, ...]
+    delay: float = 0.0
+    compares: bool = False
+    """The client also sends items of the model's, which are then compared with what the store knows."""
 
 
 class Forward(NamedTuple):
@@ -14,3 +39,6 @@ class Forward(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Relay:
     """Give the client the first refusal, byte for byte."""
+
+
+Step = Compute | Recall | Forward | Relay

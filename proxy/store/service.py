@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from proxy.events import Observer, StoreFailed
 from proxy.http.credential import credential
-from proxy.responses.history.recall import Recall
 from proxy.responses.history.recording import inlined, references
+from proxy.responses.steps import Recall
 from proxy.store.interface import Recalled, Remembered, Store
 
 TRIES: Final = 5

@@ -14,10 +14,11 @@ import pytest
 from proxy.cli import main
 from proxy.commands.explain import diff
 from proxy.commands.explain.verdict import Question, judge
-from proxy.responses.exchange import Exchange
+from proxy.responses.body.size import MOST
 from proxy.responses.history.recording import Remembered
 from proxy.responses.policy import Policy
 from proxy.store.factory import opened
+from tests.support.driven import Driven
 from tests.support.redis_server import redis_running
 
 USER = {"type": "message", "role": "user", "content": "How warm is it in Paris?"}
@@ -79,7 +80,7 @@ def test_the_json_has_the_very_bytes(tmp_path: Path, capsysbinary: Any) -> None:
     path = _file(tmp_path, USER, BARE, CALL, OUTPUT)
     code, told = _told(capsysbinary, path)
     assert (code, told["changes"], told["action"], told["fidelity"]) == (1, True, "rewritten", "lossy")
-    assert told["sent"].encode() == Exchange(path.read_bytes(), Policy()).start().body
+    assert told["sent"].encode() == Driven(path.read_bytes(), Policy()).start().body
     assert {reason["name"]: (reason["count"], reason["lossy"]) for reason in told["reasons"]} == {
         "reasoning": (1, True),
         "item_id": (1, False),
@@ -246,3 +247,86 @@ def test_a_store_that_is_down(tmp_path: Path, capsysbinary: Any) -> None:
     file = _file(tmp_path, USER, previous_response_id="resp_68a1")
     _, said = _explained(capsysbinary, "--store", f"redis://127.0.0.1:{port}", "--store-scope", "shop", file)
     assert "The store could not be reached.\n" in said
+
+
+PAIR = {"error": {"message": "No tool output found for function call call_1.", "param": "input", "code": None}}
+
+
+def test_the_whole_ladder(tmp_path: Path, capsysbinary: Any) -> None:
+    """Each refusal answers one attempt after another; the attempt after the last is answered, and all are listed."""
+    path = _file(
+        tmp_path, USER, BARE, CALL, {**BARE, "encrypted_content": "gAA"}, {**CALL, "call_id": "call_2"}, OUTPUT
+    )
+    second = tmp_path / "second.json"
+    second.write_text(json.dumps({"error": {"message": "The encrypted content could not be verified."}}))
+    flags = ("--mode", "recover", "--after-refusal", _refusal(tmp_path), "--after-refusal", second)
+    _, told = _told(capsysbinary, path, *flags, "--status", 404, "--status", 400)
+    assert (told["action"], told["attempts"]) == ("recovered", 3)
+    assert told["tried"] == [
+        {"remedy": None, "refusal": "item"},
+        {"remedy": "portable", "refusal": "encrypted"},
+        {"remedy": "repaired", "refusal": None},
+    ]
+    _, said = _explained(capsysbinary, path, *flags)
+    assert "  Attempt 1: refused: upstream does not know an item.\n" in said
+    assert "  Attempt 3, repaired: answered.\n" in said
+
+
+def test_a_refusal_that_goes_on(tmp_path: Path, capsysbinary: Any) -> None:
+    """Refusals to every attempt end with the first of them: nothing is called recovered that would be refused."""
+    path = _file(tmp_path, USER, BARE, CALL, OUTPUT)
+    refusals = [argument for _ in range(5) for argument in ("--after-refusal", _refusal(tmp_path))]
+    code, told = _told(capsysbinary, path, "--mode", "recover", *refusals, "--status", "404")
+    assert (code, told["action"]) == (0, "unrecovered")
+    assert "byte for byte" in told["note"]
+    assert told["tried"][-1]["refusal"] == "item"
+
+
+@pytest.mark.parametrize(
+    ("items", "refusal", "attempts"),
+    [
+        ([USER, BARE, CALL, OUTPUT], NOT_FOUND, 2),
+        ([USER, CALL], PAIR, 2),
+        (
+            [
+                USER,
+                {**BARE, "encrypted_content": "gAAAAAbbbb"},
+                {**BARE, "encrypted_content": "gZZZZZyyyy"},
+                CALL,
+                OUTPUT,
+            ],
+            {"error": {"message": "The encrypted content gAA...bbb could not be verified."}},
+            2,
+        ),
+        ([USER], {"error": {"message": "Unknown parameter: 'status'.", "param": "status"}}, 2),
+    ],
+)
+def test_one_refusal_is_for_what_it_names(
+    tmp_path: Path, capsysbinary: Any, items: list[Any], refusal: Any, attempts: int
+) -> None:
+    """One refusal answers each attempt that still has what it names, and no other."""
+    path = _file(tmp_path, *items, status="x")
+    _, told = _told(capsysbinary, path, "--mode", "recover", "--after-refusal", _refusal(tmp_path, refusal))
+    assert (told["action"], told["attempts"]) == ("recovered", attempts)
+
+
+def test_what_cannot_be_cured_is_not_called_recovered(tmp_path: Path, capsysbinary: Any) -> None:
+    """A request that nothing can replace is refused in the end, and nothing is said to be recovered."""
+    path = _file(tmp_path, OUTPUT, previous_response_id="resp_68a1")
+    refusal = {"message": "Previous response with id 'resp_68a1' not found.", "code": "previous_response_not_found"}
+    _, told = _told(capsysbinary, path, "--after-refusal", _refusal(tmp_path, {"error": refusal}))
+    assert (told["action"], told["attempts"], told["tried"]) == (
+        "unrecovered",
+        1,
+        [{"remedy": None, "refusal": "response"}],
+    )
+
+
+def test_too_much_to_read(tmp_path: Path, capsysbinary: Any) -> None:
+    """A body with more values than are read is refused in `strip` mode, and that is said."""
+    path = tmp_path / "request.json"
+    path.write_bytes(b'{"input":[' + b"1," * MOST + b"1]}")
+    assert _explained(capsysbinary, path) == (
+        2,
+        f"unpinned: {path} holds more than {MOST} values; Unpinned would refuse it with 413.\n",
+    )

@@ -7,11 +7,14 @@ import pytest
 
 from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed, StartedFresh, Unrecovered
 from proxy.report import Report
-from proxy.responses.exchange import PAUSE, Exchange
+from proxy.responses import exchange as exchange_module
+from proxy.responses.body.size import MOST
+from proxy.responses.exchange import PAUSE, TooComplexError
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, Scope
-from proxy.responses.steps import Forward, Relay
+from proxy.responses.steps import INLINE, Forward, Relay
 from tests.support import samples
+from tests.support.driven import Driven
 from tests.support.refusals import NO_PARENT, NULL
 from tests.support.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
 
@@ -53,7 +56,7 @@ def sent(step: Forward | Relay) -> Any:
 @pytest.mark.parametrize("plain", [body("text"), body([USER]), body([USER, SAID, USER]), b"[]", b'{"input":5}', b"{}"])
 def test_the_same_object(mode: Any, plain: bytes) -> None:
     """In every mode a request in which nothing has to change is sent as the very object that came."""
-    exchange = Exchange(plain, Policy(mode=mode))
+    exchange = Driven(plain, Policy(mode=mode))
     step = exchange.start()
     assert step == Forward(plain)
     assert step.body is plain
@@ -65,7 +68,7 @@ def test_the_same_object(mode: Any, plain: bytes) -> None:
 @pytest.mark.parametrize("plain", [b"", b"not json", b'{"input":[', b"\xff\xfe", b'{"input":[]}x'])
 def test_what_is_no_json(plain: bytes) -> None:
     """What is no JSON is sent as it came, judged by upstream alone, and reported as unread."""
-    exchange = Exchange(plain)
+    exchange = Driven(plain)
     assert exchange.start().body is plain
     assert not exchange.judges(400)
     assert exchange.settle(400) == Report(action="unread")
@@ -74,7 +77,7 @@ def test_what_is_no_json(plain: bytes) -> None:
 
 def test_strip() -> None:
     """`strip` makes the first attempt portable."""
-    exchange = Exchange(body(HISTORY))
+    exchange = Driven(body(HISTORY))
     assert sent(exchange.start()) == PORTABLE
     assert exchange.settle(200) == Report("rewritten", "lossless", {"item_id": 2}, {}, 1)
     assert exchange.events == [Read(4, 2)]
@@ -82,7 +85,7 @@ def test_strip() -> None:
 
 def test_recover() -> None:
     """`recover` sends what came."""
-    exchange = Exchange(body(HISTORY, **PARENT), RECOVER)
+    exchange = Driven(body(HISTORY, **PARENT), RECOVER)
     assert exchange.start().body == body(HISTORY, **PARENT)
     assert exchange.settle(200) == Report()
     assert exchange.events == [Read(4, 3)]
@@ -90,7 +93,7 @@ def test_recover() -> None:
 
 def test_observe() -> None:
     """`observe` sends what came, says what would have been done, and judges nothing."""
-    exchange = Exchange(body([USER], **PARENT), Policy(mode="observe"))
+    exchange = Driven(body([USER], **PARENT), Policy(mode="observe"))
     assert exchange.start().body == body([USER], **PARENT)
     assert not any(exchange.judges(status) for status in range(400, 500))
     assert exchange.settle(404) == Report("observed", "lossy", {"previous_response_id": 1}, {}, 1)
@@ -101,7 +104,7 @@ def test_observe() -> None:
 def test_starting_fresh() -> None:
     """Where `strip` takes the history away, that is a loss, and is said."""
     scope = Scope(Lessons(), "me")
-    exchange = Exchange(body([USER], **PARENT), scope=scope)
+    exchange = Driven(body([USER], **PARENT), scope=scope)
     assert json.loads(exchange.start().body) == {"model": "m", "input": [USER]}
     assert exchange.settle(200).fidelity == "lossy"
     assert exchange.events[1:] == [
@@ -112,7 +115,7 @@ def test_starting_fresh() -> None:
 
 def test_losses_without_a_fresh_start() -> None:
     """Where only reasoning is lost, the history is still there."""
-    exchange = Exchange(body([USER, BARE, SAID, USER]))
+    exchange = Driven(body([USER, BARE, SAID, USER]))
     exchange.start()
     assert exchange.settle(200) == Report("rewritten", "lossy", {"reasoning": 1}, {}, 1)
     assert exchange.events[1:] == [LossyAnswer(Scope(Lessons()).credential, ("reasoning",))]
@@ -120,7 +123,7 @@ def test_losses_without_a_fresh_start() -> None:
 
 def test_ids_are_told_to_whoever_may_see_them() -> None:
     """Events name ids only where the policy says so."""
-    exchange = Exchange(body([USER, BARE, {**SAID, "id": "msg_1"}, USER], **PARENT), Policy(tell_ids=True))
+    exchange = Driven(body([USER, BARE, {**SAID, "id": "msg_1"}, USER], **PARENT), Policy(tell_ids=True))
     exchange.start()
     told = (Removal("previous_response_id", "resp_0a1b"), Removal("reasoning", "rs_1"), Removal("item_id", "msg_1"))
     assert exchange.events == [Read(4, 3, ("resp_0a1b", "rs_1", "msg_1")), Removed(told)]
@@ -138,7 +141,7 @@ def test_ids_are_told_to_whoever_may_see_them() -> None:
 )
 def test_unanswerable(plain: bytes) -> None:
     """What could not be answered without its references is sent as it came, and its refusal relayed as it came."""
-    exchange = Exchange(plain)
+    exchange = Driven(plain)
     assert exchange.start().body is plain
     assert isinstance(exchange.receive(400, refused(NO_PARENT, code="previous_response_not_found")), Relay)
     assert exchange.settle(400) == Report("unrecovered")
@@ -146,7 +149,7 @@ def test_unanswerable(plain: bytes) -> None:
 
 def test_dropping_the_conversation() -> None:
     """Where the operator wants it, a conversation is dropped."""
-    exchange = Exchange(body(HISTORY, conversation="conv_1"), Policy(drop_conversation=True))
+    exchange = Driven(body(HISTORY, conversation="conv_1"), Policy(drop_conversation=True))
     assert json.loads(exchange.start().body) == {"model": "m", "input": PORTABLE}
     assert exchange.settle(200).removed == {"conversation": 1, "item_id": 2}
 
@@ -167,7 +170,7 @@ def test_dropping_the_conversation() -> None:
 def test_side_routes(route: Any, items: Any, top: Any, rewritten: Any) -> None:
     """A count and a compaction keep their references, unless the request stands alone."""
     plain = body(items, **top)
-    step = Exchange(plain, route=route).start()
+    step = Driven(plain, route=route).start()
     assert json.loads(step.body) == ({"model": "m", "input": rewritten} if rewritten else json.loads(plain))
     assert rewritten or step.body is plain
 
@@ -177,7 +180,7 @@ def test_side_routes(route: Any, items: Any, top: Any, rewritten: Any) -> None:
 
 def test_judging() -> None:
     """A first refusal that may speak of the request is judged, a later one unless it is about quota."""
-    exchange = Exchange(body(HISTORY), RECOVER)
+    exchange = Driven(body(HISTORY), RECOVER)
     exchange.start()
     judged = [status for status in range(100, 600) if exchange.judges(status)]
     assert judged == [status for status in range(400, 500) if status not in (401, 402, 403, 407, 408, 413, 415, 429)]
@@ -190,7 +193,7 @@ def test_judging() -> None:
 
 def test_a_missing_item() -> None:
     """One refusal for a missing item costs one more attempt, which is portable."""
-    exchange = Exchange(body(HISTORY, **PARENT), RECOVER)
+    exchange = Driven(body(HISTORY, **PARENT), RECOVER)
     exchange.start()
     step = exchange.receive(404, refused(NO_ITEM))
     assert json.loads(step.body if isinstance(step, Forward) else b"") == {"model": "m", "input": PORTABLE}
@@ -255,7 +258,7 @@ LADDERS = [
 @pytest.mark.parametrize(("policy", "items", "refusals", "last"), LADDERS, ids=range(len(LADDERS)))
 def test_ladders(policy: Policy, items: Any, refusals: list[str], last: Any) -> None:
     """Each refusal is answered by the gentlest form that was not sent before."""
-    exchange = Exchange(body(items), policy)
+    exchange = Driven(body(items), policy)
     step: Forward | Relay = exchange.start()
     seen = []
     for message in refusals:
@@ -272,7 +275,7 @@ def test_ladders(policy: Policy, items: Any, refusals: list[str], last: Any) -> 
 
 def test_envelope_fields_are_repaired() -> None:
     """A field of a response that upstream refuses at the top level goes."""
-    exchange = Exchange(body(HISTORY, status="x", **PARENT), RECOVER)
+    exchange = Driven(body(HISTORY, status="x", **PARENT), RECOVER)
     exchange.start()
     step = exchange.receive(400, refused("Unknown parameter: 'status'.", param="status", code="unknown_parameter"))
     assert isinstance(step, Forward)
@@ -282,7 +285,7 @@ def test_envelope_fields_are_repaired() -> None:
 def test_few_attempts() -> None:
     """Beyond the first attempt there are at most `max_recoveries`, each on a lower rung."""
     items = [USER, SAID, USER, SAID, *HISTORY]
-    exchange = Exchange(body(items), Policy(mode="recover", keep_last=1, max_recoveries=2))
+    exchange = Driven(body(items), Policy(mode="recover", keep_last=1, max_recoveries=2))
     exchange.start()
     assert isinstance(exchange.receive(404, refused(NO_ITEM)), Forward)
     assert isinstance(exchange.receive(400, refused(UNVERIFIED)), Forward)
@@ -293,12 +296,12 @@ def test_few_attempts() -> None:
 
 def test_a_failed_recovery_is_honest() -> None:
     """Refused for another reason on the way, the first refusal is relayed; a 429 or a 5xx is relayed itself."""
-    exchange = Exchange(body(HISTORY), RECOVER)
+    exchange = Driven(body(HISTORY), RECOVER)
     exchange.start()
     exchange.receive(404, refused(NO_ITEM))
     assert isinstance(exchange.receive(403, b"no"), Relay)
     assert exchange.settle(404) == Report("unrecovered", attempts=2)
-    overloaded = Exchange(body(HISTORY), RECOVER)
+    overloaded = Driven(body(HISTORY), RECOVER)
     overloaded.start()
     overloaded.receive(404, refused(NO_ITEM))
     assert not overloaded.judges(429)
@@ -308,7 +311,7 @@ def test_a_failed_recovery_is_honest() -> None:
 
 def test_what_is_not_ours() -> None:
     """A refusal that is not ours, or a failure, is relayed with what had been done."""
-    exchange = Exchange(body(HISTORY))
+    exchange = Driven(body(HISTORY))
     exchange.start()
     assert isinstance(exchange.receive(404, refused("Invalid URL (POST /v1/responses)")), Relay)
     assert exchange.settle(404) == Report("rewritten", "lossless", {"item_id": 2}, {}, 1)
@@ -319,7 +322,7 @@ def test_what_is_not_ours() -> None:
 def test_a_locked_conversation() -> None:
     """A locked conversation is asked for once more with the same bytes, after a moment."""
     plain = body([USER], conversation="conv_1")
-    exchange = Exchange(plain)
+    exchange = Driven(plain)
     exchange.start()
     assert exchange.receive(400, refused("x", code="conversation_locked")) == Forward(plain, PAUSE)
     assert exchange.events[-1] == Refused(400, "locked", "same")
@@ -331,7 +334,7 @@ def test_the_race_of_azure() -> None:
     """A parent that Azure does not see yet is asked for once more; nothing is learnt when it is there then."""
     lessons = Lessons()
     plain = body(HISTORY, **PARENT)
-    exchange = Exchange(plain, AZURE, scope=Scope(lessons))
+    exchange = Driven(plain, AZURE, scope=Scope(lessons))
     exchange.start()
     step = exchange.receive(400, refused(NO_PARENT, code="previous_response_not_found"))
     assert step == Forward(plain, PAUSE)
@@ -343,22 +346,22 @@ def test_the_race_of_azure() -> None:
 def test_the_race_that_was_none() -> None:
     """Refused twice, the request is made portable, and the next one with that parent is not asked for again."""
     scope = Scope(Lessons())
-    exchange = Exchange(body(HISTORY, **PARENT), AZURE, scope=scope)
+    exchange = Driven(body(HISTORY, **PARENT), AZURE, scope=scope)
     exchange.start()
     refusal = refused(NO_PARENT, code="previous_response_not_found")
     exchange.receive(400, refusal)
     assert sent(exchange.receive(400, refusal)) == HISTORY  # Azure keeps the ids of sealed turns
     assert exchange.settle(200).attempts == 3
-    following = Exchange(body([*HISTORY, USER], **PARENT), AZURE, scope=scope)
+    following = Driven(body([*HISTORY, USER], **PARENT), AZURE, scope=scope)
     assert "previous_response_id" not in json.loads(following.start().body)
-    alone = Exchange(body([USER, samples.output()], **PARENT), AZURE, scope=scope)
+    alone = Driven(body([USER, samples.output()], **PARENT), AZURE, scope=scope)
     alone.start()
     assert isinstance(alone.receive(400, refusal), Relay)
 
 
 def test_no_race_elsewhere() -> None:
     """Other upstreams are not asked for the same once more."""
-    exchange = Exchange(body(HISTORY, **PARENT), RECOVER)
+    exchange = Driven(body(HISTORY, **PARENT), RECOVER)
     exchange.start()
     assert sent(exchange.receive(400, refused(NO_PARENT))) == PORTABLE
 
@@ -369,14 +372,14 @@ def test_no_race_elsewhere() -> None:
 def test_ids_are_remembered() -> None:
     """What was not found once makes the next request of that conversation portable from the start, for that key."""
     lessons = Lessons()
-    exchange = Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, "me"))
+    exchange = Driven(body(HISTORY), RECOVER, scope=Scope(lessons, "me"))
     exchange.start()
     exchange.receive(404, refused(NO_ITEM))
     exchange.settle(200)
-    assert sent(Exchange(body([*HISTORY, USER]), RECOVER, scope=Scope(lessons, "me")).start()) == [*PORTABLE, USER]
-    assert sent(Exchange(body(HISTORY), RECOVER, scope=Scope(lessons, "you")).start()) == HISTORY
+    assert sent(Driven(body([*HISTORY, USER]), RECOVER, scope=Scope(lessons, "me")).start()) == [*PORTABLE, USER]
+    assert sent(Driven(body(HISTORY), RECOVER, scope=Scope(lessons, "you")).start()) == HISTORY
     later = Scope(lessons, "me", now=3601)
-    assert sent(Exchange(body(HISTORY), RECOVER, scope=later).start()) == HISTORY
+    assert sent(Driven(body(HISTORY), RECOVER, scope=later).start()) == HISTORY
 
 
 def test_unanswerable_in_spite_of_a_lesson() -> None:
@@ -384,43 +387,43 @@ def test_unanswerable_in_spite_of_a_lesson() -> None:
     scope = Scope(Lessons())
     scope.learn_id("resp_0a1b")
     plain = body([samples.output()], **PARENT)
-    assert Exchange(plain, RECOVER, scope=scope).start().body is plain
+    assert Driven(plain, RECOVER, scope=scope).start().body is plain
 
 
 def test_blobs_are_remembered() -> None:
     """A blob that could not be verified does not go out again, for that key; others do."""
     lessons = Lessons()
-    exchange = Exchange(body(HISTORY), scope=Scope(lessons, "me"))
+    exchange = Driven(body(HISTORY), scope=Scope(lessons, "me"))
     exchange.start()
     exchange.receive(400, refused(UNVERIFIED))
     assert exchange.settle(200).removed == {"encrypted_content": 1, "item_id": 1}
     fresh = {**REASONING, "encrypted_content": "gBBBB"}
     again = body([*HISTORY, fresh, SAID, USER])
-    assert sent(Exchange(again, scope=Scope(lessons, "me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
-    assert sent(Exchange(again, scope=Scope(lessons, "you")).start()) == [*PORTABLE, fresh, SAID, USER]
+    assert sent(Driven(again, scope=Scope(lessons, "me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
+    assert sent(Driven(again, scope=Scope(lessons, "you")).start()) == [*PORTABLE, fresh, SAID, USER]
 
 
 def test_fields_are_remembered() -> None:
     """A field that an upstream refuses, or demands, is known for all who use it, and nowhere else."""
     lessons = Lessons()
     items = [USER, {**SAID, "phase": "x"}, USER]
-    exchange = Exchange(body(items), scope=Scope(lessons, "me", "one"))
+    exchange = Driven(body(items), scope=Scope(lessons, "me", "one"))
     exchange.start()
     exchange.receive(400, refused("Unknown parameter: 'input[1].phase'."))
     exchange.settle(200)
-    assert sent(Exchange(body(items), scope=Scope(lessons, "you", "one")).start()) == [USER, SAID, USER]
-    assert sent(Exchange(body(items), scope=Scope(lessons, "me", "two")).start()) == items
-    demanding = Exchange(body(HISTORY), scope=Scope(lessons, "me", "one"))
+    assert sent(Driven(body(items), scope=Scope(lessons, "you", "one")).start()) == [USER, SAID, USER]
+    assert sent(Driven(body(items), scope=Scope(lessons, "me", "two")).start()) == items
+    demanding = Driven(body(HISTORY), scope=Scope(lessons, "me", "one"))
     demanding.start()
     demanding.receive(400, refused("ID is required"))
     demanding.settle(200)
-    assert sent(Exchange(body(HISTORY), scope=Scope(lessons, "you", "one")).start()) == HISTORY
+    assert sent(Driven(body(HISTORY), scope=Scope(lessons, "you", "one")).start()) == HISTORY
 
 
 def test_nothing_is_learnt_from_failure() -> None:
     """A recovery that failed teaches nothing."""
     lessons = Lessons()
-    exchange = Exchange(body(HISTORY), RECOVER, scope=Scope(lessons))
+    exchange = Driven(body(HISTORY), RECOVER, scope=Scope(lessons))
     exchange.start()
     exchange.receive(404, refused(NO_ITEM))
     exchange.settle(500)
@@ -433,14 +436,14 @@ def test_nothing_is_learnt_from_failure() -> None:
 @pytest.mark.parametrize("route", ["input_tokens", "compact"])
 def test_side_routes_recover_without_loss_of_history(route: Any) -> None:
     """A count or a compaction is repaired as long as its history is there, and never trimmed."""
-    lost_reasoning = Exchange(body([USER, BARE, SAID, USER]), route=route)
+    lost_reasoning = Driven(body([USER, BARE, SAID, USER]), route=route)
     lost_reasoning.start()
     assert sent(lost_reasoning.receive(404, refused(NO_ITEM))) == [USER, SAID, USER]
     assert isinstance(lost_reasoning.receive(404, refused(NO_ITEM)), Relay)
-    lost_history = Exchange(body([USER], **PARENT), route=route)
+    lost_history = Driven(body([USER], **PARENT), route=route)
     lost_history.start()
     assert isinstance(lost_history.receive(400, refused(NO_PARENT)), Relay)
-    bad_field = Exchange(body([{**USER, "phase": "x"}], **PARENT), RECOVER, route=route)
+    bad_field = Driven(body([{**USER, "phase": "x"}], **PARENT), RECOVER, route=route)
     bad_field.start()
     repaired = bad_field.receive(400, refused("Unknown parameter: 'input[0].phase'."))
     assert repaired == Forward(body([USER], **PARENT))
@@ -449,7 +452,7 @@ def test_side_routes_recover_without_loss_of_history(route: Any) -> None:
 @pytest.mark.parametrize("route", ["input_tokens", "compact"])
 def test_side_routes_ask_nothing(route: Any) -> None:
     """A history to count or to compact may end with the model's own words, and is recovered all the same."""
-    exchange = Exchange(body([USER, BARE, SAID]), route=route)
+    exchange = Driven(body([USER, BARE, SAID]), route=route)
     exchange.start()
     assert sent(exchange.receive(404, refused(NO_ITEM))) == [USER, SAID]
 
@@ -462,21 +465,55 @@ def test_side_routes_ask_nothing(route: Any) -> None:
         ([*HISTORY, SEALED, SAID, USER], 400, refused(UNNAMED, param="input[4]")),
     ],
 )
-def test_what_is_forgotten_is_found_again(mode: Any, items: Any, status: int, refusal: bytes) -> None:
-    """An exchange that let go of all but the bytes answers a refusal as one that did not."""
+def test_what_is_forgotten_is_found_again(
+    mode: Any, items: Any, status: int, refusal: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exchange that let go of all but the bytes, as a large one does, answers a refusal as one that did not."""
     steps = []
-    for forgets in (False, True):
-        exchange = Exchange(body(items), Policy(mode=mode))
-        first = exchange.look()
-        if forgets:
-            exchange.forget()
+    for inline in (INLINE, 0):
+        monkeypatch.setattr(exchange_module, "INLINE", inline)
+        exchange = Driven(body(items), Policy(mode=mode))
+        first = exchange.start()
+        assert (exchange.exchange._came is None) == (inline == 0)
         steps.append([first, exchange.receive(status, refusal), exchange.settle(200), exchange.events])
     assert steps[0] == steps[1]
 
 
-def test_nothing_is_forgotten_of_what_was_not_read() -> None:
-    """What is no JSON left nothing behind that could be forgotten."""
-    exchange = Exchange(b"no json")
-    exchange.look()
-    exchange.forget()
+class TestCosts:
+    """What a driver is told of how long work may take."""
+
+    def test_an_ordinary_body_costs_a_glance(self) -> None:
+        """An ordinary body of a megabyte is worked on in the loop; the refusal of it is not."""
+        plain = b'{"model":"m","input":[{"role":"user","content":"%b"}]}' % (b"x" * 1_000_000)
+        exchange = Driven(plain)
+        assert exchange.start() == Forward(plain)
+        assert exchange.costs == [len(plain) // 64]
+        exchange.receive(404, refused(NO_ITEM))
+        assert exchange.costs[-1] > INLINE
+
+    def test_an_odd_body_costs_its_bytes(self) -> None:
+        """A body that needs a closer look costs what it holds."""
+        plain = body([USER, BARE, SAID, USER])
+        exchange = Driven(plain)
+        exchange.start()
+        assert exchange.costs == [len(plain) // 64, len(plain)]
+
+    @pytest.mark.parametrize("item", [b"1,", b"{},", b"[],"])
+    @pytest.mark.parametrize("size", [0, 5_000_000])
+    def test_what_holds_too_much_is_not_read(self, item: bytes, size: int) -> None:
+        """Beyond a number of values a body is sent as it came, and in `strip` mode not at all."""
+        plain = b'{"input":[' + item * MOST + b'"' + b"a" * size + b'"]}'
+        exchange = Driven(plain, RECOVER)
+        assert exchange.start() == Forward(plain)
+        assert not exchange.judges(400)
+        assert exchange.settle(200) == Report("unread")
+        assert exchange.request_record() is None
+        with pytest.raises(TooComplexError):
+            Driven(plain).start()
+
+
+def test_a_refusal_of_what_is_no_json() -> None:
+    """What is no JSON is sent as it came, and nothing of an answer to it is judged."""
+    exchange = Driven(b"no json")
+    assert exchange.start() == Forward(b"no json")
     assert exchange.settle(200).action == "unread"

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from proxy.report import EXPLANATIONS, Report
 from proxy.responses.body import document as documents
 from proxy.responses.body.document import Document, read
-from proxy.responses.exchange import Exchange
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.refusals import classify
 from proxy.responses.rewrite.draft import Draft, Entry
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 from proxy.responses.steps import Forward
 from tests.support import samples
+from tests.support.driven import Driven
 from tests.support.samples import PINNED, PLAIN, REASONING, SAID, USER, Item
 from tests.support.validity import faults
 
@@ -273,7 +273,7 @@ def test_any_course_of_refusals(  # noqa: PLR0917 -- one argument a strategy
 ) -> None:
     """However upstream refuses, each attempt differs from all before it, there are few, and each is JSON."""
     body = json.dumps({"model": "m", "input": items, **top}).encode()
-    exchange = Exchange(body, Policy(mode=mode, profile=profile), route=route)
+    exchange = Driven(body, Policy(mode=mode, profile=profile), route=route)
     step: Any = exchange.start()
     sent = Counter[bytes]()
     pauses = 0

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from proxy.events import StoreFailed
-from proxy.responses.history.recall import Recall, Recalled
+from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import Remembered
+from proxy.responses.steps import Recall
 from proxy.store import service as module
 from proxy.store.service import Keeper, Terms
 from tests.support.product import Notebook

@@ -4,12 +4,15 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from proxy.commands.explain.diff import difference
-from proxy.commands.explain.verdict import Ask, NotJsonError, Question, Verdict, judge
-from proxy.report import ACTIONS, FIDELITIES, STORE, Explanation, Route
+from proxy.commands.explain.verdict import Ask, NotJsonError, Question, Refusal, Sent, Verdict, judge
+from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMEDIES, STORE, Explanation, Route
+from proxy.responses.body.size import MOST
+from proxy.responses.exchange import TooComplexError
 from proxy.responses.policy import Policy
 
 _COLORS: Final = {"-": "31", "+": "32", "@": "36", "#": "1"}
@@ -20,8 +23,10 @@ class Options(NamedTuple):
     """What was asked on the command line; `-` is standard input."""
 
     file: str
-    after_refusal: str | None = None
-    status: int = 400
+    after_refusals: tuple[str, ...] = ()
+    """Files with what upstream answered: one for each attempt that it concerns, several for one after another."""
+    statuses: tuple[int, ...] = (400,)
+    """The statuses of these answers; the last one counts for the rest."""
     route: Route = "responses"
     as_json: bool = False
     colored: bool = False
@@ -31,18 +36,24 @@ class Options(NamedTuple):
 def explain(options: Options, policy: Policy, ask: Ask | None = None) -> int:
     """Print what becomes of the request in the file; the exit code."""
     try:
-        question = Question(_read(options.file), policy, options.route)
-        if options.after_refusal is not None:
-            question = question._replace(status=options.status, refusal=_read(options.after_refusal))
+        question = Question(_read(options.file), policy, options.route, tuple(_refusals(options)))
         verdict = judge(question, ask)
     except NotJsonError as error:
         return _trouble(f"{options.file} is no JSON ({error}); Unpinned would send it on as it came")
     except OSError as error:
         return _trouble(f"{error.filename or options.file} cannot be read: {error.strerror}")
+    except TooComplexError:
+        return _trouble(f"{options.file} holds more than {MOST} values; Unpinned would refuse it with 413")
     lines = _as_json(verdict) if options.as_json else _as_text(verdict)
     colored = options.colored and not options.as_json
     _print(_colored(line) if colored else line for line in lines)
     return int(verdict.report.fidelity == "lossy" if options.fail_on == "lossy" else verdict.changes)
+
+
+def _refusals(options: Options) -> Iterator[Refusal]:
+    for name, status in zip_longest(options.after_refusals, options.statuses, fillvalue=None):
+        if name is not None:
+            yield Refusal(status or options.statuses[-1], _read(name))
 
 
 def _read(name: str) -> bytes:
@@ -72,6 +83,7 @@ def _as_json(verdict: Verdict) -> Iterator[str]:
         "action": report.action,
         "fidelity": report.fidelity,
         "attempts": report.attempts,
+        "tried": [{"remedy": sent.remedy, "refusal": sent.refusal} for sent in verdict.attempts],
         "note": verdict.note,
         "store": report.store,
         "reasons": [
@@ -98,6 +110,8 @@ def _as_text(verdict: Verdict) -> Iterator[str]:
     yield f"# {report.action}, {report.fidelity}: {ACTIONS[report.action]}; {FIDELITIES[report.fidelity]}."
     if report.store is not None:
         yield STORE[report.store]
+    if len(verdict.attempts) > 1:
+        yield from (_attempt(number, sent) for number, sent in enumerate(verdict.attempts, 1))
     if verdict.note:
         yield from textwrap.wrap(verdict.note, _WIDTH)
     for name, count, why in verdict.reasons():
@@ -105,6 +119,12 @@ def _as_text(verdict: Verdict) -> Iterator[str]:
         yield f"# {name}={count}"
         yield from _wrapped("", why.rule)
         yield from _consequence(why, lossy=name in verdict.lossy)
+
+
+def _attempt(number: int, sent: Sent) -> str:
+    form = f", {REMEDIES[sent.remedy]}" if sent.remedy is not None else ""
+    end = f"refused: {REFUSALS[sent.refusal]}" if sent.refusal is not None else "answered"
+    return f"  Attempt {number}{form}: {end}."
 
 
 def _consequence(why: Explanation, *, lossy: bool) -> Iterator[str]:

@@ -1,33 +1,61 @@
-"""What becomes of a request, by the word of the very `Exchange` that the proxy asks. No I/O."""
+"""What becomes of a request, as the proxy's own `Exchange` decides it: a driver whose upstream is a list of refusals.
+
+No I/O. The steps are performed by the loop that every driver uses, with performers that never wait.
+"""
 
 import json
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
-from proxy.events import LossyAnswer
-from proxy.report import EXPLANATIONS, Explanation, Name, Report, Route
+from proxy.drivers import loop
+from proxy.events import LossyAnswer, Refused, Unrecovered
+from proxy.report import EXPLANATIONS, Explanation, Name, RefusalKind, Remedy, Report, Route
 from proxy.responses.exchange import Exchange
-from proxy.responses.history.recall import Recall, Recalled
+from proxy.responses.history.recall import Recalled
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.refusals import Refusal, classify
-from proxy.responses.steps import Forward
+from proxy.responses.recovery.ladders import still_names
+from proxy.responses.recovery.refusals import classify
+from proxy.responses.steps import Compute, Forward, Recall
 
 Ask = Callable[[Recall], Recalled | None]
-"""Asks a store; None: it is down."""
+"""Asks a store; None: it cannot be reached."""
+
+
+_GIVEN_UP: Final = (
+    "Nothing that could be sent instead would be answered: the client gets the first refusal, byte for byte."
+)
 
 
 class NotJsonError(ValueError):
     """A body that is no JSON: a sentence that says where."""
 
 
+class Refusal(NamedTuple):
+    """What upstream answered to an attempt."""
+
+    status: int
+    body: bytes
+
+
 class Question(NamedTuple):
-    """A request's body, and what upstream answered to its first attempt, if it has refused it."""
+    """A request's body, and what upstream answered to its attempts.
+
+    One refusal is given to every attempt that still has what it names. Of several, each answers one attempt in turn,
+    and the attempt after the last of them is answered.
+    """
 
     body: bytes
     policy: Policy
     route: Route = "responses"
-    status: int = 0
-    refusal: bytes = b""
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Sent(NamedTuple):
+    """One attempt: what it sends, and the kind of refusal it met; None where it was answered, or was not ours."""
+
+    remedy: Remedy | None
+    refusal: RefusalKind | None
 
 
 class Verdict(NamedTuple):
@@ -40,6 +68,8 @@ class Verdict(NamedTuple):
     """Names of the report for which the model sees less."""
     note: str = ""
     """What became of the refusal, in a sentence."""
+    attempts: tuple[Sent, ...] = ()
+    """All attempts, in order; empty where no refusal was given."""
 
     @property
     def changes(self) -> bool:
@@ -53,37 +83,75 @@ class Verdict(NamedTuple):
 
 
 def judge(question: Question, ask: Ask | None = None) -> Verdict:
-    """What becomes of a request. Raises NotJsonError where the body is none."""
+    """What becomes of a request. Raises NotJsonError where the body is none, TooComplexError as an exchange."""
     _check(question.body)
-    exchange = Exchange(question.body, question.policy, route=question.route)
-    first = _first(exchange, ask)
-    if not question.status:
-        return _settled(exchange, question, first, 200)
-    refusal = classify(question.status, question.refusal)
-    if refusal is None or not exchange.judges(question.status):
-        return _settled(exchange, question, first, question.status, _relayed(refusal, question.policy))
-    if first != question.body and _is_cured(refusal, first):
-        note = "That refusal names what is not sent any more: it was given to the request as it came."
-        return _settled(exchange, question, first, 200, note)
-    _recall(exchange, ask, question.status, question.refusal)
-    step = exchange.receive(question.status, question.refusal)
-    if isinstance(step, Forward):
-        return _settled(exchange, question, step.body, 200)
-    note = "Nothing that could be sent instead would be answered: the client gets the refusal, byte for byte."
-    return _settled(exchange, question, first, question.status, note)
+    return _Course(question, ask).verdict()
 
 
-def _first(exchange: Exchange, ask: Ask | None) -> bytes:
-    step = exchange.glance()
-    if step is None:
-        _recall(exchange, ask)
-        step = exchange.look()
-    return step.body
+class _Course:
+    """The course of one exchange with an upstream that answers with the refusals of a question."""
 
+    def __init__(self, question: Question, ask: Ask | None) -> None:
+        self.question = question
+        self.ask = ask
+        self.exchange = Exchange(question.body, replace(question.policy, recalls=ask is not None), route=question.route)
+        self.sent: list[bytes] = []
+        self.status = 200
+        self.note = ""
 
-def _recall(exchange: Exchange, ask: Ask | None, status: int = 0, refusal: bytes = b"") -> None:
-    while ask is not None and (wanted := exchange.recall(status, refusal)) is not None:
-        exchange.recalled(ask(wanted))
+    def verdict(self) -> Verdict:
+        """Perform the steps, and say what came of them."""
+        relay = loop.finished(loop.run(self.exchange.steps(), self))
+        sent = self.sent[-1]
+        if relay is not None:
+            self.status, sent = self.question.refusals[0].status, self.sent[0]
+            self.note = _GIVEN_UP
+        report = self.exchange.settle(self.status)
+        events = self.exchange.events
+        lossy = frozenset[Name]().union(*(event.reasons for event in events if isinstance(event, LossyAnswer)))
+        return Verdict(self.question.body, sent, report, lossy, self.note, self._attempts())
+
+    def _attempts(self) -> tuple[Sent, ...]:
+        if not self.question.refusals:
+            return ()
+        refused = [event for event in self.exchange.events if isinstance(event, Refused)]
+        last = next((event.refusal for event in self.exchange.events if isinstance(event, Unrecovered)), None)
+        remedies: list[Remedy | None] = [None, *(event.remedy for event in refused)]
+        kinds: Sequence[RefusalKind | None] = [*(event.refusal for event in refused), last]
+        return tuple(map(Sent, remedies, kinds))
+
+    async def compute(self, step: Compute) -> Any:
+        """The work's result: there is no loop that has to go on."""
+        return step.work()
+
+    async def recall(self, step: Recall) -> Recalled | None:
+        """What the store knows."""
+        return self.ask(step) if self.ask is not None else None
+
+    async def forward(self, step: Forward) -> tuple[int, bytes] | None:
+        """The refusal of this attempt, or None where it is answered, or where the refusal goes to the client."""
+        self.sent.append(step.body)
+        refusal = self._refusal(step.body)
+        if refusal is None:
+            return None
+        if not self.exchange.judges(refusal.status) or classify(*refusal) is None:
+            self.status, self.note = refusal.status, _relayed(refusal, self.question.policy)
+            return None
+        return refusal
+
+    def _refusal(self, body: bytes) -> Refusal | None:
+        refusals = self.question.refusals
+        if len(refusals) != 1:
+            return refusals[len(self.sent) - 1] if len(self.sent) <= len(refusals) else None
+        kind = classify(*refusals[0])
+        is_first = len(self.sent) == 1
+        if kind is None or (is_first and body == self.question.body):
+            return refusals[0]
+        if still_names(kind, body, side_route=self.question.route != "responses"):
+            return refusals[0]
+        if is_first:
+            self.note = "That refusal names what is not sent any more: it was given to the request as it came."
+        return None
 
 
 def _check(body: bytes) -> None:
@@ -95,18 +163,7 @@ def _check(body: bytes) -> None:
         return  # deep, but not for the proxy
 
 
-def _relayed(refusal: Refusal | None, policy: Policy) -> str:
-    if refusal is not None and policy.mode == "observe":
+def _relayed(refusal: Refusal, policy: Policy) -> str:
+    if policy.mode == "observe" and classify(*refusal) is not None:
         return "In `observe` mode refusals are only reported: the client gets it as it is."
     return "That refusal is none of those that Unpinned recovers from: the client gets it as it is."
-
-
-def _is_cured(refusal: Refusal, sent: bytes) -> bool:
-    """Whether what was refused is not in the first attempt."""
-    return bool(refusal.ids) and not any(json.dumps(id_).encode() in sent for id_ in refusal.ids)
-
-
-def _settled(exchange: Exchange, question: Question, sent: bytes, status: int, note: str = "") -> Verdict:
-    report = exchange.settle(status)
-    lossy = frozenset[Name]().union(*(event.reasons for event in exchange.events if isinstance(event, LossyAnswer)))
-    return Verdict(question.body, sent, report, lossy, note)

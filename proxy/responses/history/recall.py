@@ -14,6 +14,7 @@ from proxy.responses.body.lenient import MalformedError, Member, Span
 from proxy.responses.history.fingerprint import essence
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
+from proxy.responses.steps import Recall
 
 AGAIN: Final = (0.05, 0.15)
 """Seconds before what was not found is looked for again: another process may be writing it down just now."""
@@ -32,16 +33,6 @@ class Recalled(NamedTuple):
     """All items of the conversation of the response, in order; None: not known."""
     items: Mapping[str, bytes]
     """Of the item ids asked for, those known."""
-
-
-class Recall(NamedTuple):
-    """Ask the store, `delay` seconds from now, for a response's conversation and for items."""
-
-    response_id: str | None
-    item_ids: tuple[str, ...]
-    delay: float = 0.0
-    compares: bool = False
-    """The client sends items of the model's along, which takes a comparison with what the store knows."""
 
 
 class Resolved(NamedTuple):

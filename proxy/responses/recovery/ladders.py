@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.report import RefusalKind, Remedy
-from proxy.responses.body.document import Document
+from proxy.responses.body.document import Document, read
 from proxy.responses.recovery.lessons import Scope
 from proxy.responses.recovery.refusals import Refusal
-from proxy.responses.rewrite.rewriter import Form, Rewrite
+from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,23 @@ def remedies(refusal: Refusal, situation: Situation) -> Iterator[tuple[Remedy, F
         form = rung(refusal, situation)
         if form is not None:
             yield remedy, form
+
+
+def still_names(refusal: Refusal, body: bytes, *, side_route: bool) -> bool:
+    """Whether `body` still has what the refusal names: the ladder's rungs, without the trim, would change it."""
+    document = read(body)
+    if document is None:
+        return False
+    sent = rewrite(document, Form(asks=not side_route))
+    situation = Situation(document, Form(asks=not side_route), sent, 0, side_route)
+    names_blobs = refusal.kind == "encrypted" and bool(refusal.blob or refusal.ids)
+    for remedy, rung in _LADDERS[refusal.kind]:
+        if remedy == "same" or (names_blobs and rung is _without_blobs):
+            continue
+        form = rung(refusal, situation)
+        if form is not None and rewrite(document, form).body != body:
+            return True
+    return False
 
 
 def learn(scope: Scope, document: Document, refusal: Refusal | None, sent: Rewrite, answered: Form) -> None:

@@ -9,12 +9,13 @@ import pytest
 from proxy.events import LossyAnswer, Read, Refused, Removal, Removed
 from proxy.report import RemovedName, Report
 from proxy.responses.body.document import Document, read
-from proxy.responses.exchange import Exchange
-from proxy.responses.history.recall import AGAIN, Recall, Recalled, resolve, wanted
+from proxy.responses.history.recall import AGAIN, Recalled, resolve, wanted
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, Scope
-from proxy.responses.steps import Forward, Relay
+from proxy.responses.rewrite import fast_path
+from proxy.responses.steps import Forward, Recall, Relay
 from tests.responses.test_exchange import refused
+from tests.support.driven import Driven
 from tests.support.refusals import NO_PARENT
 from tests.support.samples import Item, call, output
 
@@ -26,6 +27,7 @@ RESULT = b'{"type":"function_call_output","call_id":"call_1","output":"42"}'
 REFERENCE = b'{"type":"item_reference","id":"msg_1"}'
 HISTORY = (USER, SAID)
 PARENT = b'"previous_response_id":"resp_1"'
+RECALL = Recall("resp_1", ())
 NOTHING: Mapping[str, bytes] = {}
 STORE = Policy(recalls=True)
 RECOVER = Policy(mode="recover", recalls=True)
@@ -140,15 +142,15 @@ def test_nothing_comes_twice(history: Any, items: Any, sent: Any) -> None:
 # As attempts.
 
 
-def after(asked: bytes, policy: Policy, *found: Recalled | None, **options: Any) -> tuple[Exchange, Forward]:
-    """An exchange after its first questions to the store, and its first attempt."""
-    exchange = Exchange(asked, policy, **options)
-    assert exchange.glance() is None
+def after(asked: bytes, policy: Policy, *found: Recalled | None, **options: Any) -> tuple[Driven, Forward]:
+    """An exchange after its lookups in the store, and its first attempt."""
+    exchange = Driven(asked, policy, **options)
+    step = exchange.start()
     for one in found:
-        assert exchange.recall() is not None
-        exchange.recalled(one)
-    assert exchange.recall() is None
-    return exchange, exchange.look()
+        assert isinstance(step, Recall)
+        step = exchange.recalled(one)
+    assert isinstance(step, Forward)
+    return exchange, step
 
 
 def inputs(step: Forward | Relay) -> list[Item]:
@@ -195,15 +197,13 @@ def test_bare_reasoning_of_the_history() -> None:
 
 def test_what_is_not_known_is_looked_for_again() -> None:
     """Another process may have been told of it just now; then all goes as it does without a store."""
-    exchange = Exchange(body(NEXT), STORE)
-    assert exchange.recall() == exchange.recall() == Recall("resp_1", ())
-    for delay in AGAIN:
-        exchange.recalled(Recalled(None, NOTHING))
-        assert exchange.recall() == Recall("resp_1", (), delay)
-    exchange.recalled(Recalled(None, NOTHING))
-    assert exchange.recall() is None
-    without = Exchange(body(NEXT))
-    assert exchange.start() == without.start()
+    exchange = Driven(body(NEXT), STORE)
+    step = exchange.start()
+    for delay in (0.0, *AGAIN):
+        assert step == Recall("resp_1", (), delay)
+        step = exchange.recalled(Recalled(None, NOTHING))
+    without = Driven(body(NEXT))
+    assert step == without.start()
     told = without.settle(200)
     assert exchange.settle(200) == Report(told.action, "lossy", told.removed, {}, 1, "miss")
 
@@ -275,9 +275,9 @@ def test_who_is_not_asked(recalls: bool) -> None:
     conversation = b'{"conversation":"conv_1",%b,"input":[]}' % PARENT
     asked = [body(NEXT, parent=False), b"[", b"[]", b'{"input":[]}', conversation]
     for one in asked if recalls else [*asked, body(NEXT)]:
-        assert Exchange(one, policy).recall() is None
+        assert isinstance(Driven(one, policy).start(), Forward)
     dropping = Policy(recalls=recalls, drop_conversation=True)
-    assert (Exchange(conversation, dropping).recall() is None) is not recalls
+    assert isinstance(Driven(conversation, dropping).start(), Recall) is recalls
 
 
 def test_a_conversation_that_comes_along() -> None:
@@ -292,7 +292,7 @@ def test_a_conversation_that_comes_along() -> None:
 def test_an_ordinary_conversation_that_comes_along() -> None:
     """It is looked up like any other: what it leaves out may be in the store."""
     plain = body(NEXT, ANONYMOUS, NEXT)
-    assert Exchange(plain).glance() is not None
+    assert fast_path.portable(plain) is not None
     exchange, step = after(plain, STORE, Recalled((NEXT, CALL, RESULT), NOTHING))
     assert len(inputs(step)) == 6
     assert exchange.settle(200).store == "hit"
@@ -312,10 +312,8 @@ class TestRecover:
         scope = Scope(Lessons(), "me")
         exchange, _ = after(body(NEXT), RECOVER, scope=scope)
         refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
-        assert exchange.recall(400, refusal) == Recall("resp_1", ())
-        exchange.recalled(Recalled(HISTORY, NOTHING))
-        assert exchange.recall(400, refusal) is None
-        assert exchange.receive(400, refusal) == Forward(body(USER, ANONYMOUS, NEXT, parent=False))
+        assert exchange.receive(400, refusal) == Recall("resp_1", ())
+        assert exchange.recalled(Recalled(HISTORY, NOTHING)) == Forward(body(USER, ANONYMOUS, NEXT, parent=False))
         told: dict[RemovedName, int] = {"previous_response_id": 1, "item_id": 1}
         assert exchange.settle(200) == Report("recovered", "lossless", told, {}, 2, "hit")
         assert Refused(400, "response", "portable") in exchange.events
@@ -329,27 +327,26 @@ class TestRecover:
         refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
         for found, delay in ((Recalled(HISTORY, NOTHING), 0.0), (None, 0.3)):
             exchange, _ = after(body(NEXT), policy)
-            exchange.recall(400, refusal)
-            exchange.recalled(found)
-            step = exchange.receive(400, refusal)
+            assert isinstance(exchange.receive(400, refusal), Recall)
+            step = exchange.recalled(found)
             assert isinstance(step, Forward)
             assert step.delay == delay
 
     def test_other_refusals(self) -> None:
         """What a store cannot help with is not asked for, nor is anything after the last attempt."""
         exchange, _ = after(body(NEXT), RECOVER)
-        assert exchange.recall(400, refused("The encrypted content gAA could not be verified.")) is None
-        assert exchange.recall(400, b"") is None
+        assert exchange.receive(400, refused("The encrypted content gAA could not be verified.")) != RECALL
+        exchange, _ = after(body(NEXT), RECOVER)
+        assert exchange.receive(400, b"") == Relay()
         exchange, _ = after(body(NEXT), Policy(mode="recover", recalls=True, max_recoveries=0))
-        assert exchange.recall(404, refused("Item with id 'msg_1' not found.", param="input")) is None
+        assert exchange.receive(404, refused("Item with id 'msg_1' not found.", param="input")) == Relay()
 
     def test_refused_again(self) -> None:
         """The first refusal is relayed, and the report is of what was sent then."""
         exchange, _ = after(body(RESULT), Policy(mode="recover", recalls=True, max_recoveries=1))
         refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
-        exchange.recall(400, refusal)
-        exchange.recalled(Recalled((USER, CALL), NOTHING))
-        assert isinstance(exchange.receive(400, refusal), Forward)
+        assert isinstance(exchange.receive(400, refusal), Recall)
+        assert isinstance(exchange.recalled(Recalled((USER, CALL), NOTHING)), Forward)
         assert isinstance(exchange.receive(400, refusal), Relay)
         assert exchange.settle(400) == Report("unrecovered", "exact", {}, {}, 2, "hit")
 
@@ -359,7 +356,6 @@ class TestRecover:
         sealed = b'{"type":"reasoning","summary":[],"encrypted_content":"gAAAA"}'
         exchange, _ = after(body(NEXT), STORE, Recalled((USER, sealed, SAID), NOTHING), scope=scope)
         refusal = refused("The encrypted content gAA...AAA could not be verified.", code="invalid_encrypted_content")
-        assert exchange.recall(400, refusal) is None
         step = exchange.receive(400, refusal)
         assert len(inputs(step)) == 3
         assert exchange.settle(200).store == "hit"
@@ -372,10 +368,11 @@ def test_the_samples_pair() -> None:
 
 
 def test_nobody_was_asked() -> None:
-    """What a store knows changes nothing where nothing was asked."""
-    exchange = Exchange(body(NEXT))
-    exchange.recalled(Recalled(HISTORY, NOTHING))
-    assert exchange.start().body == body(NEXT, parent=False)
+    """Without a store nothing is looked up, not even after a refusal that a store could help with."""
+    exchange = Driven(body(NEXT), Policy(mode="recover"))
+    assert exchange.start().body == body(NEXT)
+    refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
+    assert exchange.receive(400, refusal) == Forward(body(NEXT, parent=False))
 
 
 HELLO = b'{"role":"user","content":"hello"}'
@@ -391,26 +388,23 @@ THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"
         (body(NEXT), (HELLO, THOUGHT, SAID)),
     ],
 )
-def test_the_short_way_is_the_long_one(asked: bytes, history: tuple[bytes, ...]) -> None:
-    """An ordinary request with its history is found portable at a glance, and is the same as after a look."""
+def test_the_short_way_is_the_long_one(
+    asked: bytes, history: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary request with its history goes the fast path, and is the same as by the long one."""
     found = Recalled(history, NOTHING)
-    looked, long = after(asked, STORE, found)
-    glanced = Exchange(asked, STORE)
-    assert glanced.recall() is not None
-    glanced.recalled(found)
-    short = glanced.glance()
+    fast, short = after(asked, STORE, found)
+    monkeypatch.setattr(fast_path, "portable", lambda _: None)
+    slow, long = after(asked, STORE, found)
     assert short == long
-    assert glanced.settle(200) == looked.settle(200)
-    assert glanced.events == looked.events
-    assert glanced.asked() == looked.asked()
+    assert fast.settle(200) == slow.settle(200)
+    assert fast.events == slow.events
+    assert fast.request_record() == slow.request_record()
 
 
 def test_after_a_short_way() -> None:
     """What was found portable at a glance is repaired as anything else when it is refused."""
-    exchange = Exchange(body(NEXT), STORE)
-    assert exchange.recall() is not None
-    exchange.recalled(Recalled((HELLO, CALL, RESULT, SAID), NOTHING))
-    assert exchange.glance() is not None
+    exchange, _ = after(body(NEXT), STORE, Recalled((HELLO, CALL, RESULT, SAID), NOTHING))
     message = b'{"error":{"message":"No tool call found for function call output with call_id call_1."}}'
     step = exchange.receive(400, message)
     assert isinstance(step, Forward)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import (
     ELSEWHERE,
@@ -21,7 +20,9 @@ from proxy.responses.history.recording import (
     remembered,
 )
 from proxy.responses.policy import Policy
+from proxy.responses.steps import Forward, Recall
 from tests.responses.history.test_recall import CALL, LOOKS, NEXT, PARENT, REFERENCE, RESULT, SAID, USER, body
+from tests.support.driven import Driven
 
 STORE = Policy(recalls=True)
 NOWHERE = Recalled(None, {})
@@ -30,14 +31,14 @@ THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"
 
 def asked(plain: bytes, *found: Recalled | None, policy: Policy = STORE) -> Asked | None:
     """What is remembered of a request for which the store knew this."""
-    exchange = Exchange(plain, policy)
-    if exchange.glance() is None:
-        for one in found:
-            assert exchange.recall() is not None
-            exchange.recalled(one)
-        exchange.look()
+    exchange = Driven(plain, policy)
+    step = exchange.start()
+    for one in found if isinstance(step, Recall) else ():
+        assert isinstance(step, Recall)
+        step = exchange.recalled(one)
+    assert isinstance(step, Forward)
     exchange.settle(200)
-    return exchange.asked()
+    return exchange.request_record()
 
 
 # What of a request.

@@ -1,0 +1,73 @@
+"""What every driver over HTTP needs of an attempt: the fields that go with it, and the answer that is held. Sans-IO."""
+
+from typing import Any, Final
+
+from proxy.http import content_coding
+from proxy.http.headers import Fields
+
+HELD: Final = 1024 * 1024
+"""Bytes of a refusal that are held, and decoded, to be judged."""
+
+# Fields that state the length, the coding or the digest of a body that is sent in another form.
+_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+# The recipient that read the body has met the expectation (RFC 9110, 10.1.1).
+_MET: Final = frozenset({b"expect"})
+_GONE: Final = {False: _MET, True: _MET | _OF_THE_BODY}
+"""By whether the body is sent in another form: fields that do not go with it."""
+# It stands for one request: with another body it would be refused, or answered with the answer to the first.
+_FIRST_ONLY: Final = frozenset({b"idempotency-key"})
+
+
+def attempt_fields(fields: Fields, length: int, *, changed: bool, first: bool) -> Fields:
+    """The request's fields for an attempt with a body of `length` bytes; the length stands where the framing stood.
+
+    `changed` says that the body is not the one that the client sent, `first` that nothing was sent before.
+    """
+    gone = _GONE[changed] if first else _GONE[changed] | _FIRST_ONLY
+    kept = [field for field in fields if field[0] not in gone]
+    framing = [place for place, (name, _) in enumerate(kept) if name in _FRAMING]
+    for place in reversed(framing):
+        kept[place : place + 1] = [(b"content-length", b"%d" % length)] if place == framing[0] else []
+    return kept
+
+
+class HeldAnswer:
+    """An answer that nobody has seen yet: what the driver received of it, as it received it, and its size.
+
+    Each part is the driver's own kind of message, to be given on as it is.
+    """
+
+    __slots__ = ("_pieces", "fields", "is_whole", "parts", "size", "status")
+
+    def __init__(self, status: int, fields: Fields, start: Any) -> None:
+        self.status = status
+        self.fields = fields
+        self.parts = [start]
+        self.size = 0
+        self.is_whole = False
+        """The end has arrived: an answer that broke off is not judged."""
+        self._pieces: list[bytes] = []
+
+    def add(self, part: Any, piece: bytes, *, more: bool) -> None:
+        """Hold a part, with its piece of the body."""
+        self.parts.append(part)
+        self._pieces.append(piece)
+        self.size += len(piece)
+        self.is_whole = not more
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it is longer than a refusal is ever held."""
+        return self.size > HELD
+
+    def body(self) -> bytes:
+        """The body, decoded; `b""` where its coding is unknown, broken, or decodes to more than is held."""
+        body = b"".join(self._pieces)
+        coding = content_coding.coding_of([(name.lower(), value) for name, value in self.fields])
+        if not content_coding.is_known(coding):
+            return b""
+        try:
+            return content_coding.decode(coding, body, HELD)
+        except (content_coding.CorruptError, content_coding.TooLargeError):
+            return b""

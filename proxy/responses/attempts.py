@@ -1,0 +1,136 @@
+"""Which attempt comes first, and which comes after a refusal.
+
+Every attempt is made from the body that arrived, or from that body with what the store knew, as a function of it and a
+`Form`; only the form changes from one attempt to the next. No two attempts of a request send the same bytes, but for
+one repetition where the refusal says that time alone may help.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
+
+from proxy.report import Remedy, Route
+from proxy.responses.body.document import Document
+from proxy.responses.policy import Policy
+from proxy.responses.recovery.ladders import Situation, ids_of, learn, remedies
+from proxy.responses.recovery.lessons import Scope, digest
+from proxy.responses.recovery.refusals import Refusal
+from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A body that is sent upstream, how it was made, and what upstream said to it."""
+
+    form: Form
+    rewrite: Rewrite
+    remedy: Remedy = "same"
+    refusal: Refusal | None = None
+    document: Document | None = None
+    """What it was made from, where later attempts may be made from another document."""
+
+
+class Attempts:
+    """The forms in which one request may be sent, the most faithful first."""
+
+    def __init__(self, policy: Policy, scope: Scope, route: Route) -> None:
+        self._policy = policy
+        self._scope = scope
+        self._route = route
+        self._sent: set[bytes] = set()
+
+    @property
+    def _is_side_route(self) -> bool:
+        return self._route != "responses"
+
+    def plain_form(self, *, portable: bool) -> Form:
+        """The form of a request about which no lesson is known."""
+        policy = self._policy
+        return _form(policy.profile, policy.drop_conversation, self._is_side_route, portable)
+
+    def first(self, came: Document, known: Document) -> Attempt:
+        """The first attempt for the document that `came`; `known` is that with what the store knew, or the same."""
+        form = self._learnt_form(known)
+        if self._policy.mode != "recover" or known is not came or self.will_be_refused(known):
+            portable_form = replace(form, portable=True)
+            portable = rewrite(known, portable_form)
+            if self._may_begin_with(portable):
+                return Attempt(portable_form, portable, document=known)
+        return Attempt(form, rewrite(came, form), document=came)
+
+    def _learnt_form(self, document: Document) -> Form:
+        """The request as the client sent it, without what its upstream or credential is known to refuse."""
+        plain = self.plain_form(portable=False)
+        if not self._scope.has_news:
+            return plain
+        return replace(
+            plain,
+            refused=self._scope.fields("refused"),
+            demanded=self._scope.fields("demanded"),
+            blobs=self._refused_blobs(document),
+        )
+
+    def _refused_blobs(self, document: Document) -> frozenset[bytes]:
+        known = self._scope.blobs()
+        if not known:
+            return frozenset()
+        blobs = {item.raw("encrypted_content") for array in document.arrays for item in array.items}
+        return frozenset(blob for blob in blobs if blob is not None and digest(blob) in known)
+
+    def _may_begin_with(self, portable: Rewrite) -> bool:
+        if not portable.took_references or self._route == "responses":
+            return portable.answerable
+        return portable.stands_alone
+
+    def will_be_refused(self, document: Document) -> bool:
+        """Whether the request holds an id that was refused to its credential before."""
+        known = self._scope.ids()
+        return bool(known) and not known.isdisjoint(ids_of(document))
+
+    def after(self, refusal: Refusal, made: Sequence[Attempt], document: Document, *, resolved: bool) -> Attempt | None:
+        """The attempt that follows the last of those `made`, which was refused; None where none is left.
+
+        `document` is what it is made from; `resolved` says that the store's answer stands in it already.
+        """
+        last = made[-1]
+        if len(made) > self._policy.max_recoveries:
+            return None
+        self._sent.add(_fingerprint(last.rewrite.body))
+        # The fast path, and an attempt that was released, have no entries.
+        last.rewrite = rewrite(last.document or document, last.form)
+        situation = Situation(document, last.form, last.rewrite, self._policy.keep_last, self._is_side_route)
+        for remedy, form in remedies(refusal, situation):
+            if remedy == "same":
+                if len(made) == 1 and not resolved and self._may_repeat(refusal):
+                    return Attempt(form, last.rewrite, remedy, document=last.document)
+                continue
+            changed = rewrite(document, form)
+            if self._may_send(changed) and _fingerprint(changed.body) not in self._sent:
+                return Attempt(form, changed, remedy, document=document)
+        return None
+
+    def _may_repeat(self, refusal: Refusal) -> bool:
+        """Whether the same bytes may succeed in a moment; an id that is known to be refused will not."""
+        if refusal.kind == "locked":
+            return True
+        return self._policy.profile == "azure" and self._scope.ids().isdisjoint(refusal.ids)
+
+    def _may_send(self, changed: Rewrite) -> bool:
+        return changed.answerable and (changed.has_history or not self._is_side_route)
+
+    def learn(self, made: Sequence[Attempt], document: Document) -> None:
+        """Remember what the refusals taught, now that the last of the attempts was answered."""
+        if made[-1].remedy == "same":
+            return  # the same bytes were accepted in the end, so that the refusal taught nothing
+        for attempt in made[:-1]:
+            learn(self._scope, attempt.document or document, attempt.refusal, attempt.rewrite, made[-1].form)
+
+
+@cache
+def _form(profile: str, drops_conversation: bool, side_route: bool, portable: bool) -> Form:
+    return Form(profile=profile, asks=not side_route, portable=portable, drop_conversation=drops_conversation)
+
+
+def _fingerprint(body: bytes) -> bytes:
+    return sha256(body).digest()
