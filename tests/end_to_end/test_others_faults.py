@@ -106,6 +106,7 @@ def test_an_end_loses_nothing(servers: Callable[..., Process], *, streams: bool)
             assert f"your name is Ada{number}" in answer.output_text
 
 
+@pytest.mark.alone
 def test_no_turn_costs_more_than_another(servers: Callable[..., Process], tmp_path: Path) -> None:
     """A turn takes as much in the store as the one before, however long the conversation is.
 
@@ -128,6 +129,7 @@ def test_no_turn_costs_more_than_another(servers: Callable[..., Process], tmp_pa
     assert all(after - before < 20 * 3 * 5000 for before, after in pairwise(sizes))
 
 
+@pytest.mark.alone
 def test_memory_is_bounded(servers: Callable[..., Process]) -> None:
     """The store of one process takes what it may, and what is refused leaves nothing behind.
 

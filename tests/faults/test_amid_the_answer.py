@@ -77,6 +77,7 @@ def test_silence_amid_the_answer(restless: Product, framing: str) -> None:
     restless.attempts[0].wait_closed()
 
 
+@pytest.mark.alone
 def test_a_pause_below_the_limit_is_none() -> None:
     """A stream may last longer than the limit of silence, as long as no pause does.
 

@@ -18,6 +18,8 @@ from tests.support.raw_client import RawAnswer, RawClient, exchange, request
 from tests.support.scripts import READ_BODY, Gate, answer, script
 from tests.support.upstream_server import ScriptedUpstream
 
+pytestmark = pytest.mark.alone
+
 MIB = 1024 * 1024
 USER = b'{"role":"user","content":"x"}'
 CALL = b'{"type":"function_call","id":"fc_%d","call_id":"c%d","name":"f","arguments":"{}"}'

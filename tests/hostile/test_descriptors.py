@@ -67,6 +67,7 @@ def assert_recovered(process: Process) -> None:
         assert {client.answer().status for client in clients} == {200}
 
 
+@pytest.mark.alone
 def test_too_many_clients(process: Process) -> None:
     """Who comes when there are as many clients as may be is answered 503 at once; health is answered all the time."""
     with ExitStack() as stack:

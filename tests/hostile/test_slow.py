@@ -79,6 +79,7 @@ def test_no_progress_is_silence(impatient: Process, upstream: ScriptedUpstream, 
     assert not [seen for seen in upstream.received if seen.whole]
 
 
+@pytest.mark.alone
 def test_fifteen_hundred_slow_clients(upstream: ScriptedUpstream) -> None:
     """While so many hold a head, a body or a question back, every request of the others is answered."""
     upstream.will_always_answer(answer(200))

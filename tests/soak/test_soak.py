@@ -5,6 +5,8 @@ import pytest
 from tests.soak.scenarios import SCENARIOS
 from tests.soak.soaking import soaked
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 20
 
 
