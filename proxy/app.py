@@ -42,12 +42,12 @@ class Unpinned(NamedTuple):
 
 
 def build(settings: Settings, observer: Observer, store: Store | None = None) -> ASGIApp:
-    """The proxy as an ASGI app, with this store or the one that is set; what happens is told to `observer`."""
+    """The proxy as an ASGI app, with this store or the configured one; `observer` is notified of what happens."""
     return assemble(settings, observer, store).app
 
 
 def assemble(settings: Settings, observer: Observer, store: Store | None = None) -> Unpinned:
-    """The proxy with its instruments; what happens is told to `observer` as well."""
+    """The proxy with its instruments; `observer` is notified of what happens as well."""
     metrics = Metrics()
     inspection = inspecting(settings)
     if settings.admin_listen is not None:
@@ -90,7 +90,7 @@ def inspecting(settings: Settings) -> Inspection | None:
 
 
 def keeping(settings: Settings, observer: Observer, store: Store | None = None) -> Keeper | None:
-    """Who asks and tells the store, if there is one. Raises SettingsError."""
+    """The store's service, if a store is configured. Raises SettingsError."""
     store = store or open_store(settings)
     if store is None:
         return None

@@ -80,7 +80,7 @@ def _add_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> No
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Say what would be sent in place of a request, and why. Upstream is not asked, but a store with a scope is. "
+        "Say what would be sent in place of a request, and why. Upstream is not contacted; a store with a scope is. "
         "The exit code is that of diff: 0 nothing changes, 1 something does, 2 trouble."
     )
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the request's body; - for standard input")
@@ -107,8 +107,8 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "See whether the settings can work: upstream is resolved, connected to and asked with HEAD, without a key; a "
-        "store is told something, and asked for it. Exit code 0 if all is well, otherwise 1."
+        "Check that the settings can work: resolve upstream, connect to it and send HEAD without a key; write a test "
+        "entry to the store, read it back and delete it. Exit code 0 if all is well, otherwise 1."
     )
     _add_settings(parser, [row.name for row in TABLE])
     parser.set_defaults(do=_check)
@@ -126,8 +126,8 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in (
         ("init", "make the tables of a database, or bring them up to date; `serve` does so as well, where it may"),
-        ("check", "see whether it answers, and keeps what it is told"),
-        ("purge", "forget what nobody used for STORE_TTL; databases do so as well while they are written to"),
+        ("check", "write, read back and delete a test entry"),
+        ("purge", "forget what was not used for STORE_TTL; databases also do so while they are written to"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name == "purge":

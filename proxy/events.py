@@ -1,4 +1,4 @@
-"""What happened, as values: frozen facts and the protocol of those who listen.
+"""What happened, as values: frozen facts, and the protocol of observers.
 
 Pure. The core and the drivers state facts; logs and metrics are listeners that may be absent.
 """
@@ -22,7 +22,7 @@ class Removal:
 class Read(NamedTuple):
     """A request of a rewritten route was read: its number of items, and how many ids of upstream's it holds.
 
-    `ids` are these ids, where somebody wants to know.
+    `ids` are these ids; empty unless the policy names ids.
     """
 
     items: int
@@ -32,7 +32,7 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What an attempt is sent without; told only where somebody wants to know the ids."""
+    """What an attempt is sent without; stated only where the policy names ids."""
 
     removals: tuple[Removal, ...]
 
@@ -87,7 +87,7 @@ class BudgetExceeded:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The store could not be asked or told or keep up, or an answer could not be read or is too large for it."""
+    """A lookup or a write failed, writes fell behind, or an answer could not be read or is too large to be stored."""
 
     doing: StoreFailure
     error: str = ""
@@ -122,7 +122,7 @@ class Answered(NamedTuple):
 
     @property
     def overhead(self) -> float | None:
-        """The seconds until the answer began in which nobody was waited for: what we added."""
+        """The seconds until the answer began that were spent waiting for neither side: the latency added here."""
         return None if self.first_byte is None else max(0.0, self.first_byte - self.upstream - self.client)
 
 
@@ -142,7 +142,7 @@ Event = (
 
 
 class Observer(Protocol):
-    """Somebody who is told what happened."""
+    """A listener for events."""
 
     def notice(self, request_id: str, event: Event) -> None:
         """Take note of `event`, which happened to the request `request_id` (`req-…`). Must not raise or wait."""

@@ -33,7 +33,7 @@ def attempt_fields(fields: Fields, length: int, *, changed: bool, first: bool) -
 
 
 class HeldAnswer:
-    """An answer that nobody has seen yet: what the driver received of it, as it received it, and its size.
+    """An answer that the client has not seen: what the driver received of it, as it received it, and its size.
 
     Each part is the driver's own kind of message, to be given on as it is.
     """

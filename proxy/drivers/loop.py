@@ -1,6 +1,6 @@
 """Performs the steps of an exchange, for every driver: it knows neither ASGI nor HTTP, and holds no opinion.
 
-A driver brings the three performers: how work is computed, how the store is asked, and how a body is sent upstream.
+A driver brings the three performers: how work is computed, how the store is queried, and how a body is sent upstream.
 The loop is one coroutine. A driver without an event loop brings performers that never wait, and runs it by `finished`.
 """
 
@@ -14,7 +14,7 @@ from proxy.responses.steps import Compute, Forward, Recall, Relay
 Result = TypeVar("Result")
 
 Ask = Callable[[Recall], Awaitable[Recalled | None]]
-"""Asks a store after the delay that the step names; None: it cannot be reached."""
+"""Queries a store after the step's delay; None: it cannot be reached."""
 
 
 class Performer(Protocol):

@@ -20,7 +20,7 @@ class RequestBody:
     """Takes in one body of at most `limit` bytes, as sent and decoded, from a client silent for at most `idle` seconds.
 
     With `strict`, a larger body is refused (413); without, it is taken in so far and left unread. After `take`,
-    `body` is what came and `more` says whether there is more of it.
+    `body` is what arrived and `more` says whether the client has more of it.
     """
 
     def __init__(self, fields: headers.Fields, receive: Receive, *, limit: int, idle: float, strict: bool) -> None:
@@ -36,7 +36,7 @@ class RequestBody:
     async def take(self) -> bytes | None:
         """The decoded body, `body` itself if it has no coding; None if it cannot be read.
 
-        Raises Fault where the client is to be told, and ClientGone.
+        Raises Fault, which answers the client, and ClientGone.
         """
         if not content_coding.is_known(self._coding) or self._is_too_large(headers.content_length(self._fields) or 0):
             return None

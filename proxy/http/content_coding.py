@@ -1,4 +1,4 @@
-"""Content codings (RFC 9110, 8.4.1): a body decoded under a cap, all at once.
+"""Content codings (RFC 9110, 8.4.1): a whole body decoded under a cap.
 
 Pure. Raises where the body is broken or grows too large; never returns half of one.
 """

@@ -1,6 +1,6 @@
 """Faults of the gateway itself, in the shape of OpenAI's errors.
 
-Pure values: who raises one does not know who answers with it. The table at the end names every one that the hop has.
+Pure values: the code that raises one does not know which code answers with it. The table names every fault of the hop.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class Fault(Exception):  # noqa: N818 - the word that operators and clients read
-    """A fault the client is told of: `{"error": {"message", "type", "param": null, "code"}}` with `status`.
+    """A fault that answers the client: `{"error": {"message", "type", "param": null, "code"}}` with `status`.
 
     `message` never holds a value the client sent but what it cannot do harm with, and never a key or a body.
     """
@@ -60,7 +60,7 @@ class Row(NamedTuple):
     kind: str = "upstream_error"
 
 
-# OpenAI's SDKs obey this field: asked again, nobody is asked twice, because upstream has seen nothing of the request.
+# OpenAI's SDKs obey this field. A retry is no second request, because upstream has seen nothing of the first.
 NOTHING_SENT: Final = (b"x-should-retry", b"true")
 LAST: Final = (b"connection", b"close")
 CLIENT: Final = "invalid_request_error"

@@ -25,7 +25,7 @@ HOP_BY_HOP = frozenset({
 })  # fmt: skip
 
 # RFC 9110, 7.6.1: "A sender MUST NOT send a connection option corresponding to a field that is intended for all
-# recipients of the content." Who names one of these would have us lose it, and what it guards, on the way.
+# recipients of the content." A client that lists one of these would have it, and what it guards, removed on the way.
 END_TO_END = frozenset({
     b"accept",
     b"accept-encoding",
@@ -81,7 +81,7 @@ def value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def hop_fields(fields: Fields) -> Fields:
-    """The few of `fields` that tell of this connection and of how a body is framed and coded, for who asks often."""
+    """Those of `fields` that describe this connection and how a body is framed and coded: few, for repeated lookups."""
     return [field for field in fields if field[0] in _OF_THE_HOP]
 
 
@@ -100,7 +100,7 @@ def end_to_end(fields: Fields, own: frozenset[bytes] = HOP_BY_HOP) -> Fields:
 
 
 def is_chunked(fields: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether the message came with a transfer coding, so that its length is not known beforehand."""
+    """Whether the message has a transfer coding, so that its length is not known beforehand."""
     return value(fields, b"transfer-encoding") is not None
 
 
@@ -118,7 +118,7 @@ def content_length(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
 
 
 def is_body_lost(fields: Iterable[tuple[bytes, bytes]], size: int) -> bool:
-    """Whether more of a body was announced than the `size` bytes that came as the whole of it.
+    """Whether more of a body was announced than the `size` bytes that arrived as the whole of it.
 
     llhttp takes a request with an Upgrade for one without a body (Java's client offers h2c on a POST); what follows its
     head is lost, and half a request is worse than none.

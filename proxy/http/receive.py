@@ -8,7 +8,7 @@ from starlette.types import Message, Receive
 from proxy.http.faults import hop_fault
 
 
-class ClientGone(Exception):  # noqa: N818 - nobody's error: it says what happened
+class ClientGone(Exception):  # noqa: N818 - no error: it states what happened
     """The client left before its request was whole."""
 
 

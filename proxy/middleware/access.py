@@ -54,7 +54,7 @@ class AccessMiddleware:
             self._tell(scope, status, first, self.clock() - began, complete=complete)
 
     def _timed(self, receive: Receive, context: RequestContext) -> Receive:
-        """`receive`, and the time that it takes until upstream is asked is the client's."""
+        """`receive`; its duration counts as waiting for the client until the request is forwarded."""
 
         async def waited() -> Message:
             since = self.clock()

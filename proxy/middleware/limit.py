@@ -1,4 +1,4 @@
-"""No more requests in progress than the machine can bear: beyond them 503, at once."""
+"""A limit on requests in progress: a request over the limit is rejected immediately with 503."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Hears the answers that pass, and has the store told of them: no byte of an answer is changed, held back or delayed.
+"""Observes answers as they pass and has the store record them: no byte of an answer is changed, held or delayed.
 
 A response is remembered when its end has been given to the client; one that is deleted is forgotten.
 """
@@ -23,7 +23,7 @@ from proxy.store.service import Keeper
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
 _METHODS: Final = frozenset({"POST", "GET", "DELETE"})
 _FORGETTING: Final = frozenset({200, 204, 404})
-"""Statuses of a deletion after which nobody may recall the response; another server's key may not know it at all."""
+"""Statuses of a deletion after which the response is forgotten; 404 as well: another server's key may not know it."""
 
 
 class MemoryMiddleware:
@@ -76,7 +76,7 @@ class _Hearing:
         self.large = length is None or length > INLINE
         self.asked: Asked | None = None
         self.asking: asyncio.Task[Asked | None] | None = None
-        """Finds out what was asked, beside the answer, where that was much."""
+        """Makes the record of a large request in another thread, while the answer passes."""
         self.answer: EventStream | WholeAnswer | None = None
         self.coding = ""
         self.streams = False
@@ -125,7 +125,7 @@ class _Hearing:
     async def _shortened_beside(self, ask: Callable[[], Asked | None]) -> Asked | None:
         try:
             return await offload(self._shortened, ask)
-        except Exception:  # noqa: BLE001 -- as below; nobody may be left to hear of it
+        except Exception:  # noqa: BLE001 -- as below, and the request may be over
             self.options.keeper.failed_to_read()
             return None
 
@@ -140,7 +140,7 @@ class _Hearing:
                 found = self._end(answer) or found
             if found is not None:
                 await self._tell(found)
-        except Exception:  # noqa: BLE001 -- whatever is wrong with what was heard, the answer goes on
+        except Exception:  # noqa: BLE001 -- the answer goes on, even if it cannot be read
             self.answer = None
             self.options.keeper.failed_to_read()
 
@@ -153,7 +153,7 @@ class _Hearing:
         return None
 
     async def _know(self) -> None:
-        """Wait until it is known what was asked."""
+        """Wait for the record of the request."""
         if self.asking is not None:
             self.asked, self.asking = await self.asking, None
 

@@ -1,4 +1,4 @@
-"""Whatever ends a request before it was answered is told in OpenAI's shape, as all faults are; the server hears it."""
+"""An exception or a cancellation before the answer is answered in OpenAI's shape, as all faults are, and raised on."""
 
 from asyncio import CancelledError
 from collections.abc import Awaitable

@@ -1,4 +1,8 @@
-"""A request and its answer on a client's connection: uvicorn's cycle, which copies too often and knows no HTTP/1.0."""
+"""A request and its answer on a client's connection: uvicorn's cycle, with two additions.
+
+Each byte of a body is copied once, not again with every piece that arrives; and HTTP/1.0 gets answers without chunks.
+uvicorn constructs the cycle; `proxy.server.protocol` then changes its class (see `uvicorn_internals`).
+"""
 
 import asyncio
 import socket
@@ -10,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class Pieces:
-    """What has come of a body, for the application to take: each byte is copied once, not with every piece again."""
+    """The pieces of a body that have arrived and wait for the application."""
 
     __slots__ = ("_pieces", "_size")
 
@@ -35,7 +39,7 @@ class Cycle(RequestResponseCycle):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection goes on: also after the last answer, where the client is still sending its request."""
+        """Whether the connection stays open: also after the last answer, while the client still sends its request."""
         return self.__dict__["keep_alive"] or self.lingers
 
     @keep_alive.setter
@@ -44,7 +48,7 @@ class Cycle(RequestResponseCycle):
 
     @property
     def lingers(self) -> bool:
-        """Whether this was the last answer, and came before the request's end: a reset could overtake it.
+        """Whether this was the last answer, and precedes the request's end: a reset could overtake it.
 
         RFC 9112, 9.6: "the server […] continues to read from the connection until it receives a corresponding close
         by the client, or until the server is reasonably certain that its own TCP stack has received the client's
@@ -53,50 +57,39 @@ class Cycle(RequestResponseCycle):
         return self.response_complete and self.more_body and not self.__dict__["keep_alive"]
 
     async def receive(self) -> Any:
-        """What has come of the request, or that its client left."""
+        """What has arrived of the request, or the news that the client has left."""
         message = await super().receive()
         self.body = cast("bytearray", Pieces())
         return message
 
 
-class _AnyLength(int):
-    """The length of a body that ends with the connection: none is longer or shorter."""
-
-    def __lt__(self, other: int) -> bool:
-        return False
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    def __sub__(self, other: int) -> Self:
-        return self
-
-    __hash__ = int.__hash__
-
-
 class OldCycle(Cycle):
-    """A request of HTTP/1.0, which knows no chunks (RFC 9112, 6.1): a body of unknown length ends with the connection.
+    """A request of HTTP/1.0, whose answer of unknown length ends with the connection (RFC 9112, 6.1).
 
-    So that a body that was cut does not look whole, the connection is then reset.
+    Where such an answer was cut, the connection is reset, so that it does not look complete.
     """
 
-    async def run_asgi(self, app: Any) -> None:
-        """Let `app` answer."""
+    _ends_with_connection = False
 
-        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+    async def run_asgi(self, app: Any) -> None:
+        """Run the application for this request."""
+
+        async def app_that_resets(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 await app(scope, receive, send)
             finally:
                 if self.response_started and not self.response_complete:
                     _reset(self.transport)
 
-        await super().run_asgi(watched)  # type: ignore[arg-type]
+        await super().run_asgi(app_that_resets)  # type: ignore[arg-type]
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer."""
         if message["type"] == "http.response.start" and not _has_length(message):
             self.chunked_encoding = False
-            self.expected_content_length = _AnyLength()
+            self._ends_with_connection = True
+        elif self._ends_with_connection:
+            self.expected_content_length = len(message.get("body", b""))  # uvicorn expects just this piece
         await super().send(message)
 
 

@@ -1,7 +1,7 @@
 """The process: uvicorn on the data and the admin listener, and an orderly end.
 
-SIGTERM and SIGINT: readiness turns 503, what comes is still accepted for a moment, running requests finish; a second
-signal ends at once.
+SIGTERM and SIGINT: readiness turns 503, new requests are still accepted for a moment, requests in progress
+finish; a second signal ends the process immediately.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ _ADMIN_DRAIN: Final = 1
 
 
 def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> None:
-    """Serve `app`, and the admin app with its instruments, until told to end.
+    """Serve `app`, and the admin app with its instruments, until a signal arrives.
 
-    Raises SettingsError where nobody can listen.
+    Raises SettingsError where an address cannot be listened on.
     """
     _raise_descriptor_limit()
     _collect_less()
@@ -86,7 +86,7 @@ class _Process:
 
     def _end(self) -> None:
         if not self._readiness.draining:
-            LOGGER.info("Ending: running requests may go on for %g seconds", self._settings.drain_timeout)
+            LOGGER.info("Shutting down: draining for up to %g s", self._settings.drain_timeout)
         self._readiness.draining = True
         self._servers[0].end()
 
@@ -94,8 +94,8 @@ class _Process:
         listen, *admins = [server.name for server in self._servers]
         upstream, mode = self._settings.upstream, self._settings.mode
         told = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
-        health = "".join(f", health on {name}" for name in admins)
-        LOGGER.info("Unpinned listens on %s for %s in %s mode%s", listen, upstream, mode, health, extra={"told": told})
+        health = "".join(f", health and metrics on {name}" for name in admins)
+        LOGGER.info("Listening on %s (upstream %s, mode %s)%s", listen, upstream, mode, health, extra={"told": told})
 
 
 def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
@@ -135,7 +135,7 @@ def _listening(flag: str, address: Address) -> Iterator[socket.socket]:
     try:
         listener = _bound(address)
     except OSError as error:
-        raise SettingsError(f"{flag} is {address}, where nobody can listen: {error.strerror or error}.") from None
+        raise SettingsError(f"{flag}: cannot listen on {address}: {error.strerror or error}.") from None
     with listener:
         yield listener
     if address.path:
@@ -159,7 +159,7 @@ def _bound_path(path: str) -> socket.socket:
 
 
 def _is_left_over(path: str) -> bool:
-    """Whether there is a socket at `path` at which nobody listens any more."""
+    """Whether there is a socket at `path` without a listener."""
     if not Path(path).is_socket():
         return False
     with socket.socket(socket.AF_UNIX) as probe:

@@ -1,6 +1,7 @@
-"""One client's connection: uvicorn's protocol, with limits for what is sent and refusals in OpenAI's shape.
+"""One client's connection: uvicorn's protocol, with limits on what is received and errors in OpenAI's shape.
 
-What is not a request beyond doubt is answered 400 and the connection closed; nothing that follows it is read.
+What is not beyond doubt a request is answered with 400 and the connection closed; nothing behind it is read. Anything
+else would let a client smuggle a request past a proxy in front that parses it differently (request smuggling).
 """
 
 import asyncio
@@ -22,19 +23,9 @@ if TYPE_CHECKING:
 
 _KIND: Final = "invalid_request_error"
 _LINGERING: Final = 3.0
-"""Seconds for which what a client sends after its last answer is thrown away: a reset could overtake the answer."""
+"""Seconds for which input after the last answer is discarded: a reset could overtake the answer."""
 _AHEAD: Final = 16
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
-
-
-class _Discarded(list[tuple[bytes, bytes]]):
-    """Where trailers go: a sender of them must not add to the fields on which it was let in (RFC 9110, 6.5.1)."""
-
-    def append(self, field: tuple[bytes, bytes]) -> None:
-        """Forget it."""
-
-
-_TRAILERS: Final = _Discarded()
 
 
 class ClientProtocol(HttpToolsProtocol):
@@ -49,7 +40,7 @@ class ClientProtocol(HttpToolsProtocol):
     """Bytes since the last head or piece of a body: of a head, of trailers, of chunks' extensions."""
     _running: RequestResponseCycle | None = None
     _refused = False
-    """Whether what comes is thrown away."""
+    """Input is discarded."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, unless there are too many connections."""
@@ -60,7 +51,7 @@ class ClientProtocol(HttpToolsProtocol):
             self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is answered, which is not the last one where others wait behind it."""
+        """Disconnect the request that is being answered, which is not the last one where others wait behind it."""
         self._disarm()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
@@ -68,7 +59,7 @@ class ClientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what came; in place of uvicorn's, which takes an Upgrade for the end of the request."""
+        """Parse what arrived, in place of uvicorn's method, which takes an Upgrade for the end of the request."""
         if self._refused:
             return
         self._unset_keepalive_if_required()
@@ -127,7 +118,7 @@ class ClientProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def is_idle(self) -> bool:
-        """Whether nothing goes on here, as far as can be seen: no answer goes out, and no request comes in."""
+        """Whether no request is being received or answered, as far as can be seen."""
         answered = self.cycle is None or self.cycle.response_complete
         return answered and not self._begun and not self._refused and not self._is_readable()
 
@@ -140,7 +131,8 @@ class ClientProtocol(HttpToolsProtocol):
         self._disarm()
         self._begun = False
         super().on_headers_complete()
-        self.headers = _TRAILERS
+        # Trailers must not add to the fields by which the request was judged (RFC 9110, 6.5.1): they go nowhere.
+        self.headers = []
         if self.url.endswith(b"?") and not self.scope["query_string"]:
             context_of(cast("Scope", self.scope)).has_bare_query = True
         if self.pipeline:
@@ -183,7 +175,7 @@ class ClientProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _too_slow(self) -> None:
-        if not self._begun:  # nothing was asked, so nothing is answered: it could be taken for the answer to what comes
+        if not self._begun:  # an answer to nothing could be taken for the answer to the next request
             self.transport.close()
             return
         message = f"The request's head did not come within {self.header_timeout:g} seconds."
@@ -201,13 +193,13 @@ class ClientProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Send no more, and throw away what comes until the client closes, or long enough."""
+        """Send no more, and discard input until the client closes, or for a few seconds."""
         self._refused = True
         self.transport.write_eof()
         self.loop.call_later(_LINGERING, self.transport.close)
 
     def _turn_away(self) -> None:
-        """Answer before anything was asked, and close without waiting for it: the descriptor is needed."""
+        """Refuse a connection before its first request, and close it immediately: the descriptor is needed."""
         self._refused = True
         fault = hop_fault("out_of_descriptors")
         LOGGER.warning("A client was refused: %s", fault.code)

@@ -67,7 +67,7 @@ class Settings:
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None = None) -> Settings:
     """The settings from the command line (by name, None where not given), the environment, a file, or the defaults.
 
-    Whatever comes first counts; the file is what the command line or the environment names as `config`. Raises
+    The first source that has a value counts; the command line or the environment names the file as `config`. Raises
     SettingsError.
     """
     environment = os.environ if environment is None else environment

@@ -20,7 +20,7 @@ class Address(NamedTuple):
 
 
 def leads_to(url: str, address: Address) -> bool:
-    """Whether `url` leads to somebody who listens at `address`, as far as this machine knows without asking another."""
+    """Whether `url` leads to the listener at `address`, as far as this machine knows without a name server."""
     upstream = base_url(url)
     if upstream.socket:
         return upstream.socket == address.path
@@ -38,7 +38,9 @@ _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not bound
 
 
 def _is_loopback(host: str) -> bool:
-    return host == "::1" or host.startswith("127.") or host in _ANY  # who connects to any address reaches this machine
+    return (
+        host == "::1" or host.startswith("127.") or host in _ANY
+    )  # a connection to the unspecified address reaches this machine
 
 
 def _numeric(host: str) -> str | None:
@@ -52,7 +54,7 @@ def _numeric(host: str) -> str | None:
 
 
 def _is_own(host: str) -> bool:
-    """Whether `host` is an address of this machine: to others nobody can bind."""
+    """Whether `host` is an address of this machine: only those can be bound."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((host, 0))

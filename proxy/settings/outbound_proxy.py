@@ -52,7 +52,7 @@ def _basic(user: str, password: str) -> bytes:
 
 
 def variable_for(upstream: BaseUrl, environment: Mapping[str, str]) -> str | None:
-    """The name of the variable whose proxy leads to `upstream`, or None where it is to be reached directly."""
+    """The name of the variable whose proxy leads to `upstream`, or None for a direct connection."""
     if upstream.socket or _is_excluded(upstream, _value(environment, "no_proxy")):
         return None
     names = (f"{upstream.scheme}_proxy", "all_proxy")

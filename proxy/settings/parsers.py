@@ -20,7 +20,7 @@ class Kind(NamedTuple):
     read: Callable[[str], Any]
     allowed: str
     secret: bool = False
-    """The text is shown to nobody."""
+    """The text is never shown."""
 
 
 def _address(text: str) -> Address:

@@ -84,7 +84,7 @@ TABLE: Final = (
         "mode",
         "strip",
         choice("strip", "recover", "observe"),
-        "`strip`: portable at once; `recover`: as it came, portable when refused; `observe`: only reported.",
+        "`strip`: portable from the start; `recover`: as it came, portable when refused; `observe`: only reported.",
     ),
     Row(
         "profile",
@@ -103,7 +103,7 @@ TABLE: Final = (
         "drop_conversation",
         "off",
         SWITCH,
-        "Whether a `conversation` is taken out of requests; its history is lost.",
+        "Remove `conversation` from requests; its history is lost.",
     ),
     Row(
         "max_body",
@@ -141,7 +141,7 @@ TABLE: Final = (
         "drain_delay",
         "0.5",
         SECONDS,
-        "How long connections are still accepted after SIGTERM, while `/readyz` says 503: as long as a load "
+        "How long connections are still accepted after SIGTERM, while `/readyz` answers 503: as long as a load "
         "balancer needs to notice.",
     ),
     Row("drain_timeout", "120", SECONDS, "How long running requests may go on after SIGTERM; DRAIN_DELAY counts."),
@@ -149,15 +149,15 @@ TABLE: Final = (
         "store",
         "off",
         STORE,
-        "What remembers conversations, so that references resolve on every server: the URL of a Redis or Valkey, of a "
-        "PostgreSQL, or of an SQLite file (`sqlite:///FILE`) for the processes of one machine; `memory` is one "
-        "process's, gone with it.",
+        "Conversation store URL, so that references resolve on every server: a Redis or Valkey, a "
+        "PostgreSQL, or an SQLite file (`sqlite:///FILE`) for the processes of one machine; `memory` belongs to one "
+        "process and ends with it.",
     ),
     Row(
         "store_scope",
         "credential",
         NAME,
-        "Who shares what is remembered: each credential its own, or all of them under the name of one application.",
+        "Isolation of stored conversations: per credential, or one named scope shared by all.",
     ),
     Row("store_timeout", "0.25", SECONDS, "For a lookup in the store; then the request goes on without it."),
     Row("store_ttl", "30d", DURATION, "How long something is remembered after its last use."),
@@ -182,7 +182,7 @@ TABLE: Final = (
         "`file:PATH`. The first encrypts, all decrypt; the word `plain` among them lets what is not encrypted be read.",
     ),
     Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
-    Row("report", "on", SWITCH, "Whether answers have the `x-unpinned-*` fields."),
+    Row("report", "on", SWITCH, "Add the `x-unpinned-*` response fields."),
     Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),
     Row(
         "log_level",

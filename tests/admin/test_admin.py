@@ -161,7 +161,7 @@ def test_metrics_while_draining(process: Process, upstream: ScriptedUpstream) ->
         client.send(asked(b'{"input": "hi", "stream": true}'))
         client.until(b"data: first\n\n")
         process.send_signal(signal.SIGTERM)
-        process.wait_message("Ending")
+        process.wait_message("Shutting down")
         assert scraped(process)["unpinned_requests_in_flight", "streaming"] == 1
         gate.open()
         client.rest()

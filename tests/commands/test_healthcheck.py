@@ -42,7 +42,7 @@ def test_a_process_that_is_ready(upstream: ScriptedUpstream) -> None:
             client.send(request(b"GET", b"/v1/models"))
             gate.wait_reached()
             process.send_signal(signal.SIGTERM)
-            process.wait_message("Ending")
+            process.wait_message("Shutting down")
             assert asked(address) == (1, f"unpinned: http://{address}/readyz answers 503.\n")
             gate.open()
             client.answer()

@@ -35,7 +35,7 @@ def gate() -> Iterator[Gate]:
 def told_to_end(process: Process) -> None:
     """Tell the process to end, and wait until it knows."""
     process.send_signal(signal.SIGTERM)
-    process.wait_message("Ending")
+    process.wait_message("Shutting down")
 
 
 def wait_deaf(connect: Callable[[], socket.socket]) -> None:
@@ -81,7 +81,7 @@ def test_accepting_goes_on_for_a_moment(upstream: ScriptedUpstream, number: sign
     with running("--upstream", upstream.url, *LONG) as process:
         assert ready(process) == 200
         process.send_signal(number)
-        process.wait_message("Ending")
+        process.wait_message("Shutting down")
         assert ready(process) == 503
         got = exchange(process.port, GET)
         assert (got.status, got.body, got.complete, is_last(got)) == (200, b"yes", True, True)

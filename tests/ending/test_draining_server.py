@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from proxy.server import draining
-from proxy.server.draining import DrainingServer, let_nobody_in
+from proxy.server.draining import DrainingServer
 from proxy.server.protocol import ClientProtocol
 from tests.support.asgi import answering
 from tests.support.raw_client import PATIENCE, request
@@ -35,7 +34,7 @@ def test_who_has_connected_already_is_answered() -> None:
             client.settimeout(PATIENCE)
             client.connect(listener.getsockname())  # blocks the loop: nobody accepts meanwhile
             client.sendall(request(b"GET", b"/"))
-            await serving._listen_no_more()
+            await serving._stop_listening()
             serving.end()
             got = await asyncio.to_thread(client.recv, 65536)
             await done
@@ -58,7 +57,7 @@ def test_who_connects_without_end_does_not_hold_up_the_end() -> None:
             for client in (first, second):
                 client.settimeout(PATIENCE)
                 client.connect(listener.getsockname())
-            await serving._listen_no_more()
+            await serving._stop_listening()
             serving.end()
             assert await asyncio.to_thread(first.recv, 1) == b""
             with pytest.raises(ConnectionResetError):
@@ -66,32 +65,6 @@ def test_who_connects_without_end_does_not_hold_up_the_end() -> None:
             await done
 
     uvloop.run(main())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
-def test_nobody_gets_in_who_would_be_reset() -> None:
-    """Shortly before it listens no more no connection begins; one that has begun gets through."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as early, socket.socket() as late:
-        early.connect(listener.getsockname())
-        let_nobody_in(listener)
-        late.settimeout(0.2)  # without the filter the system accepts it at once
-        with pytest.raises(TimeoutError):
-            late.connect(listener.getsockname())
-        accepted, _ = listener.accept()
-        with accepted:
-            early.sendall(b"asked")
-            assert accepted.recv(5) == b"asked"
-
-
-def test_where_no_filter_is_allowed_the_end_comes_all_the_same() -> None:
-    """A listener that takes no filter, as in some containers, is no reason to break off."""
-
-    class Confined(socket.socket):
-        def setsockopt(self, *_: object) -> None:
-            raise PermissionError
-
-    with Confined() as listener:
-        let_nobody_in(listener)
 
 
 class Connection:

@@ -53,7 +53,7 @@ def test_it_ends_when_the_last_stream_does(upstream: ScriptedUpstream, number: s
                 client.send(GET)
                 client.until(FIRST + b"\r\n")
             process.send_signal(number)
-            process.wait_message("Ending")
+            process.wait_message("Shutting down")
             for client, gate in ((other, gates[1]), (one, gates[0])):
                 assert not client.readable_within(0.3)
                 gate.open()

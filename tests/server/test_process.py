@@ -56,8 +56,8 @@ def test_it_says_where_it_listens(process: Process, upstream: ScriptedUpstream) 
     """When all listeners are ready, one line says where they are, what upstream is, and in which mode."""
     assert status(process.admin_port, b"/livez") == 200
     assert process.log[0]["message"] == (
-        f"Unpinned listens on http://127.0.0.1:{process.port} for {upstream.url} in strip mode, "
-        f"health on http://127.0.0.1:{process.admin_port}"
+        f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode strip), "
+        f"health and metrics on http://127.0.0.1:{process.admin_port}"
     )
 
 
@@ -84,7 +84,7 @@ def test_no_admin_listener(upstream: ScriptedUpstream) -> None:
     with running(UNPINNED_UPSTREAM=upstream.url, UNPINNED_ADMIN_LISTEN="off", UNPINNED_MODE="observe") as process:
         upstream.will_answer(answer(200))
         assert exchange(process.port, GET).status == 200
-        assert process.log[0]["message"].endswith(f" for {upstream.url} in observe mode")
+        assert process.log[0]["message"].endswith(f" (upstream {upstream.url}, mode observe)")
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
 
@@ -97,7 +97,7 @@ def test_an_orderly_end(process: Process, upstream: ScriptedUpstream, gate: Gate
         client.send(GET)
         client.until(FIRST)
         process.send_signal(number)
-        process.wait_message("Ending")
+        process.wait_message("Shutting down")
         assert status(process.admin_port, b"/readyz") == 503
         assert status(process.admin_port, b"/livez") == 200
         gate.open()
@@ -126,7 +126,7 @@ def test_a_second_signal_ends_at_once(process: Process, upstream: ScriptedUpstre
         client.send(GET)
         client.until(FIRST)
         process.send_signal(signal.SIGTERM)
-        process.wait_message("Ending")
+        process.wait_message("Shutting down")
         process.send_signal(signal.SIGINT)
         assert not client.rest().endswith(b"0\r\n\r\n")
         assert process.wait() == 0
@@ -139,7 +139,7 @@ def test_a_taken_port(flag: str) -> None:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         with running(flag, taken, "--upstream", "http://127.0.0.1:1") as process:
             assert process.wait() == 2
-            assert process.text.startswith(f"unpinned: {flag} is {taken}, where nobody can listen: Address already in ")
+            assert process.text.startswith(f"unpinned: {flag}: cannot listen on {taken}: Address already in ")
             assert len(process.log) == 1
 
 
@@ -187,7 +187,7 @@ def test_unix_sockets(upstream: ScriptedUpstream, tmp_path: Path, *, crashed: bo
         assert unix_status(path) == b"HTTP/1.1 200"
         with running("--listen", f"unix:{path}", "--upstream", upstream.url) as second:
             assert second.wait() == 2
-            assert f"--listen is unix:{path}, where nobody can listen" in second.text
+            assert f"--listen: cannot listen on unix:{path}" in second.text
         assert unix_status(path) == b"HTTP/1.1 200"
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0

@@ -21,7 +21,7 @@ from typing import Any
 PATIENCE = 20.0
 ROOT = Path(__file__).parents[2]
 # Where it listens, in a line of text; by the names it has as JSON.
-_LISTENS = re.compile(r"(listen|health)[a-z ]* on (http://\S+?)(?=[, ]|$)")
+_LISTENS = re.compile(r"(Listening|health)[a-z ]* on (http://\S+?)(?=[, ]|$)")
 COMMAND = (sys.executable, "-m", "proxy")
 
 

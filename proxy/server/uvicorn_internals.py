@@ -1,0 +1,65 @@
+"""The parts of uvicorn that are not its public interface and that this package relies on, in one place.
+
+uvicorn is bounded in `pyproject.toml` for this reason. `tests/server/test_uvicorn_internals.py` looks for each part in
+the installed version and names one that is gone. Read against 0.45.0 (the first with `_start_asgi_task`) and 0.54.0.
+
+Why each is used:
+
+- `HttpToolsProtocol`: its parser callbacks are overridden to judge a request's head before anything is started, to put
+  deadlines on a head, to drop trailers and to answer errors in OpenAI's shape.
+- `RequestResponseCycle`: `run_asgi`, `send` and `receive` are overridden for HTTP/1.0, for bodies that are copied once,
+  and for connections that stay open until the client has read the last answer. uvicorn constructs the cycle itself, so
+  `_start_asgi_task` changes its class to a subclass. That is sound while neither has slots and the subclass adds no
+  attribute that `__init__` sets, which the test checks as well.
+- `Server`: `startup`, `main_loop` and `shutdown` are overridden, to serve on one given socket, to wait for a signal
+  without polling, and to drain in the order that `proxy.server.draining` describes.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+METHODS: Final[Mapping[type, tuple[str, ...]]] = {
+    HttpToolsProtocol: (
+        "_start_asgi_task",
+        "_unset_keepalive_if_required",
+        "connection_lost",
+        "connection_made",
+        "data_received",
+        "on_body",
+        "on_headers_complete",
+        "on_message_begin",
+        "on_message_complete",
+        "on_response_complete",
+    ),
+    RequestResponseCycle: ("receive", "run_asgi", "send"),
+    Server: ("_serve", "main_loop", "on_tick", "shutdown", "startup"),
+    FlowControl: ("resume_reading",),
+}
+"""Methods that are called or overridden."""
+
+ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
+    HttpToolsProtocol: ("cycle", "flow", "headers", "loop", "parser", "pipeline", "scope", "transport", "url"),
+    RequestResponseCycle: (
+        "body",
+        "chunked_encoding",
+        "default_headers",
+        "disconnected",
+        "expected_content_length",
+        "keep_alive",
+        "message_event",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "scope",
+        "transport",
+    ),
+    Server: ("config", "force_exit", "server_state", "servers"),
+    ServerState: ("connections", "default_headers", "tasks"),
+    Config: ("backlog", "http_protocol_class", "timeout_graceful_shutdown"),
+}
+"""Attributes of instances that are read or set."""
