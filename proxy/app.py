@@ -15,17 +15,17 @@ from proxy.events import Observer, Observers
 from proxy.http.base_url import base_url
 from proxy.middleware.access import AccessMiddleware
 from proxy.middleware.limit import LimitMiddleware
-from proxy.middleware.recording import MemoryMiddleware
+from proxy.middleware.recording import RecordingMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
-from proxy.middleware.server_errors import LastResortMiddleware
-from proxy.observers.gauges import Levels
+from proxy.middleware.server_errors import ServerErrorsMiddleware
+from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
 from proxy.observers.recent import Recent
 from proxy.responses.policy import Policy
 from proxy.settings import Settings, SettingsError
 from proxy.store.factory import MissingExtraError, envelope, opened
 from proxy.store.interface import Engine, Options, Store
-from proxy.store.service import Keeper, Terms
+from proxy.store.service import StoreService, Terms
 from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Client, Deadlines, Limits
 from proxy.upstream.reverse_proxy import ReverseProxy
@@ -49,13 +49,13 @@ def build(settings: Settings, observer: Observer, store: Store | None = None) ->
 def assemble(settings: Settings, observer: Observer, store: Store | None = None) -> Unpinned:
     """The proxy with its instruments; `observer` is notified of what happens as well."""
     metrics = Metrics()
-    inspection = inspecting(settings)
+    inspection = live_page(settings)
     if settings.admin_listen is not None:
         observer = Observers((observer, metrics, *([inspection.recent] if inspection else [])))
     upstream = base_url(settings.upstream)
     sender = client(settings)
     hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
-    keeper = keeping(settings, observer, store)
+    service = store_service(settings, observer, store)
     portable = PortableMiddleware(
         hop,
         policy(settings),
@@ -64,19 +64,19 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         max_body=settings.max_body,
         upload_idle_timeout=settings.upload_idle_timeout,
         report=settings.report,
-        keeper=keeper,
+        service=service,
     )
-    heard = MemoryMiddleware(portable, keeper, remembers_all=settings.store_unstored) if keeper else portable
+    heard = RecordingMiddleware(portable, service, remembers_all=settings.store_unstored) if service else portable
     limited = LimitMiddleware(heard, settings.max_requests)
-    access = AccessMiddleware(LastResortMiddleware(limited), observer)
+    access = AccessMiddleware(ServerErrorsMiddleware(limited), observer)
 
-    def levels() -> Levels:
-        return Levels(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
+    def levels() -> Gauges:
+        return Gauges(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
 
     return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection))
 
 
-def inspecting(settings: Settings) -> Inspection | None:
+def live_page(settings: Settings) -> Inspection | None:
     """What the live page shows, where it is wanted."""
     if not settings.inspect or settings.admin_listen is None:
         return None
@@ -89,12 +89,12 @@ def inspecting(settings: Settings) -> Inspection | None:
     return Inspection(Recent(), facts, settings.admin_listen.host)
 
 
-def keeping(settings: Settings, observer: Observer, store: Store | None = None) -> Keeper | None:
+def store_service(settings: Settings, observer: Observer, store: Store | None = None) -> StoreService | None:
     """The store's service, if a store is configured. Raises SettingsError."""
     store = store or open_store(settings)
     if store is None:
         return None
-    return Keeper(store, observer, Terms(settings.store_scope, settings.store_timeout, settings.store_max_item))
+    return StoreService(store, observer, Terms(settings.store_scope, settings.store_timeout, settings.store_max_item))
 
 
 def client(settings: Settings) -> Client:

@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from proxy import fake_openai
-from proxy.app import build, client, keeping, policy, profile
+from proxy.app import build, client, policy, profile, store_service
 from proxy.responses.policy import Policy
 from proxy.settings import SettingsError, load
 from proxy.upstream.client import Http1Client
@@ -51,13 +51,13 @@ def test_policy() -> None:
 
 def test_store() -> None:
     """There is a store if one is set; then references are recalled, and what is not to be stored is not, unless set."""
-    assert keeping(load({}, {}), Notebook()) is None
+    assert store_service(load({}, {}), Notebook()) is None
     flags = {"store": "memory", "store_scope": "shop", "store_unstored": "on"}
     settings = load(flags, {})
     assert policy(settings) == Policy(recalls=True, remembers_all=True)
-    keeper = keeping(settings, Notebook())
-    assert keeper is not None
-    assert keeper.scope([]) == "name:shop"
+    service = store_service(settings, Notebook())
+    assert service is not None
+    assert service.scope([]) == "name:shop"
 
 
 def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(SettingsError, match=r"unpinned\[redis\]") as error:
-        keeping(load({"store": "redis://:hunter2@127.0.0.1"}, {}), Notebook())
+        store_service(load({"store": "redis://:hunter2@127.0.0.1"}, {}), Notebook())
     assert "hunter2" not in str(error.value)
 
 

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.admin.page import Inspection, pages
-from proxy.observers.gauges import Levels
+from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
 
 
@@ -30,9 +30,9 @@ class Instruments:
     """What there is to be read of the data listener's app."""
 
     metrics: Metrics = field(default_factory=Metrics)
-    levels: Callable[[], Levels] = Levels
+    levels: Callable[[], Gauges] = Gauges
     inspection: Inspection | None = None
-    """The last exchanges, where somebody wants to look at them."""
+    """The last exchanges, where `UNPINNED_INSPECT` is on."""
 
 
 def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starlette:
@@ -47,7 +47,7 @@ def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starl
 
     async def metrics(request: Request) -> Response:
         exposition = await asyncio.to_thread(import_module, "proxy.observers.prometheus")  # takes long the first time
-        text, media_type = exposition.exposed(read.metrics, read.levels(), request.headers.get("accept", ""))
+        text, media_type = exposition.exposition(read.metrics, read.levels(), request.headers.get("accept", ""))
         return Response(text, media_type=None, headers={"content-type": media_type})
 
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -1,6 +1,6 @@
-"""Who may ask a browser for the live page: somebody who names this machine as nobody else can be named.
+"""Which Host fields the live page answers: those that only this machine can have.
 
-A page of a stranger's whose name leads to 127.0.0.1 (DNS rebinding) sends its own name as Host. An address as Host is
+A foreign page whose name resolves to 127.0.0.1 (DNS rebinding) sends its own name as Host. An address as Host is
 safe: no name server stands between it and its machine.
 """
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from proxy import report as explanations
 from proxy.admin.hosts import is_own
-from proxy.observers.gauges import Levels
+from proxy.observers.gauges import Gauges
 from proxy.observers.recent import Recent
 
 _FILE: Final = Path(__file__).with_name("page.html")
@@ -41,7 +41,7 @@ class Inspection:
     """The name under which the admin listener is reached, where it has one."""
 
 
-def pages(inspection: Inspection, levels: Callable[[], Levels], draining: Callable[[], bool]) -> list[Route]:
+def pages(inspection: Inspection, levels: Callable[[], Gauges], draining: Callable[[], bool]) -> list[Route]:
     """The page at `/`, and its data."""
     html = _html()
     policy = {**_SAFE, "content-security-policy": _policy(html)}

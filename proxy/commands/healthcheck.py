@@ -10,13 +10,13 @@ from typing import Final
 from proxy.settings.address import Address
 
 TIMEOUT: Final = 2.0
-_HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where to ask who listens on every address
+_HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- where a listener on every address is reached
 
 
 def healthcheck(admin: Address | None) -> int:
-    """0 if who listens at `admin` is ready; otherwise 1, and a sentence that says why."""
+    """0 if the process whose admin listener is at `admin` is ready; otherwise 1, and a sentence that says why."""
     if admin is None:
-        return _unhealthy("UNPINNED_ADMIN_LISTEN is off: there is nobody to ask.")
+        return _unhealthy("UNPINNED_ADMIN_LISTEN is off: there is no listener to query.")
     try:
         status = _status(admin)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""`unpinned store`: what an operator does with a store besides using it.
+"""`unpinned store`: manages the conversation store.
 
 Exit codes: 0 all is well, 1 the store does not do what it is for.
 """
@@ -28,7 +28,7 @@ async def initialize(engine: Engine) -> str:
 
 
 async def look(engine: Engine) -> str:
-    """See whether the store answers, keeps what it is told, and forgets it."""
+    """Write a test entry to the store, read it back and delete it."""
     async with asyncio.timeout(PATIENCE):
         standing = await engine.standing()
         scope, item = f"check:{secrets.token_hex(8)}", b'{"role":"user","content":"unpinned store check"}'
@@ -39,11 +39,11 @@ async def look(engine: Engine) -> str:
         took = (time.perf_counter() - began) * 1000
     if found.conversation != (item,):
         raise ForgetfulError
-    return f"{standing}; what it was told it knew again, in {took:.1f} ms with writing and forgetting it"
+    return f"{standing}; write, read and delete check passed in {took:.1f} ms"
 
 
 async def purge(engine: Engine) -> str:
-    """Forget what nobody used for too long."""
+    """Forget what was not used for the store's TTL."""
     return _forgotten(await engine.purge())
 
 
@@ -57,20 +57,20 @@ def _forgotten(count: int) -> str:
 
 
 class ForgetfulError(Exception):
-    """What the store was told it did not know again: not with these keys, or not at all."""
+    """A test entry that was written could not be read back: not with these keys, or not at all."""
 
     def __str__(self) -> str:
-        return "what it was told it did not know again"
+        return "the test entry that was written could not be read back"
 
 
 def upkeep(settings: Settings, work: Work) -> int:
-    """Do it, and print what came of it; the exit code. Raises SettingsError."""
+    """Do the work and print its result; the exit code. Raises SettingsError."""
     engine = open_store(settings)
     if engine is None:
         raise SettingsError("UNPINNED_STORE is off, so there is no store.")
     try:
         said = asyncio.run(_done(engine, work))
-    except Exception as error:  # noqa: BLE001 -- whatever an engine's client fails with
+    except Exception as error:  # noqa: BLE001 -- each engine's client has its own exceptions
         sys.stdout.write(f"BAD  the store ({_named(settings.store)}): {_reason(error)}\n")
         return 1
     sys.stdout.write(f"ok   the store ({_named(settings.store)}): {said}\n")

@@ -11,7 +11,7 @@ from proxy.demo.transcripts import InFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until told to end."""
+    """Serve until a signal arrives."""
     chosen = _parser().parse_args(arguments)
     application = Application(chosen.name, chosen.key, chosen.direct, chosen.through, InFolder(chosen.transcripts))
     application.others = [(name, address) for name, _, address in (other.partition("=") for other in chosen.other)]

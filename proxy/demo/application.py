@@ -127,7 +127,7 @@ def _text(items: list[Item]) -> str:
 
 
 def _shown(item: Item) -> Item | None:
-    """What the chat page shows of an item: who, and which words."""
+    """What the chat page shows of an item: the speaker, and the words."""
     if item.get("role") == "user":
         return {"who": "you", "text": item["content"]}
     if item.get("type") == "message":

@@ -36,7 +36,7 @@ _INDENT: Final = " " * 12
 
 @dataclass
 class Way:
-    """How questions are asked: directly or through Unpinned, as JSON or streamed."""
+    """How questions are sent: directly or through Unpinned, as JSON or streamed."""
 
     way: str
     stream: bool
@@ -153,7 +153,7 @@ def _tell(account: Account, servers: list[Application]) -> None:
 
 
 class _Conversation:
-    """One conversation, asked one way."""
+    """One conversation, sent one way."""
 
     def __init__(self, account: Account, client: httpx2.Client, way: Way) -> None:
         self.account = account
@@ -182,7 +182,7 @@ class _Conversation:
         return int(self.client.post(f"{server.address}/conversations").json()["number"])
 
     def _asked(self, server: Application, number: int, question: str) -> dict[str, Any]:
-        """Ask as the chat page does, and tell what came of it."""
+        """Ask as the chat page does, and print the outcome."""
         asked = {"question": question, "way": self.way.way, "stream": self.way.stream}
         turn: dict[str, Any] = self.client.post(f"{server.address}/conversations/{number}", json=asked).json()
         self.account.say(f"  {server.name}  asks: {question}")

@@ -1,4 +1,4 @@
-"""`unpinned demo --store`: a client that names its last response and sends nothing but what is new, on every server.
+"""`unpinned demo --store`: a client that names its last response and sends only what is new, on every server.
 
 Three servers, each with an instance of the fake API and an Unpinned of its own; the three share a store.
 """
@@ -92,7 +92,7 @@ def _result(call: dict[str, Any]) -> dict[str, Any]:
 def _asked(
     account: Account, client: httpx2.Client, server: Server, base: str, request: dict[str, Any]
 ) -> dict[str, Any]:
-    """Ask, and tell what came of it."""
+    """Ask, and print the outcome."""
     asked = request["input"] if isinstance(request["input"], str) else _shown(request["input"][0])
     account.say(f"  {server.name}  sends: {asked}")
     body = {"model": "gpt-5", "tools": [WEATHER], **request}

@@ -1,6 +1,6 @@
 """The conversations that the application servers share, as they would share a database.
 
-A transcript is replaced as a whole or not at all; of two who write at once the last one wins.
+A transcript is replaced as a whole or not at all; of two concurrent writers the last one wins.
 """
 
 import json

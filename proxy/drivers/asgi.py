@@ -26,11 +26,10 @@ from proxy.responses.exchange import Exchange, TooComplexError
 from proxy.responses.history.recall import Recalled
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.budget import Budget
-from proxy.responses.recovery.lessons import Lessons
-from proxy.responses.recovery.lessons import Scope as LessonScope
+from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.routes import route_of
 from proxy.responses.steps import Forward, Recall
-from proxy.store.service import Keeper
+from proxy.store.service import StoreService
 
 
 class PortableMiddleware:
@@ -46,7 +45,7 @@ class PortableMiddleware:
         max_body: int = 64 * 1024 * 1024,
         upload_idle_timeout: float = 60.0,
         report: bool = True,
-        keeper: Keeper | None = None,
+        service: StoreService | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = app
@@ -56,7 +55,7 @@ class PortableMiddleware:
         self.max_body = max_body
         self.upload_idle_timeout = upload_idle_timeout
         self.report = report
-        self.keeper = keeper
+        self.service = service
         self.lessons = Lessons()
         self.clock = clock
         self.budget = Budget(self.policy)
@@ -167,8 +166,8 @@ class _Performer:
 
     async def recall(self, step: Recall) -> Recalled | None:
         """Ask the store on behalf of the request's caller."""
-        keeper = self.call.options.keeper
-        return None if keeper is None else await keeper.recall(keeper.scope(self.call.scope["headers"]), step)
+        service = self.call.options.service
+        return None if service is None else await service.recall(service.scope(self.call.scope["headers"]), step)
 
     async def forward(self, step: Forward) -> tuple[int, bytes] | None:
         """Give the app a body; the refusal that it answers, unless the client was given the answer or has left."""
@@ -229,7 +228,7 @@ class _Performer:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
         report = self.exchange.settle(messages[0]["status"])
-        if self.call.options.keeper is not None:
+        if self.call.options.service is not None:
             self.call.context.request_record = self.exchange.request_record
         self.call.notice(self.exchange.events)
         self.steps.close()

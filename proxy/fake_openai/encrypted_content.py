@@ -16,7 +16,7 @@ TAG = 16
 
 
 class Memory(NamedTuple):
-    """What a seal holds: whose it is, of which item, made where, and what is remembered in it."""
+    """What encrypted content holds: its organization, its item, the instance that made it, and the thought itself."""
 
     organization: str
     item_id: str

@@ -1,4 +1,4 @@
-"""From HTTP to values and back: who asks, with which body, and the header fields of every answer.
+"""From HTTP to values and back: the caller's account, the body, and the header fields of every answer.
 
 Refusals become answers here and nowhere else.
 """
@@ -25,7 +25,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass
 class Call:
-    """A request of someone who has a key."""
+    """A request with a valid key."""
 
     request: Request
     instance: Instance

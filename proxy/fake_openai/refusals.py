@@ -131,13 +131,13 @@ def not_found(thing: str, identifier: str) -> Refusal:
 
 
 def conversation_locked() -> Refusal:
-    """Two requests use one conversation at once."""
+    """Two concurrent requests use one conversation."""
     message = "Another process is currently operating on this conversation. Please retry in a few seconds."
     return Refusal(message, param="conversation", code="conversation_locked")
 
 
 def two_histories() -> Refusal:
-    """A conversation and a previous response at once."""
+    """A conversation together with a previous response."""
     message = "Mutually exclusive parameters: ''. Ensure you are only providing one of: 'pre..._id' or 'conversation'."
     return Refusal(message, code="mutually_exclusive_parameters")
 

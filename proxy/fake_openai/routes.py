@@ -86,7 +86,7 @@ async def delete(call: Call) -> Response:
 
 
 async def cancel(call: Call) -> Response:
-    """A response in the background that nobody has looked at is cancelled."""
+    """A background response that was not polled yet is cancelled."""
     record = _record(call)
     if not record.response["background"]:
         raise refusals.Refusal("Cannot cancel a synchronous response.")
@@ -97,7 +97,7 @@ async def cancel(call: Call) -> Response:
 
 
 async def input_items(call: Call) -> Response:
-    """The items that a response was asked with, the newest first."""
+    """The input items of a response, the newest first."""
     newest_first = call.request.query_params.get("order") != "asc"
     items = _record(call).asked
     return answered(listing(items[::-1] if newest_first else items, call.request.query_params))

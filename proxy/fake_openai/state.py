@@ -1,4 +1,4 @@
-"""What one instance of the fake API remembers: per key its items, responses and conversations, and what it was asked.
+"""What one instance of the fake API remembers: per key its items, responses and conversations, and the requests.
 
 Two instances share nothing, and neither do two keys of one. Lives in memory and ends with the process.
 """
@@ -44,9 +44,9 @@ class Options:
 
 @dataclass
 class Record:
-    """A stored response: its answer, the items it was asked with, and all the model had seen and said when it ended.
+    """A stored response: its answer, its input items, and all the model had seen and said when it ended.
 
-    `waiting` while it is in the background and nobody has looked.
+    `waiting` while it runs in the background and was not polled.
     """
 
     response: dict[str, Any]

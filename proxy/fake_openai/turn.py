@@ -96,7 +96,7 @@ def speak(turn: Turn) -> None:
 
 
 def structured(given: Mapping[str, Any], text: str) -> str:
-    """A text in the format that was asked for."""
+    """A text in the requested format."""
     form = (given.get("text") or {}).get("format") or {}
     if form.get("type") == "json_schema":
         return json.dumps(filled(form.get("schema"), lambda _name: text), ensure_ascii=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from proxy.http.faults import Fault
     from proxy.report import Report
-    from proxy.responses.history.recording import Asked
+    from proxy.responses.history.recording import RequestRecord
 
 _KEY: Final = "unpinned"
 
@@ -54,7 +54,7 @@ class RequestContext:
         self.is_forwarded = False
         """The request is on its way upstream, so that further waiting is no wait for the client."""
         self.report: Report | None = None
-        self.request_record: Callable[[], Asked | None] | None = None
+        self.request_record: Callable[[], RequestRecord | None] | None = None
         """Makes what a store records of the request, once it is answered."""
         self.fault = ""
         """The code of the fault of ours that answers the request."""

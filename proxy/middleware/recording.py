@@ -15,10 +15,10 @@ from proxy.drivers.offload import offload
 from proxy.http import content_coding, headers
 from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
-from proxy.responses.history.recording import Asked, Made, Remembered, Replays, completed, made, remembered
+from proxy.responses.history.recording import Made, Remembered, Replays, RequestRecord, completed, made, remembered
 from proxy.responses.routes import route_of
 from proxy.responses.steps import INLINE
-from proxy.store.service import Keeper
+from proxy.store.service import StoreService
 
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
 _METHODS: Final = frozenset({"POST", "GET", "DELETE"})
@@ -26,12 +26,12 @@ _FORGETTING: Final = frozenset({200, 204, 404})
 """Statuses of a deletion after which the response is forgotten; 404 as well: another server's key may not know it."""
 
 
-class MemoryMiddleware:
-    """Has `keeper` remember the responses that pass through it."""
+class RecordingMiddleware:
+    """Has `service` remember the responses that pass through it."""
 
-    def __init__(self, app: ASGIApp, keeper: Keeper, *, remembers_all: bool = False) -> None:
+    def __init__(self, app: ASGIApp, service: StoreService, *, remembers_all: bool = False) -> None:
         self.app = app
-        self.keeper = keeper
+        self.service = service
         self.remembers_all = remembers_all
         self.replays = Replays()
 
@@ -45,11 +45,11 @@ class MemoryMiddleware:
         named = _RESPONSE.search(path) if scope["method"] != "POST" else None
         if named is None and route_of(scope["method"], path) != "responses":
             return await self.app(scope, receive, send)
-        owner = self.keeper.scope(scope["headers"])
+        owner = self.service.scope(scope["headers"])
         if owner is None:
             return await self.app(scope, receive, send)
         response_id = named[1].decode("latin-1") if named is not None else ""
-        return await self.app(scope, receive, _Hearing(self, scope, send, owner, response_id).relay)
+        return await self.app(scope, receive, _Recorder(self, scope, send, owner, response_id).relay)
 
     def _flushing(self, receive: Receive) -> Receive:
         """A `receive` that lets the shutdown wait until everything is written."""
@@ -57,16 +57,16 @@ class MemoryMiddleware:
         async def flushing() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                await self.keeper.close()
+                await self.service.close()
             return message
 
         return flushing
 
 
-class _Hearing:
+class _Recorder:
     """One answer, as it passes."""
 
-    def __init__(self, options: MemoryMiddleware, scope: Scope, send: Send, owner: str, response_id: str) -> None:
+    def __init__(self, options: RecordingMiddleware, scope: Scope, send: Send, owner: str, response_id: str) -> None:
         self.options = options
         self.scope = scope
         self.send = send
@@ -74,8 +74,8 @@ class _Hearing:
         self.response_id = response_id
         length = headers.content_length(scope["headers"])
         self.large = length is None or length > INLINE
-        self.asked: Asked | None = None
-        self.asking: asyncio.Task[Asked | None] | None = None
+        self.asked: RequestRecord | None = None
+        self.asking: asyncio.Task[RequestRecord | None] | None = None
         """Makes the record of a large request in another thread, while the answer passes."""
         self.answer: EventStream | WholeAnswer | None = None
         self.coding = ""
@@ -102,7 +102,7 @@ class _Hearing:
     def _forget(self, status: int) -> None:
         if status in _FORGETTING:
             self.options.replays.forget(self.owner, self.response_id)
-            self.options.keeper.forget(self.owner, self.response_id)
+            self.options.service.forget(self.owner, self.response_id)
 
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)
@@ -118,15 +118,15 @@ class _Hearing:
         self.streams = headers.is_event_stream(fields)
         self.answer = self._events() if self.streams and not self.coding else WholeAnswer()
 
-    def _shortened(self, ask: Callable[[], Asked | None]) -> Asked | None:
+    def _shortened(self, ask: Callable[[], RequestRecord | None]) -> RequestRecord | None:
         asked = ask()
         return self.options.replays.shortened(self.owner, asked) if asked is not None else None
 
-    async def _shortened_beside(self, ask: Callable[[], Asked | None]) -> Asked | None:
+    async def _shortened_beside(self, ask: Callable[[], RequestRecord | None]) -> RequestRecord | None:
         try:
             return await offload(self._shortened, ask)
         except Exception:  # noqa: BLE001 -- as below, and the request may be over
-            self.options.keeper.failed_to_read()
+            self.options.service.failed_to_read()
             return None
 
     def _events(self) -> EventStream:
@@ -142,7 +142,7 @@ class _Hearing:
                 await self._tell(found)
         except Exception:  # noqa: BLE001 -- the answer goes on, even if it cannot be read
             self.answer = None
-            self.options.keeper.failed_to_read()
+            self.options.service.failed_to_read()
 
     def _end(self, answer: EventStream | WholeAnswer) -> Made | None:
         if not self.coding or not isinstance(answer, WholeAnswer):
@@ -161,7 +161,7 @@ class _Hearing:
         await self._know()
         told = self._told(found)
         if told is not None:
-            self.options.keeper.remember(self.owner, told)
+            self.options.service.remember(self.owner, told)
 
     def _told(self, found: Made) -> Remembered | None:
         if self.asked is None:

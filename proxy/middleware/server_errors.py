@@ -9,7 +9,7 @@ from proxy.http.context import answer_fault
 from proxy.http.faults import Fault
 
 
-class LastResortMiddleware:
+class ServerErrorsMiddleware:
     """Answers where the app behind raises, or is cancelled, before it began to answer; raises on in any case."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,9 +1,9 @@
-"""What is going on in this moment, read from those who know when somebody asks."""
+"""The gauges: values of this moment, read when they are requested."""
 
 from typing import NamedTuple
 
 
-class Levels(NamedTuple):
+class Gauges(NamedTuple):
     """Numbers that go up and down."""
 
     in_flight: int = 0

@@ -1,6 +1,6 @@
 """Log lines from events. Nothing private: no bodies, no header values, no keys; ids of items at DEBUG only.
 
-Whatever a client or upstream chose is escaped before it is written: no line break and no escape sequence of theirs
+What a client or upstream chose is escaped before it is written: no line break and no escape sequence of theirs
 reaches a terminal or breaks a line in two.
 """
 
@@ -252,7 +252,7 @@ def configure(level: str, form: Literal["auto", "text", "json"], stream: TextIO 
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     handler.addFilter(is_news)
-    logging.raiseExceptions = False  # where nobody reads the log, there is nobody to tell
+    logging.raiseExceptions = False  # a log without a reader must not end the process
     # "If you don't need this information, … set to False": no line tells the thread, the process or the task.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in (LOGGER.name, "uvicorn.error", "asyncio"):

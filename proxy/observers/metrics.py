@@ -1,7 +1,7 @@
-"""Counts what happened: plain numbers, which `exposition` turns into metrics when somebody asks.
+"""Counts what happened: plain numbers, which `prometheus` turns into metrics at a scrape.
 
-One dictionary entry and three sums a request (1.5 µs, measured 2026-11), nothing a chunk, no lock: all is told and read
-in one loop. No value of a label is a client's choice: they come from our own tables, and a status is a number.
+One dictionary entry and three sums a request (1.5 µs, measured 2026-11), nothing a chunk, no lock: one loop counts and
+reads. No value of a label is a client's choice: they come from our own tables, and a status is a number.
 """
 
 from bisect import bisect_left
@@ -98,7 +98,7 @@ class Metrics:
             self.store[report.store] += 1
         if report.removed:
             self._removed(report.removed)
-        if event.fault and event.fault not in _UPSTREAMS:  # upstream's were told already
+        if event.fault and event.fault not in _UPSTREAMS:  # upstream's faults have an event of their own
             self.errors[event.fault] += 1
 
     def _removed(self, counts: Mapping[RemovedName, int]) -> None:
@@ -107,5 +107,5 @@ class Metrics:
 
     def _unrecovered(self, event: Unrecovered) -> None:
         self.recoveries["unrecovered"] += 1
-        if event.attempts == 1:  # with more, the refusal was told when it was answered with another attempt
+        if event.attempts == 1:  # with more, an earlier event counted the refusal
             self.refusals[event.refusal] += 1

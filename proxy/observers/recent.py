@@ -1,7 +1,7 @@
 """The last exchanges, and a quarter of an hour in numbers: what the live page shows.
 
 Shapes and counts: no body, no field, no id but our own, and of a path only its plain words. Bounded, and gone with the
-process. Nobody pays for it where nobody asked for the page.
+process. It costs nothing where the page is off.
 """
 
 import time

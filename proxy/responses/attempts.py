@@ -14,7 +14,7 @@ from proxy.report import Remedy, Route
 from proxy.responses.body.document import Document
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.ladders import Situation, ids_of, learn, remedies
-from proxy.responses.recovery.lessons import Scope, digest
+from proxy.responses.recovery.lessons import LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 
@@ -34,7 +34,7 @@ class Attempt:
 class Attempts:
     """The forms in which one request may be sent, the most faithful first."""
 
-    def __init__(self, policy: Policy, scope: Scope, route: Route) -> None:
+    def __init__(self, policy: Policy, scope: LessonScope, route: Route) -> None:
         self._policy = policy
         self._scope = scope
         self._route = route
@@ -50,7 +50,7 @@ class Attempts:
         return _form(policy.profile, policy.drop_conversation, self._is_side_route, portable)
 
     def first(self, came: Document, known: Document) -> Attempt:
-        """The first attempt for the document that `came`; `known` is that with what the store knew, or the same."""
+        """The first attempt for the document that arrived, `came`; `known` has what the store knew, or is the same."""
         form = self._learnt_form(known)
         if self._policy.mode != "recover" or known is not came or self.will_be_refused(known):
             portable_form = replace(form, portable=True)

@@ -33,10 +33,10 @@ from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import MOST, containers, weight
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
-from proxy.responses.history.recording import Asked, asked
+from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.lessons import Lessons, Scope
+from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.recovery.refusals import NEVER_OURS, classify
 from proxy.responses.rewrite import fast_path
 from proxy.responses.steps import INLINE, Compute, Forward, Recall, Relay, Step
@@ -58,13 +58,13 @@ class Exchange:
     """A request of one of the rewritten routes, as a driver sees it."""
 
     def __init__(
-        self, body: bytes, policy: Policy | None = None, *, route: Route = "responses", scope: Scope | None = None
+        self, body: bytes, policy: Policy | None = None, *, route: Route = "responses", scope: LessonScope | None = None
     ) -> None:
         self.policy = policy or Policy()
         self.events: list[Event] = []
         self._body = body
         self._cost = len(body)
-        self._scope = scope or Scope(Lessons())
+        self._scope = scope or LessonScope(Lessons())
         if self.policy.recalls or self._cost > INLINE:
             self._scope = self._scope.extract()  # other threads may read it
         self._attempts = Attempts(self.policy, self._scope, route)
@@ -125,7 +125,7 @@ class Exchange:
         policy, memory = self.policy, self._memory
         body = self._body if memory is None else memory.resolved.body if memory.resolved is not None else None
         long_way = policy.mode == "recover" or policy.profile != "openai" or policy.tell_ids or self._scope.has_news
-        short = None if long_way or body is None else fast_path.portable(body)
+        short = None if long_way or body is None else fast_path.quick_rewrite(body)
         if short is None or (memory is None and policy.recalls and short.rewrite.took_references):
             return None
         self.events.append(Read(short.items, short.found) if memory is None else self._facts(memory.came))
@@ -255,7 +255,7 @@ class Exchange:
             return "recovered"
         return "passthrough" if attempt.rewrite.body is self._body else "rewritten"
 
-    def request_record(self) -> Asked | None:
+    def request_record(self) -> RequestRecord | None:
         """What the store is to remember of this request now that it is answered; None where that is nothing."""
         came = self._document_that_came
         if came is None or not self.policy.recalls:

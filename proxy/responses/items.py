@@ -12,7 +12,7 @@ IdMeaning = Literal[
     "label",  # may go: nothing in the request refers to it
     "pinned",  # pairs items of this request, or a signature is bound to it: it stays, and its whole turn's with it
     "looked_up",  # always resolved by upstream: with another key or `store: false` the item is refused, id or not
-    "reference",  # the item is nothing but its id
+    "reference",  # the item consists of its id
 ]
 Placeholder = Literal["text", "parts", "shell", "patch", "tools", "note"]
 

@@ -16,6 +16,6 @@ class Policy:
     tell_ids: bool = False
     """Events name the ids concerned (for logs at DEBUG)."""
     recalls: bool = False
-    """There is a store to be asked."""
+    """There is a store for lookups."""
     remembers_all: bool = False
     """It remembers responses as well of which the client said `store: false`."""

@@ -13,7 +13,7 @@ _ENDS: Final = tuple(_ROUTES)
 
 
 def route_of(method: str, path: bytes) -> Route:
-    """The route by the end of the raw path, whatever is in front: `/v1`, `/openai/v1`, `/openai/deployments/…`."""
+    """The route by the end of the raw path, under any prefix: `/v1`, `/openai/v1`, `/openai/deployments/…`."""
     if method == "POST" and path.endswith(_ENDS):
         return _ROUTES[path[path.rindex(b"/responses") :]]
     return "other"

@@ -1,7 +1,7 @@
 """Items encrypted where they are kept: AES-256-GCM, with keys that can be changed.
 
-A value is a mark, four bytes that tell which key, a nonce, and what AES-GCM makes of the item. Whose it is and the
-digest that stands for it are authenticated with it: a value moved elsewhere does not open. A nonce is random: one key
+A value is a mark, four bytes that name the key, a nonce, and the item encrypted by AES-GCM. Its scope and its
+digest are authenticated with it: a value that is moved elsewhere does not open. A nonce is random: one key
 is good for 2^32 items (NIST SP 800-38D, 8.3).
 """
 
@@ -32,7 +32,7 @@ class Sealed:
         self._plain = Plain() if reads_plain else None
 
     def digest(self, item: bytes) -> bytes:
-        """Tells nothing of the item to who has no key."""
+        """An item that only its key opens."""
         return hmac.digest(self._secret, item, "sha256")[:DIGEST]
 
     def close(self, scope: bytes, digest: bytes, item: bytes) -> bytes:

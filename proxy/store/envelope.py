@@ -18,7 +18,7 @@ from proxy.responses.history.recall import is_id
 DIGEST: Final = 16
 """Bytes of what stands for an item."""
 _LARGE: Final = 1024 * 1024
-"""Bytes beyond which nobody waits in the loop: they take a millisecond or more."""
+"""Bytes beyond which work leaves the event loop: they take a millisecond or more."""
 
 _Result = TypeVar("_Result")
 
@@ -108,7 +108,7 @@ def _opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]
 
 
 def _id(item: bytes) -> str:
-    """The id by which an item is asked for; a reference to an item is not the item."""
+    """The id by which an item is looked up; a reference to an item is not the item."""
     try:
         head = _HEAD.decode(item)
     except (msgspec.MsgspecError, UnicodeDecodeError):

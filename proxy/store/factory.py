@@ -19,7 +19,7 @@ class Source(NamedTuple):
 _REDIS: Final = Source("proxy.store.redis", "RedisStore", "redis")
 _SQL: Final = Source("proxy.store.sql", "SqlStore", "sql")
 ENGINES: Final = {"redis": _REDIS, "rediss": _REDIS, "unix": _REDIS, "sqlite": _SQL, "postgresql": _SQL}
-"""By the scheme of the URL that names a store. Who does not use one need not load it."""
+"""By the scheme of the URL that names a store. An engine is loaded when it is used."""
 
 
 class MissingExtraError(Exception):

@@ -30,7 +30,7 @@ DEFAULTS: Final = Options()
 
 
 class Store(Protocol):
-    """What remembers responses, by scope; whoever is not of a scope knows nothing of it."""
+    """A store of responses. Each scope is isolated: one knows nothing of another."""
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known of a response's conversation, from its first turn on, and of items."""
@@ -52,7 +52,7 @@ class Engine(Store, Protocol):
         """Make what the store needs before it is first used; what was done, in a sentence."""
 
     async def standing(self) -> str:
-        """What answers, and how much it holds. Raises whatever keeps it from working."""
+        """A line about the server and what it holds. Raises the engine's exception where it cannot work."""
 
     async def purge(self, *, everything: bool = False) -> int:
-        """Forget what nobody used for too long, or everything; the number of responses."""
+        """Forget what was not used for the TTL, or everything; the number of responses."""

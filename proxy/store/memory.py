@@ -133,14 +133,14 @@ class MemoryStore:
 
     async def prepare(self) -> str:
         """There is nothing to make."""
-        return "there is nothing to make"
+        return "no schema needed"
 
     async def standing(self) -> str:
         """How much it holds."""
         return f"this process's memory: {len(self._turns)} responses, {len(self._items)} items"
 
     async def purge(self, *, everything: bool = False) -> int:
-        """Forget what nobody used for too long, or everything; the number of responses."""
+        """Forget what was not used for the TTL, or everything; the number of responses."""
         before = len(self._turns)
         oldest = self._clock() - self._options.lifetime
         # In the order of their use, so that the first that stays is the last that is looked at.

@@ -1,4 +1,4 @@
-"""The tables' own history: who finds an older one brings it up to date, and who finds a newer one leaves it alone."""
+"""The versions of the tables: a process migrates an older version, and leaves a newer one alone."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ VERSION: Final = 1
 _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
 """By version: the statements that lead to it from the one before. New tables are made as they are defined."""
 _LOCK: Final = 8_176_173_620_011
-"""PostgreSQL's advisory lock under which the tables are made: any number will do that nobody else takes."""
+"""PostgreSQL's advisory lock under which the tables are made: an arbitrary number of our own."""
 
 
 class SchemaError(Exception):
@@ -38,7 +38,7 @@ def check(connection: Connection) -> None:
 def migrate(connection: Connection) -> int | None:
     """Make the tables, or bring them up to date, within a transaction; the version that was found. Raises SchemaError.
 
-    Several processes may do so at once.
+    Several processes may do so concurrently.
     """
     alone = f"SELECT pg_advisory_xact_lock({_LOCK})" if connection.dialect.name == "postgresql" else "BEGIN IMMEDIATE"
     connection.execute(text(alone))

@@ -1,6 +1,6 @@
 """The store that many machines share: Redis or Valkey, one of them or a cluster; one round trip a call.
 
-What cannot have been written by us, in whole, is not known. Items live as long as somebody asks for them.
+A value that this program cannot have written as a whole is not known. Items live as long as they are looked up.
 """
 
 import secrets
@@ -24,7 +24,7 @@ _AT_ONCE: Final = 1000
 
 
 class ForeignAnswerError(Exception):
-    """Redis answered something else than what was asked."""
+    """Redis answered another question: the connection is out of step."""
 
 
 class RedisStore:
@@ -33,7 +33,7 @@ class RedisStore:
     def __init__(self, url: str, options: Options) -> None:
         self._url = url
         self._options = options
-        # Once more, at once: a connection that was idle while Redis was restarted is only then found broken.
+        # Retry immediately: a connection that was idle while Redis restarted is only found broken when it is used.
         retry: Any = {"max_connections": _CONNECTIONS, "timeout": 1, "retry": Retry(NoBackoff(), 1)}
         pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, **retry)
         self._redis: Any = redis.asyncio.Redis.from_pool(pool)
@@ -42,7 +42,7 @@ class RedisStore:
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
         asked = list(item_ids)
-        word = secrets.token_bytes(8)  # an answer that was meant for somebody else is seen by it
+        word = secrets.token_bytes(8)  # it shows an answer that belongs to another request
         told: list[Any] = await self._run(RECALL, scope, word, self._options.largest, response_id or "", *asked)
         if not told or told.pop(0) != word:
             raise ForeignAnswerError
@@ -92,9 +92,9 @@ class RedisStore:
         await self._redis.aclose()
 
     async def prepare(self) -> str:
-        """There is nothing to make, if somebody answers."""
+        """Check the connection: no schema is needed."""
         await self._redis.ping()
-        return "there is nothing to make"
+        return "no schema needed"
 
     async def standing(self) -> str:
         """Which server it is, and what it does when its memory is full."""
@@ -105,7 +105,7 @@ class RedisStore:
         return f"{server} {version}: {about['used_memory_human']} used, {limit}, maxmemory-policy {policy}"
 
     async def purge(self, *, everything: bool = False) -> int:
-        """Forget everything; what nobody used for too long is forgotten without being asked."""
+        """Forget everything; what exceeds its TTL expires by itself."""
         if everything and not self._is_cluster and (await self._redis.info())["cluster_enabled"]:
             await self._join_cluster()
         count = 0

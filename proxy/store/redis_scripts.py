@@ -1,4 +1,4 @@
-"""What Redis does at one go, in its own words. A scope is the hash tag of all its keys: one slot of a cluster.
+"""The scripts that Redis runs atomically. A scope is the hash tag of all its keys: one slot of a cluster.
 
 r:ID      a response: its ledger (`l`), how long that was when it ended (`c`), the digests of its items (`d`)
 l:NUMBER  a ledger: the digests of a conversation's items, one after the other; it only grows
@@ -10,12 +10,12 @@ t:NUMBER  the items of a ledger were renewed a short time ago: a thirtieth of th
 
 from typing import Final
 
-# ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation and of all items asked for,
+# ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation and of all requested items,
 # response id or "", item ids …
 # Answers: the word, the digests of the conversation's items in one piece, or "?", what is kept of each; then of each
-# item asked for its digest and what is kept of it, or "" twice. Joining what is kept would cost Lua three times as much
+# requested item its digest and what is kept of it, or "" twice. Joining what is kept would cost Lua three times as much
 # as finding it (150 items of 1.2 KB: 905 against 269 µs, Redis 7.0, 2026-11).
-# What is there but is not ours is not known. A Redis that takes no writes now, being full or a replica, still answers.
+# Values of another type are not known. A Redis that takes no writes now, being full or a replica, still answers.
 RECALL: Final = """
 local at, life = ARGV[1], ARGV[2]
 local told = {ARGV[3], '?'}
@@ -80,7 +80,7 @@ local function drop(id)
 end
 """
 
-# ARGV: prefix, lifetime, response id, whether something came before, that response's id, then digest, item, id or "" …
+# ARGV: prefix, lifetime, response id, whether it continues another, the other's id, then digest, item, id or "" …
 REMEMBER: Final = f"""
 local at, life, id = ARGV[1], ARGV[2], ARGV[3]
 {_DROP}

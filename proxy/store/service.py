@@ -56,7 +56,7 @@ class Terms(NamedTuple):
 DEFAULTS: Final = Terms()
 
 
-class _Pause:
+class _CircuitBreaker:
     """How long a store that failed is left alone: longer and longer. One that cannot be told may still be asked."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class _Pause:
         self._until = now + self._length
 
     def end(self) -> None:
-        """It did what was asked."""
+        """The store answered: close the breaker."""
         self._length = self._until = 0.0
 
     def left(self, now: float) -> float:
@@ -81,7 +81,7 @@ class _Pause:
         return self.left(now) > 0
 
 
-class Keeper:
+class StoreService:
     """Asks and tells a store."""
 
     def __init__(
@@ -96,14 +96,14 @@ class Keeper:
         self._observer = observer
         self._terms = terms
         self._clock = clock
-        self._lookups = _Pause()
-        self._writes = _Pause()
+        self._lookups = _CircuitBreaker()
+        self._writes = _CircuitBreaker()
         self._queue: deque[_Write] = deque()
         self._size = 0
         self._worker: asyncio.Task[None] | None = None
 
     def scope(self, fields: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """Whose a request with these fields is; None for who does not say who he is."""
+        """The scope of a request with these fields; None without a credential."""
         if self._terms.scope is not None:
             return f"name:{self._terms.scope}"
         return credential(fields)
@@ -120,7 +120,7 @@ class Keeper:
             async with asyncio.timeout(self._terms.timeout):
                 await self._landed(scope, wanted.response_id)
                 found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
-        except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, the request goes on
+        except Exception as error:  # noqa: BLE001 -- engines have their own exceptions, and the request goes on
             self._lookups.begin(self._clock())
             self._observer.notice("", StoreFailed("recall", type(error).__name__))
             return None
@@ -177,7 +177,7 @@ class Keeper:
                     await self._store.forget(write.scope, write.what)
                 else:
                     await self._store.remember(write.scope, await self._inlined(write.scope, write.what))
-        except Exception as error:  # noqa: BLE001 -- whatever an engine fails with, it is tried again
+        except Exception as error:  # noqa: BLE001 -- engines have their own exceptions, and the write is retried
             self._writes.begin(self._clock())
             self._observer.notice("", StoreFailed("remember", type(error).__name__))
             return False
@@ -185,7 +185,7 @@ class Keeper:
         return True
 
     async def _inlined(self, scope: str, response: Remembered) -> Remembered:
-        """The response without references to what the store knows: whoever recalls it has one thing to ask for."""
+        """The response with the store's items in the place of references, so that one lookup recalls it."""
         ids = references(response)
         return inlined(response, (await self._store.recall(scope, None, ids)).items) if ids else response
 

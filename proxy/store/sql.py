@@ -1,6 +1,6 @@
 """The store in a database: SQLite for the processes of one machine, PostgreSQL for many.
 
-A lookup is one statement, or two where items are asked for as well, whatever a conversation's length; a response is
+A lookup is one statement for a conversation of any length, or two where items are requested as well; a response is
 written in one transaction.
 """
 
@@ -24,7 +24,7 @@ from proxy.store.interface import Options, Recalled, Remembered
 
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _READING: Final = {"sqlite": 4, "postgresql": 16}
-"""Connections for lookups, of SQLite's each is a thread; whoever writes does so one after the other."""
+"""Connections for lookups (each of SQLite's is a thread). Writes are serialised."""
 _WAIT: Final = 5.0
 """Seconds that a connection, or SQLite's lock, is waited for."""
 _PURGED_EVERY: Final = 600.0
@@ -157,7 +157,7 @@ class SqlStore:
     async def _ready(self) -> None:
         if self._prepared:
             return
-        async with self._preparing:  # all who come first wait for one of them
+        async with self._preparing:  # concurrent first uses wait for one of them
             if not self._prepared:
                 await self.prepare()
 
@@ -170,7 +170,7 @@ class SqlStore:
             return f"{connection.dialect.name} {version}: {responses} responses, {items} items"
 
     async def purge(self, *, everything: bool = False) -> int:
-        """Forget what nobody used for too long, or everything; the number of responses."""
+        """Forget what was not used for the TTL, or everything; the number of responses."""
         await self._ready()
         asked = {"now": _FOREVER if everything else int(time.time()), "most": _AT_ONCE}
         count = 0
@@ -212,10 +212,10 @@ def _engine(where: URL, connections: int, **options: Any) -> AsyncEngine:
 
 
 def _make(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
-    """Make the file where there is none: its owner's alone, as are those that SQLite puts beside it, and with a log.
+    """Make the file where there is none: readable by its owner alone, as are SQLite's files beside it, and with a log.
 
-    It appears under its name when it is ready. A file that is there is not even opened: who closes it takes away the
-    locks that SQLite has on it (sqlite.org/howtocorrupt.html, 2.2).
+    It appears under its name when it is ready. An existing file is not opened here: closing it would drop the
+    locks that SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
     """
     path = Path(arguments[0])
     if path.exists():
@@ -240,7 +240,7 @@ def _configure(connection: Any, _record: Any) -> None:
 
 
 def _key(scope: bytes, name: str) -> bytes:
-    """By what something of a scope is found; whose it is has a length of its own."""
+    """The key of something of a scope; the scope's part has a fixed length."""
     return scope + name.encode()
 
 
@@ -269,7 +269,7 @@ def _in_order(turns: Mapping[bytes, _Turn], response: bytes, now: int) -> list[A
 
 
 def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
-    """A row for each item, in one order: nobody waits for each other."""
+    """A row for each item, in one order, so that two writers cannot deadlock."""
     uses = Counter(entry.digest for entry in kept)
     written = time.time_ns() // 1_000_000
     return [

@@ -1,10 +1,10 @@
-"""The tables of a store in a database, and what is asked of them: the same for SQLite and PostgreSQL.
+"""The tables of a store in a database, and its statements: the same for SQLite and PostgreSQL.
 
 A response is a row with what it continues, and one for the place of each of its own items. An item is a row however
 many responses have it, and lives as long as one of them does.
 
-A key is whose something is and what it is called, in one column, and nothing but keys is asked for: with a second
-condition (whose, how old) PostgreSQL went through all that meets it for each turn of a conversation.
+A key holds the scope and the name in one column, and statements look up keys only: with a second condition (scope, age)
+PostgreSQL scanned all rows that meet it for each turn of a conversation.
 """
 
 from collections.abc import Sequence
@@ -68,8 +68,8 @@ _KEYS: Final[Any] = bindparam("keys", expanding=True)
 def _conversation() -> Executable:
     """A response and all that it continues, as far as that is known; a circle ends where it closes.
 
-    What came before is looked up, not joined: PostgreSQL joins by going through the table for each turn as long as it
-    is not large (500 turns: 21 instead of 9 ms, PostgreSQL 15, 2026-11).
+    The previous response is looked up, not joined: PostgreSQL joins by a scan for each turn while the table
+    is small (500 turns: 21 instead of 9 ms, PostgreSQL 15, 2026-11).
     """
     chain = select(_R.key, _R.previous).where(_R.key == bindparam("response")).cte("chain", recursive=True)
     before = select(_R.previous).where(_R.key == chain.c.previous).scalar_subquery()
@@ -106,7 +106,7 @@ VACATE: Final = delete(PLACES).where(_P.response.in_(_KEYS)).returning(_P.item)
 """keys of responses -> item."""
 _EXPIRED: Final = select(_R.key).where(_R.expires <= bindparam("now")).limit(bindparam("most"))
 EXPIRE: Final = delete(RESPONSES).where(_R.key.in_(_EXPIRED.with_for_update(skip_locked=True))).returning(_R.key)
-"""now, most -> key of at most so many responses that nobody used for too long."""
+"""now, most -> key of at most so many responses that were not used for the TTL."""
 RELEASE: Final = update(ITEMS).where(_I.key == bindparam("item")).values(responses=_I.responses - bindparam("times"))
 """item, times."""
 SWEEP: Final = delete(ITEMS).where(_I.key.in_(_KEYS), _I.responses <= 0)

@@ -58,7 +58,7 @@ Write = Callable[[bytes, bool], Awaitable[None]]
 
 
 class Answer(Protocol):
-    """An answer whose head is complete, and whose body is read while it arrives."""
+    """An answer with a complete head; its body is read while it arrives."""
 
     status: int
     fields: Fields

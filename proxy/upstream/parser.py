@@ -21,7 +21,7 @@ MAX_HEAD = 131_072
 
 
 class InvalidAnswerError(Exception):
-    """The bytes are no answer, or one whose end could be understood in two ways."""
+    """The bytes are no answer, or one with an ambiguous end."""
 
 
 class AnswerParser:

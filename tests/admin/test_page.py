@@ -12,7 +12,7 @@ from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection
 from proxy.events import Answered, Refused
-from proxy.observers.gauges import Levels
+from proxy.observers.gauges import Gauges
 from proxy.observers.recent import KEPT, Recent
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, RemovedName, Report
 from tests.support.chromium import Browser, Page, browsing
@@ -73,7 +73,7 @@ def shown(stage: Stage) -> Shown:
     """A page on which nothing has happened yet."""
     recent, readiness = Recent(), Readiness()
     inspection = Inspection(recent, FACTS, "admin.example")
-    port = stage.show(admin(readiness, Instruments(levels=lambda: Levels(in_flight=7), inspection=inspection)))
+    port = stage.show(admin(readiness, Instruments(levels=lambda: Gauges(in_flight=7), inspection=inspection)))
     return Shown(port, recent, readiness)
 
 

@@ -1,4 +1,4 @@
-"""`unpinned healthcheck`: the exit code tells a container's keeper whether the process takes requests."""
+"""`unpinned healthcheck`: the exit code tells a container's service whether the process takes requests."""
 
 import signal
 import socket
@@ -62,8 +62,8 @@ def test_a_socket_with_a_path(tmp_path: Path) -> None:
 
 
 def test_nobody_to_ask() -> None:
-    """Without an admin listener there is nobody to ask; settings that cannot be read have an exit code of their own."""
-    assert asked("off") == (1, "unpinned: UNPINNED_ADMIN_LISTEN is off: there is nobody to ask.\n")
+    """Without an admin listener there is nothing to query; settings that cannot be read have their own exit code."""
+    assert asked("off") == (1, "unpinned: UNPINNED_ADMIN_LISTEN is off: there is no listener to query.\n")
     assert asked("nowhere")[0] == 2
 
 

@@ -64,7 +64,7 @@ def test_a_database(told: Any, url: str) -> None:
     fill(url)
     code, said = told("check", "--store", url)
     assert code == 0
-    assert re.search(r"sqlite 3[.0-9]+: 2 responses, 1 items; what it was told it knew again, in [0-9.]+ ms", said)
+    assert re.search(r"sqlite 3[.0-9]+: 2 responses, 1 items; write, read and delete check passed in [0-9.]+ ms", said)
     assert told("purge", "--store", url) == (0, f"ok   the store ({url}): 0 responses forgotten\n")
     assert told("purge", "--all", "--store", url) == (0, f"ok   the store ({url}): 2 responses forgotten\n")
 
@@ -79,7 +79,7 @@ def test_redis(told: Any) -> None:
         code, said = told("check", "--store", url)
         assert (code, "secret" in said) == (0, False)
         assert re.search(
-            r"(Redis|Valkey) [.0-9]+: \S+ used, no limit, maxmemory-policy noeviction; what it was told", said
+            r"(Redis|Valkey) [.0-9]+: \S+ used, no limit, maxmemory-policy noeviction; write, read and", said
         )
         assert told("init", "--store", url)[0] == 0
         fill(url)
@@ -99,7 +99,7 @@ def test_what_forgets(told: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("proxy.store.sql.SqlStore.recall", forgotten)
     assert told("check", "--store", url) == (
         1,
-        f"BAD  the store ({url}): what it was told it did not know again\n",
+        f"BAD  the store ({url}): the test entry that was written could not be read back\n",
     )
 
 

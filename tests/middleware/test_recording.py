@@ -12,10 +12,10 @@ import pytest
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import StoreFailed
 from proxy.http.base_url import base_url
-from proxy.middleware.recording import MemoryMiddleware
+from proxy.middleware.recording import RecordingMiddleware
 from proxy.responses.history.recording import Replays
 from proxy.responses.policy import Policy
-from proxy.store.service import Keeper, Terms
+from proxy.store.service import StoreService, Terms
 from proxy.upstream.client import Http1Client
 from proxy.upstream.reverse_proxy import ReverseProxy
 from tests.drivers.test_asgi import post, report
@@ -50,11 +50,11 @@ def product(url: str, shelf: Shelf, policy: Policy | None = None, **options: Any
     upstream = base_url(url)
     notebook = shelf.notebook
     policy = policy or Policy(recalls=True)
-    keeper = Keeper(shelf, notebook, Terms(**options))
+    service = StoreService(shelf, notebook, Terms(**options))
     portable = PortableMiddleware(
-        ReverseProxy(Http1Client(upstream), upstream, notebook), policy, observer=notebook, keeper=keeper
+        ReverseProxy(Http1Client(upstream), upstream, notebook), policy, observer=notebook, service=service
     )
-    with serving(MemoryMiddleware(portable, keeper, remembers_all=policy.remembers_all)) as port:
+    with serving(RecordingMiddleware(portable, service, remembers_all=policy.remembers_all)) as port:
         yield port
 
 

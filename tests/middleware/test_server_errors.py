@@ -6,7 +6,7 @@ import orjson
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.middleware.server_errors import LastResortMiddleware
+from proxy.middleware.server_errors import ServerErrorsMiddleware
 from tests.support.asgi import OK, answer, answering, http, receive
 
 
@@ -23,7 +23,7 @@ def failing_after(*messages: Message) -> list[Message]:
         came.append(message)
 
     with pytest.raises(ValueError, match="hunter2"):
-        asyncio.run(LastResortMiddleware(app)(http(), receive, send))
+        asyncio.run(ServerErrorsMiddleware(app)(http(), receive, send))
     return came
 
 
@@ -43,4 +43,4 @@ def test_a_mistake_amid_an_answer() -> None:
 @pytest.mark.parametrize("scope", [http(), {"type": "lifespan"}], ids=["http", "lifespan"])
 def test_all_else_passes(scope: Scope) -> None:
     """Where no mistake is made, nothing is done."""
-    assert answer(LastResortMiddleware(answering()), scope) == list(OK)
+    assert answer(ServerErrorsMiddleware(answering()), scope) == list(OK)

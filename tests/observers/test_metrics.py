@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
 from proxy.events import Answered, Recovered, Refused, StoreFailed, Unrecovered, UpstreamFailed
-from proxy.observers.gauges import Levels
+from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import SECONDS, Metrics
-from proxy.observers.prometheus import FAMILIES, exposed, markdown
+from proxy.observers.prometheus import FAMILIES, exposition, markdown
 from proxy.report import Report
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -36,12 +36,12 @@ def answered(**changed: Any) -> Answered:
     return Answered(**{**told, **changed})
 
 
-def read(*events: Any, levels: Levels | None = None) -> dict[tuple[str, ...], float]:
+def read(*events: Any, levels: Gauges | None = None) -> dict[tuple[str, ...], float]:
     """The samples after `events`: by name and the values of their labels, which stand in the order of their names."""
     metrics = Metrics()
     for event in events:
         metrics.notice("req-1", event)
-    text, _ = exposed(metrics, levels or Levels())
+    text, _ = exposition(metrics, levels or Gauges())
     families = text_string_to_metric_families(text.decode())
     return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
 
@@ -129,7 +129,7 @@ def test_errors() -> None:
 
 def test_levels() -> None:
     """What goes up and down is read when it is asked for."""
-    samples = read(levels=Levels(in_flight=7, streams=6, lessons=5, in_use=4, idle=3, waiting=2))
+    samples = read(levels=Gauges(in_flight=7, streams=6, lessons=5, in_use=4, idle=3, waiting=2))
     connections = {("in_use",): 4, ("idle",): 3, ("waiting",): 2}
     assert happened(samples, "unpinned_upstream_connections") == connections
     assert happened(samples, "unpinned_requests_in_flight") == {("waiting",): 1, ("streaming",): 6}
@@ -154,17 +154,17 @@ def test_what_has_not_happened_is_zero() -> None:
 def test_few_families() -> None:
     """There are at most fourteen families, and nothing is exposed beside them."""
     assert len(FAMILIES) <= 14
-    text, _ = exposed(Metrics(), Levels())
+    text, _ = exposition(Metrics(), Gauges())
     named = [line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")]
     assert named == [family.name for family in FAMILIES]
 
 
 def test_open_metrics() -> None:
     """Whoever accepts OpenMetrics gets it."""
-    text, media_type = exposed(Metrics(), Levels(), "application/openmetrics-text; version=1.0.0")
+    text, media_type = exposition(Metrics(), Gauges(), "application/openmetrics-text; version=1.0.0")
     assert media_type.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
-    assert exposed(Metrics(), Levels())[1].startswith("text/plain")
+    assert exposition(Metrics(), Gauges())[1].startswith("text/plain")
 
 
 def test_promtool_has_nothing_to_say() -> None:
@@ -175,7 +175,7 @@ def test_promtool_has_nothing_to_say() -> None:
     metrics = Metrics()
     for event in (answered(), Refused(404, "item", "portable"), UpstreamFailed("upstream_cut")):
         metrics.notice("", event)
-    text, _ = exposed(metrics, Levels())
+    text, _ = exposition(metrics, Gauges())
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 

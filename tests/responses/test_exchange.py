@@ -11,7 +11,7 @@ from proxy.responses import exchange as exchange_module
 from proxy.responses.body.size import MOST
 from proxy.responses.exchange import PAUSE, TooComplexError
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.lessons import Lessons, Scope
+from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.steps import INLINE, Forward, Relay
 from tests.support import samples
 from tests.support.driven import Driven
@@ -103,7 +103,7 @@ def test_observe() -> None:
 
 def test_starting_fresh() -> None:
     """Where `strip` takes the history away, that is a loss, and is said."""
-    scope = Scope(Lessons(), "me")
+    scope = LessonScope(Lessons(), "me")
     exchange = Driven(body([USER], **PARENT), scope=scope)
     assert json.loads(exchange.start().body) == {"model": "m", "input": [USER]}
     assert exchange.settle(200).fidelity == "lossy"
@@ -118,7 +118,7 @@ def test_losses_without_a_fresh_start() -> None:
     exchange = Driven(body([USER, BARE, SAID, USER]))
     exchange.start()
     assert exchange.settle(200) == Report("rewritten", "lossy", {"reasoning": 1}, {}, 1)
-    assert exchange.events[1:] == [LossyAnswer(Scope(Lessons()).credential, ("reasoning",))]
+    assert exchange.events[1:] == [LossyAnswer(LessonScope(Lessons()).credential, ("reasoning",))]
 
 
 def test_ids_are_told_to_whoever_may_see_them() -> None:
@@ -334,7 +334,7 @@ def test_the_race_of_azure() -> None:
     """A parent that Azure does not see yet is asked for once more; nothing is learnt when it is there then."""
     lessons = Lessons()
     plain = body(HISTORY, **PARENT)
-    exchange = Driven(plain, AZURE, scope=Scope(lessons))
+    exchange = Driven(plain, AZURE, scope=LessonScope(lessons))
     exchange.start()
     step = exchange.receive(400, refused(NO_PARENT, code="previous_response_not_found"))
     assert step == Forward(plain, PAUSE)
@@ -345,7 +345,7 @@ def test_the_race_of_azure() -> None:
 
 def test_the_race_that_was_none() -> None:
     """Refused twice, the request is made portable, and the next one with that parent is not asked for again."""
-    scope = Scope(Lessons())
+    scope = LessonScope(Lessons())
     exchange = Driven(body(HISTORY, **PARENT), AZURE, scope=scope)
     exchange.start()
     refusal = refused(NO_PARENT, code="previous_response_not_found")
@@ -372,19 +372,19 @@ def test_no_race_elsewhere() -> None:
 def test_ids_are_remembered() -> None:
     """What was not found once makes the next request of that conversation portable from the start, for that key."""
     lessons = Lessons()
-    exchange = Driven(body(HISTORY), RECOVER, scope=Scope(lessons, "me"))
+    exchange = Driven(body(HISTORY), RECOVER, scope=LessonScope(lessons, "me"))
     exchange.start()
     exchange.receive(404, refused(NO_ITEM))
     exchange.settle(200)
-    assert sent(Driven(body([*HISTORY, USER]), RECOVER, scope=Scope(lessons, "me")).start()) == [*PORTABLE, USER]
-    assert sent(Driven(body(HISTORY), RECOVER, scope=Scope(lessons, "you")).start()) == HISTORY
-    later = Scope(lessons, "me", now=3601)
+    assert sent(Driven(body([*HISTORY, USER]), RECOVER, scope=LessonScope(lessons, "me")).start()) == [*PORTABLE, USER]
+    assert sent(Driven(body(HISTORY), RECOVER, scope=LessonScope(lessons, "you")).start()) == HISTORY
+    later = LessonScope(lessons, "me", now=3601)
     assert sent(Driven(body(HISTORY), RECOVER, scope=later).start()) == HISTORY
 
 
 def test_unanswerable_in_spite_of_a_lesson() -> None:
     """A lesson makes nobody answer a question that cannot be answered."""
-    scope = Scope(Lessons())
+    scope = LessonScope(Lessons())
     scope.learn_id("resp_0a1b")
     plain = body([samples.output()], **PARENT)
     assert Driven(plain, RECOVER, scope=scope).start().body is plain
@@ -393,37 +393,37 @@ def test_unanswerable_in_spite_of_a_lesson() -> None:
 def test_blobs_are_remembered() -> None:
     """A blob that could not be verified does not go out again, for that key; others do."""
     lessons = Lessons()
-    exchange = Driven(body(HISTORY), scope=Scope(lessons, "me"))
+    exchange = Driven(body(HISTORY), scope=LessonScope(lessons, "me"))
     exchange.start()
     exchange.receive(400, refused(UNVERIFIED))
     assert exchange.settle(200).removed == {"encrypted_content": 1, "item_id": 1}
     fresh = {**REASONING, "encrypted_content": "gBBBB"}
     again = body([*HISTORY, fresh, SAID, USER])
-    assert sent(Driven(again, scope=Scope(lessons, "me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
-    assert sent(Driven(again, scope=Scope(lessons, "you")).start()) == [*PORTABLE, fresh, SAID, USER]
+    assert sent(Driven(again, scope=LessonScope(lessons, "me")).start()) == [USER, SAID, USER, fresh, SAID, USER]
+    assert sent(Driven(again, scope=LessonScope(lessons, "you")).start()) == [*PORTABLE, fresh, SAID, USER]
 
 
 def test_fields_are_remembered() -> None:
     """A field that an upstream refuses, or demands, is known for all who use it, and nowhere else."""
     lessons = Lessons()
     items = [USER, {**SAID, "phase": "x"}, USER]
-    exchange = Driven(body(items), scope=Scope(lessons, "me", "one"))
+    exchange = Driven(body(items), scope=LessonScope(lessons, "me", "one"))
     exchange.start()
     exchange.receive(400, refused("Unknown parameter: 'input[1].phase'."))
     exchange.settle(200)
-    assert sent(Driven(body(items), scope=Scope(lessons, "you", "one")).start()) == [USER, SAID, USER]
-    assert sent(Driven(body(items), scope=Scope(lessons, "me", "two")).start()) == items
-    demanding = Driven(body(HISTORY), scope=Scope(lessons, "me", "one"))
+    assert sent(Driven(body(items), scope=LessonScope(lessons, "you", "one")).start()) == [USER, SAID, USER]
+    assert sent(Driven(body(items), scope=LessonScope(lessons, "me", "two")).start()) == items
+    demanding = Driven(body(HISTORY), scope=LessonScope(lessons, "me", "one"))
     demanding.start()
     demanding.receive(400, refused("ID is required"))
     demanding.settle(200)
-    assert sent(Driven(body(HISTORY), scope=Scope(lessons, "you", "one")).start()) == HISTORY
+    assert sent(Driven(body(HISTORY), scope=LessonScope(lessons, "you", "one")).start()) == HISTORY
 
 
 def test_nothing_is_learnt_from_failure() -> None:
     """A recovery that failed teaches nothing."""
     lessons = Lessons()
-    exchange = Driven(body(HISTORY), RECOVER, scope=Scope(lessons))
+    exchange = Driven(body(HISTORY), RECOVER, scope=LessonScope(lessons))
     exchange.start()
     exchange.receive(404, refused(NO_ITEM))
     exchange.settle(500)

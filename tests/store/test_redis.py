@@ -174,7 +174,7 @@ class TestCluster:
         """All nodes are emptied, and the one that is named says what it is."""
 
         async def talk(store: Any) -> None:
-            assert await store.prepare() == "there is nothing to make"
+            assert await store.prepare() == "no schema needed"
             assert "used, no limit, maxmemory-policy noeviction" in await store.standing()
             for number in range(24):
                 await store.remember(f"scope-{number}", FIRST)

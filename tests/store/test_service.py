@@ -11,7 +11,7 @@ from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import Remembered
 from proxy.responses.steps import Recall
 from proxy.store import service as module
-from proxy.store.service import Keeper, Terms
+from proxy.store.service import StoreService, Terms
 from tests.support.product import Notebook
 from tests.support.shelf import Shelf
 
@@ -23,13 +23,13 @@ DOWN: Recalled | None = None
 
 
 class Case:
-    """A keeper with its store, its observer and its clock."""
+    """A service with its store, its observer and its clock."""
 
     def __init__(self) -> None:
         self.shelf = Shelf()
         self.notebook = Notebook()
         self.now = 0.0
-        self.keeper = Keeper(self.shelf, self.notebook, clock=lambda: self.now)
+        self.service = StoreService(self.shelf, self.notebook, clock=lambda: self.now)
 
     @property
     def failures(self) -> list[str]:
@@ -38,8 +38,8 @@ class Case:
 
     async def written(self) -> None:
         """Wait until nothing is left to be written."""
-        assert self.keeper._worker is not None
-        await self.keeper._worker
+        assert self.service._worker is not None
+        await self.service._worker
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def test_what_was_told_is_known(case: Case) -> None:
     """What is remembered is known at once, also while it waits to be written, and until it is forgotten."""
 
     async def talk() -> None:
-        case.keeper.remember("me", FIRST)
+        case.service.remember("me", FIRST)
         assert case.shelf.told == 0
-        assert await case.keeper.recall("me", ASK) == FOUND
-        case.keeper.forget("me", "resp_1")
-        assert await case.keeper.recall("me", ASK) == Recalled(None, {})
-        assert await case.keeper.recall("you", ASK) == Recalled(None, {})
+        assert await case.service.recall("me", ASK) == FOUND
+        case.service.forget("me", "resp_1")
+        assert await case.service.recall("me", ASK) == Recalled(None, {})
+        assert await case.service.recall("you", ASK) == Recalled(None, {})
 
     run(talk())
     assert case.failures == []
@@ -72,7 +72,7 @@ def test_who_does_not_say_who_he_is(case: Case) -> None:
     """Without a credential nothing is known, and the store is not asked."""
 
     async def talk() -> None:
-        assert await case.keeper.recall(None, ASK) == Recalled(None, {})
+        assert await case.service.recall(None, ASK) == Recalled(None, {})
 
     run(talk())
     assert case.shelf.asked == 0
@@ -80,7 +80,7 @@ def test_who_does_not_say_who_he_is(case: Case) -> None:
 
 def test_whose_it_is() -> None:
     """Each credential is a scope of its own, told from others by its fields as well; a name joins them all."""
-    keeper = Keeper(Shelf(), Notebook())
+    service = StoreService(Shelf(), Notebook())
     headers = [
         [(b"authorization", b"Bearer a")],
         [(b"authorization", b"Bearer b")],
@@ -88,22 +88,22 @@ def test_whose_it_is() -> None:
         [(b"authorization", b"Bearer a"), (b"openai-organization", b"o")],
         [(b"authorization", b"Bearer a"), (b"openai-project", b"o")],
     ]
-    scopes = [keeper.scope(fields) for fields in headers]
+    scopes = [service.scope(fields) for fields in headers]
     assert len({*scopes, None}) == 6
-    assert keeper.scope([*reversed(headers[3]), (b"user-agent", b"x")]) == scopes[3]
-    assert keeper.scope([(b"user-agent", b"x")]) is None
+    assert service.scope([*reversed(headers[3]), (b"user-agent", b"x")]) == scopes[3]
+    assert service.scope([(b"user-agent", b"x")]) is None
     assert not any("Bearer" in (scope or "") for scope in scopes)
-    named = Keeper(Shelf(), Notebook(), Terms(scope="shop"))
+    named = StoreService(Shelf(), Notebook(), Terms(scope="shop"))
     assert {named.scope(fields) for fields in [*headers, []]} == {"name:shop"}
 
 
 def test_a_lookup_has_a_deadline(case: Case) -> None:
     """A store that does not answer in time is down."""
-    case.keeper = Keeper(case.shelf, case.notebook, Terms(timeout=0.01))
+    case.service = StoreService(case.shelf, case.notebook, Terms(timeout=0.01))
     case.shelf.slow = 60
 
     async def talk() -> None:
-        assert await case.keeper.recall("me", ASK) is DOWN
+        assert await case.service.recall("me", ASK) is DOWN
 
     run(talk())
     assert case.failures == ["recall"]
@@ -114,23 +114,23 @@ def test_references_are_remembered_as_items(case: Case) -> None:
 
     async def talk() -> None:
         reference, unknown = b'{"type":"item_reference","id":"msg_1"}', b'{"type":"item_reference","id":"msg_9"}'
-        case.keeper.remember("me", FIRST)
-        case.keeper.remember("me", Remembered("resp_2", None, (reference, unknown)))
+        case.service.remember("me", FIRST)
+        case.service.remember("me", Remembered("resp_2", None, (reference, unknown)))
         await case.written()
-        assert await case.keeper.recall("me", Recall("resp_2", ())) == Recalled((ITEM, unknown), {})
+        assert await case.service.recall("me", Recall("resp_2", ())) == Recalled((ITEM, unknown), {})
 
     run(talk())
 
 
 def test_what_is_too_large(case: Case) -> None:
     """A response with an item that is too large is not remembered, and that is said."""
-    case.keeper = Keeper(case.shelf, case.notebook, Terms(largest=len(ITEM)))
+    case.service = StoreService(case.shelf, case.notebook, Terms(largest=len(ITEM)))
 
     async def talk() -> None:
-        case.keeper.remember("me", FIRST)
-        case.keeper.remember("me", FIRST._replace(response_id="resp_2", items=(ITEM, ITEM + b" ")))
+        case.service.remember("me", FIRST)
+        case.service.remember("me", FIRST._replace(response_id="resp_2", items=(ITEM, ITEM + b" ")))
         await case.written()
-        assert await case.keeper.recall("me", ASK) == FOUND
+        assert await case.service.recall("me", ASK) == FOUND
 
     run(talk())
     assert [response_id for _, response_id in case.shelf.responses] == ["resp_1"]
@@ -139,14 +139,14 @@ def test_what_is_too_large(case: Case) -> None:
 
 def test_a_write_that_does_not_land_has_the_same_deadline(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a write waits no longer than for a lookup."""
-    case.keeper = Keeper(case.shelf, case.notebook, Terms(timeout=0.01))
+    case.service = StoreService(case.shelf, case.notebook, Terms(timeout=0.01))
     case.shelf.slow = 60
 
     async def talk() -> None:
-        case.keeper.remember("me", FIRST)
-        assert await case.keeper.recall("me", ASK) is DOWN
+        case.service.remember("me", FIRST)
+        assert await case.service.recall("me", ASK) is DOWN
         assert case.shelf.asked == 0
-        await case.keeper.close()
+        await case.service.close()
 
     monkeypatch.setattr(module, "_FLUSH", 0.01)
     run(talk())
@@ -160,22 +160,22 @@ def test_a_store_that_is_down_costs_nothing(case: Case) -> None:
     async def talk() -> None:
         pauses = []
         for _ in range(8):
-            assert await case.keeper.recall("me", ASK) is DOWN
+            assert await case.service.recall("me", ASK) is DOWN
             asked = case.shelf.asked
             before = case.now
             while case.shelf.asked == asked:
                 case.now += 0.5
-                await case.keeper.recall("me", ASK)
+                await case.service.recall("me", ASK)
             pauses.append(case.now - before)
         assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
         case.shelf.broken = False
         case.now += 30
-        assert await case.keeper.recall("me", ASK) == Recalled(None, {})
+        assert await case.service.recall("me", ASK) == Recalled(None, {})
         case.shelf.broken = True
-        assert await case.keeper.recall("me", ASK) is DOWN
+        assert await case.service.recall("me", ASK) is DOWN
         case.now += 0.5
         asked = case.shelf.asked
-        await case.keeper.recall("me", ASK)
+        await case.service.recall("me", ASK)
         assert case.shelf.asked == asked + 1
 
     run(talk())
@@ -185,22 +185,22 @@ def test_a_write_is_tried_again(case: Case, monkeypatch: pytest.MonkeyPatch) -> 
     """A write that fails lands when the store is back; one that never does is dropped, and the next one is tried."""
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
     monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.001)
-    keeper = Keeper(case.shelf, case.notebook)
-    case.keeper = keeper
+    service = StoreService(case.shelf, case.notebook)
+    case.service = service
 
     async def talk() -> None:
         case.shelf.failures = 3
-        keeper.remember("me", FIRST)
+        service.remember("me", FIRST)
         await case.written()
         assert case.shelf.told == 3
         assert ("me", "resp_1") in case.shelf.responses
         case.shelf.broken = True
         case.shelf.told = 0
-        keeper.remember("me", FIRST._replace(response_id="resp_2"))
+        service.remember("me", FIRST._replace(response_id="resp_2"))
         await case.written()
         assert case.shelf.told == module.TRIES
         case.shelf.broken = False
-        keeper.remember("me", FIRST._replace(response_id="resp_3"))
+        service.remember("me", FIRST._replace(response_id="resp_3"))
         await case.written()
 
     run(talk())
@@ -212,14 +212,14 @@ def test_a_store_that_is_full_can_still_be_asked(case: Case) -> None:
     """Writes that fail do not keep anybody from what is known."""
 
     async def talk() -> None:
-        case.keeper.remember("me", FIRST)
+        case.service.remember("me", FIRST)
         await case.written()
         case.shelf.full = True
-        case.keeper.remember("me", FIRST._replace(response_id="resp_2"))
+        case.service.remember("me", FIRST._replace(response_id="resp_2"))
         for _ in range(10):
             await asyncio.sleep(0)
         assert case.failures == ["remember"]
-        assert await case.keeper.recall("me", ASK) == FOUND
+        assert await case.service.recall("me", ASK) == FOUND
 
     run(talk())
 
@@ -230,12 +230,12 @@ def test_the_queue_is_bounded(case: Case, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(module, "_MOST_BYTES", 3 * len(ITEM))
 
     async def talk() -> None:
-        case.keeper.remember("me", FIRST)
-        case.keeper.remember("me", FIRST._replace(response_id="resp_2", items=(ITEM,) * 3))
-        case.keeper.forget("me", "resp_0")
-        case.keeper.forget("me", "resp_0")
+        case.service.remember("me", FIRST)
+        case.service.remember("me", FIRST._replace(response_id="resp_2", items=(ITEM,) * 3))
+        case.service.forget("me", "resp_0")
+        case.service.forget("me", "resp_0")
         await case.written()
-        assert case.keeper._size == 0
+        assert case.service._size == 0
 
     run(talk())
     assert case.failures == ["overflow", "overflow"]
@@ -248,8 +248,8 @@ def test_nothing_is_lost_at_the_end(case: Case) -> None:
 
     async def talk() -> None:
         for number in range(10):
-            case.keeper.remember("me", FIRST._replace(response_id=f"resp_{number}"))
-        await case.keeper.close()
+            case.service.remember("me", FIRST._replace(response_id=f"resp_{number}"))
+        await case.service.close()
 
     run(talk())
     assert len(case.shelf.responses) == 10
@@ -262,7 +262,7 @@ def test_a_second_look_waits(case: Case) -> None:
     async def talk() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await case.keeper.recall("me", ASK._replace(delay=0.02))
+        await case.service.recall("me", ASK._replace(delay=0.02))
         assert loop.time() - began >= 0.019
 
     run(talk())

@@ -5,9 +5,9 @@ from typing import Any
 from proxy.report import Report, Route
 from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import Recalled
-from proxy.responses.history.recording import Asked
+from proxy.responses.history.recording import RequestRecord
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.lessons import Scope
+from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.steps import Compute, Step
 
 
@@ -15,7 +15,7 @@ class Driven:
     """An exchange whose steps a test performs one by one."""
 
     def __init__(
-        self, body: bytes, policy: Policy | None = None, *, route: Route = "responses", scope: Scope | None = None
+        self, body: bytes, policy: Policy | None = None, *, route: Route = "responses", scope: LessonScope | None = None
     ) -> None:
         self.exchange = Exchange(body, policy, route=route, scope=scope)
         self.events = self.exchange.events
@@ -49,6 +49,6 @@ class Driven:
         """As the exchange's."""
         return self.exchange.settle(status)
 
-    def request_record(self) -> Asked | None:
+    def request_record(self) -> RequestRecord | None:
         """As the exchange's."""
         return self.exchange.request_record()

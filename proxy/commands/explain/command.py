@@ -20,7 +20,7 @@ _WIDTH: Final = 100
 
 
 class Options(NamedTuple):
-    """What was asked on the command line; `-` is standard input."""
+    """The command's arguments; `-` is standard input."""
 
     file: str
     after_refusals: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ def explain(options: Options, policy: Policy, ask: Ask | None = None) -> int:
         question = Question(_read(options.file), policy, options.route, tuple(_refusals(options)))
         verdict = judge(question, ask)
     except NotJsonError as error:
-        return _trouble(f"{options.file} is no JSON ({error}); Unpinned would send it on as it came")
+        return _trouble(f"{options.file} is no JSON ({error}); Unpinned would forward it as it came")
     except OSError as error:
         return _trouble(f"{error.filename or options.file} cannot be read: {error.strerror}")
     except TooComplexError:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from proxy.app import keeping
+from proxy.app import store_service
 from proxy.commands.explain.verdict import Ask
 from proxy.events import Observers
 from proxy.settings import Settings
@@ -12,17 +12,17 @@ from proxy.settings import Settings
 
 @contextmanager
 def asking(settings: Settings) -> Iterator[Ask | None]:
-    """Who asks the store; None where there is none, or where it cannot be told for whom.
+    """A function that queries the store; None without a store, or without a scope that says for which application.
 
-    What belongs to a credential is not asked for: requests are explained without their keys.
+    What belongs to a credential is not looked up: requests are explained without their keys.
     """
-    keeper = keeping(settings, Observers()) if settings.store_scope is not None else None
-    if keeper is None:
+    service = store_service(settings, Observers()) if settings.store_scope is not None else None
+    if service is None:
         yield None
         return
-    scope = keeper.scope(())
+    scope = service.scope(())
     with asyncio.Runner() as runner:
         try:
-            yield lambda wanted: runner.run(keeper.recall(scope, wanted))
+            yield lambda wanted: runner.run(service.recall(scope, wanted))
         finally:
-            runner.run(keeper.close())
+            runner.run(service.close())

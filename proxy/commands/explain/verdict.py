@@ -100,7 +100,7 @@ class _Course:
         self.note = ""
 
     def verdict(self) -> Verdict:
-        """Perform the steps, and say what came of them."""
+        """Perform the steps, and say how the exchange ends."""
         relay = loop.finished(loop.run(self.exchange.steps(), self))
         sent = self.sent[-1]
         if relay is not None:

@@ -1,6 +1,6 @@
 """A request body as raw spans: read what is needed, cut and replace, same bytes otherwise.
 
-What is not edited is never decoded and encoded again; a body without edits is the very object that came.
+What is not edited is never decoded and encoded again; a body without edits is the same object.
 msgspec reads the ordinary body; what it refuses is read by `lenient`, with the same result.
 """
 
@@ -48,7 +48,7 @@ class Item:
         return kind_of(self.text("type") or "", self.text("role") or "", has_id="id" in self.fields)
 
     def raw(self, name: str) -> bytes | None:
-        """The JSON of the member `name` as it came; None where there is none or it is `null`."""
+        """The JSON of the member `name`, unchanged; None where there is none or it is `null`."""
         value = self.fields.get(name)
         if value is None:
             return None
@@ -81,7 +81,7 @@ def item_of(json: bytes) -> Item:
 
 
 def quick_kind(fields: Fields) -> Kind | None:
-    """The kind of an item whose type and role are written as everybody writes them; None where they are not."""
+    """The kind of an item, if its type and role are written in the usual way; else None."""
     type_ = bytes(fields.get("type", b""))
     if type_ in _MESSAGE:
         return _KIND_OF_ROLE.get(bytes(fields.get("role", b"")))

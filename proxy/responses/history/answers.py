@@ -53,7 +53,7 @@ class WholeAnswer:
 
 
 class EventStream:
-    """A stream of server-sent events; `background`: it is told as well that the response has begun."""
+    """A stream of server-sent events; with `background` the beginning of the response is reported as well."""
 
     def __init__(self, *, background: bool = False) -> None:
         self._wanted = (*_ENDS, _ITEM, _BEGIN) if background else (*_ENDS, _ITEM)

@@ -1,4 +1,4 @@
-"""What an item says, whatever labels it bears: by this an item that a client sends again is known again.
+"""A content fingerprint that ignores ids and status, to recognise an item that a client sends again.
 
 Pure. Ids, states, nulls and annotations are labels; a message's text is the same as a string and as a part.
 """
@@ -14,7 +14,7 @@ _LABELS: Final = frozenset({"id", "status", "annotations", "logprobs", "phase", 
 _TEXT: Final = {"type", "text"}
 
 
-def essence(item: bytes) -> bytes | None:
+def fingerprint(item: bytes) -> bytes | None:
     """A digest of what an item says, the same for items that are the same to the model; None for reasoning."""
     try:
         loaded = orjson.loads(item)

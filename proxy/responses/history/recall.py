@@ -1,6 +1,6 @@
 """What a store knows takes the place of references: a history stands inline, an item where its reference stood.
 
-Pure. What the store does not know stays as it came; items are the store's bytes, every other byte is the client's.
+Pure. What the store does not know stays unchanged; items are the store's bytes, every other byte is the client's.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from proxy.report import RemovedName, Report, StoreOutcome
 from proxy.responses.body.document import Document, Edit, Item, check, objects, read, splice
 from proxy.responses.body.lenient import MalformedError, Member, Span
-from proxy.responses.history.fingerprint import essence
+from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
 from proxy.responses.steps import Recall
@@ -27,12 +27,12 @@ RESOLVABLE: Final = frozenset({"response", "item"})
 
 
 class Recalled(NamedTuple):
-    """What a store knows of what it was asked for."""
+    """The result of a lookup."""
 
     conversation: tuple[bytes, ...] | None
     """All items of the conversation of the response, in order; None: not known."""
     items: Mapping[str, bytes]
-    """Of the item ids asked for, those known."""
+    """The items that are known, by id."""
 
 
 class Resolved(NamedTuple):
@@ -48,7 +48,7 @@ class Resolved(NamedTuple):
 
 
 def is_id(text: str | None) -> bool:
-    """Whether a store can be asked for this: upstream's ids have at most 64 letters, digits, dashes and underscores."""
+    """Whether `text` may be looked up: upstream's ids have at most 64 letters, digits, dashes and underscores."""
     return text is not None and 0 < len(text) <= _LONGEST_ID and text.isascii()
 
 
@@ -83,7 +83,7 @@ def _references(document: Document) -> list[str]:
 
 
 def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
-    """The body of `document` with what was `found` of what was `asked` for in the place of its references.
+    """The body of `document` with what the lookup `asked` for and `found` in the place of its references.
 
     May raise MalformedError where the store gives what is no JSON.
     """
@@ -158,19 +158,19 @@ def _keys(item: Item) -> list[str | bytes]:
         return []
     id_ = item.text("id")
     written = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in item.fields.items())
-    said = essence(b"{%b}" % written)
+    said = fingerprint(b"{%b}" % written)
     return [key for key in (said, id_) if key]
 
 
 class Recollection:
-    """What one request asks of a store, and what came of it."""
+    """The lookups of one request, and their results."""
 
     def __init__(self, document: Document, policy: Policy) -> None:
         self.came = document
         self.next = wanted(document) if policy.drop_conversation or document.raw("conversation") is None else None
         """What to ask next."""
         self.resolved: Resolved | None = None
-        """The request with what was found; None: as it came."""
+        """The request with what was found; None: unchanged."""
         self._documents = [document]
         self._store: StoreOutcome | None = None
         self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
@@ -199,7 +199,7 @@ class Recollection:
 
     @property
     def document(self) -> Document:
-        """The request as it is made portable: with what was found, or as it came. Read when somebody wants it."""
+        """The request from which attempts are made: with what was found, or unchanged. It is read when it is needed."""
         if not self._documents and self.resolved is not None:
             self._documents = [read(self.resolved.body) or self.came]
         return self._documents[0]
@@ -212,7 +212,7 @@ class Recollection:
     def reported(self, report: Report, sent: Document | None) -> Report:
         """`report` with what the store knew, and what of it is in the request that was made from `sent`.
 
-        None: from the body with what was found, which nobody read.
+        None: from the body with what was found, by the fast path.
         """
         ids = self.ids if sent is None or sent is self.document else ()
         removed = Counter(what for what, _ in ids)

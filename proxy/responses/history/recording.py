@@ -1,7 +1,7 @@
 """What a store is to remember of a request and its answer: the turn's new items, and what they continue.
 
 Pure. Items are the bytes that the client sent and upstream answered; a history that a request carries along is not
-remembered again where it is known whose it is.
+remembered again where its conversation is known.
 """
 
 from collections import OrderedDict
@@ -14,13 +14,13 @@ import msgspec
 from proxy.report import RemovedName
 from proxy.responses.body.document import Array, Document, item_of, read
 from proxy.responses.body.lenient import MalformedError, Span
-from proxy.responses.history.fingerprint import essence
+from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.history.recall import Recollection, is_id
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
 
 ELSEWHERE: Final = "conversation"
-"""What a response continues whose history only upstream has: no store knows it, so that no half of it is recalled."""
+"""What a response continues if only upstream has its history: unknown to every store, so that no half is recalled."""
 
 _FINISHED: Final = frozenset({"completed", "incomplete", None})
 _WAITING: Final = frozenset({"queued", "in_progress"})
@@ -34,7 +34,7 @@ class Remembered(NamedTuple):
 
     response_id: str
     previous: str | None
-    """The response whose conversation this one continues, or None."""
+    """The id of the response that this one continues, or None."""
     items: tuple[bytes, ...]
     """The turn's new items in order: the input sent, then the output made."""
 
@@ -47,25 +47,25 @@ class Trail(NamedTuple):
     def after(self, items: Iterable[bytes]) -> "Trail":
         """The trail when these have been said. Reasoning leaves none: not every client sends it along."""
         digest = self.digest
-        for said in map(essence, items):
+        for said in map(fingerprint, items):
             if said is not None:
                 digest = sha256(digest + said).digest()
         return Trail(digest)
 
 
-class Asked(NamedTuple):
+class RequestRecord(NamedTuple):
     """What of a request belongs to its conversation once it is answered."""
 
     previous: str | None
     items: tuple[bytes, ...]
     trail: Trail | None = None
-    """Of all that was asked, as far as it has been followed; None where a previous response stands for a part of it."""
+    """Of all input items, as far as it has been followed; None where a previous response stands for a part of them."""
     background: bool = False
 
 
 def asked(
     came: Document, memory: Recollection | None, removed: Mapping[RemovedName, int], policy: Policy
-) -> Asked | None:
+) -> RequestRecord | None:
     """What is to be remembered of a request that was answered when sent without what was `removed`; None: nothing."""
     if came.raw("store") == b"false" and not policy.remembers_all:
         return None
@@ -73,18 +73,18 @@ def asked(
         removed = {}
     resolved = memory.resolved if memory is not None else None
     history = resolved.history if resolved is not None else 0
-    # Where nothing but a history was put in front, the client's own items are as they came.
+    # Where only a history was put in front, the client's own items are unchanged.
     only_history = resolved is None or all(name == "previous_response_id" for name, _ in resolved.ids)
     items = _input(came) if memory is None or only_history else _input(memory.document)[history:]
     background = came.raw("background") == b"true"
     if came.raw("conversation") is not None and not removed.get("conversation"):
-        return Asked(ELSEWHERE, items, None, background)
+        return RequestRecord(ELSEWHERE, items, None, background)
     previous = came.text("previous_response_id")
     if not is_id(previous):
         previous = ELSEWHERE if previous else None
     if previous is None or (not history and removed.get("previous_response_id")):
-        return Asked(None, items, Trail(), background)
-    return Asked(previous, items, None, background)
+        return RequestRecord(None, items, Trail(), background)
+    return RequestRecord(previous, items, None, background)
 
 
 def _input(document: Document) -> tuple[bytes, ...]:
@@ -104,18 +104,18 @@ class Replays:
         self._capacity = capacity
         self._responses: OrderedDict[tuple[str, bytes], str] = OrderedDict()
 
-    def shortened(self, scope: str, asked: Asked) -> Asked:
-        """What was asked without the history in front of it, if it is known whose that is; its trail is followed."""
+    def shortened(self, scope: str, asked: RequestRecord) -> RequestRecord:
+        """The record without the history in front, if the history's response is known; its trail is followed."""
         if asked.trail is None:
             return asked
         end = _end_of_history(asked.items)
         history = asked.trail.after(asked.items[:end])
         trail = history.after(asked.items[end:])
         previous = self._responses.get((scope, history.digest)) if end else None
-        return Asked(previous, asked.items[end if previous else 0 :], trail, asked.background)
+        return RequestRecord(previous, asked.items[end if previous else 0 :], trail, asked.background)
 
-    def learn(self, scope: str, asked: Asked, response_id: str, output: Sequence[bytes]) -> None:
-        """Remember that what was asked, its trail followed, and this `output` are the conversation of a response."""
+    def learn(self, scope: str, asked: RequestRecord, response_id: str, output: Sequence[bytes]) -> None:
+        """Remember that the record, its trail followed, and this `output` are the conversation of a response."""
         if asked.trail is None:
             return
         key = (scope, asked.trail.after(output).digest)
@@ -181,8 +181,8 @@ def _compact(item: bytes) -> bytes:
         return item
 
 
-def remembered(asked: Asked, answer: Made) -> Remembered:
-    """What is to be remembered of a request that was answered so, at once or for the time being."""
+def remembered(asked: RequestRecord, answer: Made) -> Remembered:
+    """What a store remembers of a request and its answer, finished or for the time being."""
     if answer.finished:
         return Remembered(answer.response_id, asked.previous, asked.items + answer.output)
     return Remembered(_waiting(answer.response_id), asked.previous, asked.items)
@@ -211,7 +211,7 @@ def _referred(item: bytes) -> str:
 
 
 def completed(answer: Made) -> Remembered | None:
-    """What is to be remembered of a response that was asked for by its id: one made in the background, at its end."""
+    """What a store remembers of a response that was retrieved by its id: one made in the background, at its end."""
     if not (answer.finished and answer.background):
         return None
     return Remembered(answer.response_id, _waiting(answer.response_id), answer.output)

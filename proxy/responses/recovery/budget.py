@@ -1,6 +1,6 @@
 """How much recovering may multiply the load on upstream: more than a fifth of the recent requests must not need it.
 
-Pure, and small: it remembers two numbers for each second of the last minute in which something was asked.
+Pure, and small: it remembers two numbers for each second of the last minute that had a request.
 """
 
 from collections import deque

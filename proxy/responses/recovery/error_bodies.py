@@ -1,4 +1,4 @@
-"""The words of a refusal, whatever its shape: message, code and param.
+"""The words of a refusal of any shape: message, code and param.
 
 Bodies are `{"error": {"message", "code", "param"}}`, FastAPI's `{"detail": …}`, `{"message": …}`, or plain text. A
 gateway may put upstream's whole refusal, as text, into its own message. Nothing is judged here.
@@ -17,7 +17,7 @@ _INNER: Final = ("error", "detail", "errors", "response", "metadata", "raw")  # 
 
 
 class Said(NamedTuple):
-    """The parts of a refusal, whatever its shape; `""` where it has none."""
+    """The parts of a refusal; `""` where it has none."""
 
     message: str
     code: str

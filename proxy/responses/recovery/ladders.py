@@ -9,14 +9,14 @@ from typing import Final
 
 from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document, read
-from proxy.responses.recovery.lessons import Scope
+from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A request that was refused: as it came, and as it was sent last."""
+    """A refused request: the original document, and the form that was sent last."""
 
     document: Document
     form: Form
@@ -93,7 +93,7 @@ def _field(refusal: Refusal, situation: Situation) -> Form | None:
 
 
 def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
-    """The label of the kind of item whose field was refused; reasoning where no item was named.
+    """The label of the kind of item that has the refused field; reasoning where no item was named.
 
     "ID is required" without a place was said of reasoning (codex PR#3528).
     """
@@ -149,7 +149,7 @@ def still_names(refusal: Refusal, body: bytes, *, side_route: bool) -> bool:
     return False
 
 
-def learn(scope: Scope, document: Document, refusal: Refusal | None, sent: Rewrite, answered: Form) -> None:
+def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent: Rewrite, answered: Form) -> None:
     """Remember what a refusal taught, once a later form was answered."""
     if refusal is None:
         return

@@ -52,7 +52,7 @@ class Lessons:
 
 
 class _Extract(Lessons):
-    """What is known in some scopes, as it is now, for who reads it in another thread; what he learns, all learn."""
+    """A snapshot of some scopes for another thread to read; what is learnt goes to the whole."""
 
     def __init__(self, whole: Lessons, scopes: Iterable[tuple[Topic, str]], now: float) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _Extract(Lessons):
         self._whole.learn(topic, scope, value, now)
 
 
-class Scope:
+class LessonScope:
     """The lessons that concern one request: those of its credential (a digest) and its upstream, at the time `now`."""
 
     __slots__ = ("credential", "lessons", "now", "upstream")
@@ -83,7 +83,7 @@ class Scope:
         """Whether something is known that could change what is sent to this upstream, or with this credential."""
         return bool(self.lessons) and bool(self.blobs() or self.fields("refused") or self.fields("demanded"))
 
-    def extract(self) -> "Scope":
+    def extract(self) -> "LessonScope":
         """The same, to be read in another thread; only what is learnt is not to be learnt there."""
         scopes: tuple[tuple[Topic, str], ...] = (
             ("id", self.credential),
@@ -91,7 +91,7 @@ class Scope:
             ("refused", self.upstream),
             ("demanded", self.upstream),
         )
-        return Scope(_Extract(self.lessons, scopes, self.now), self.credential, self.upstream, self.now)
+        return LessonScope(_Extract(self.lessons, scopes, self.now), self.credential, self.upstream, self.now)
 
     def ids(self) -> set[str]:
         """Ids that were refused to this credential."""

@@ -19,7 +19,7 @@ class Refusal:
 
     kind: RefusalKind
     ids: frozenset[str] = frozenset()
-    """Ids it names, of whatever sort."""
+    """Ids it names: of items, of responses, call ids."""
     index: int | None = None
     """`i` of `input[i]`."""
     field: str = ""
@@ -160,7 +160,7 @@ _NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_
 
 
 def classify(status: int, body: bytes) -> Refusal | None:
-    """What the refusal with `status` and `body` (decoded, as far as it came) says; None if it is not ours."""
+    """What the refusal with `status` and `body` (decoded) says; None if it is none of ours."""
     if not 400 <= status < 500 or status in NEVER_OURS:
         return None
     for said in sayings(body):

@@ -31,7 +31,7 @@ Fate = Literal["kept", "dropped", "replaced", "added"]
 
 
 class Entry:
-    """One item of the input: as it came (`came`), and as it will be sent (`item`, `fate`, `cut`, `put`)."""
+    """One item of the input: as it arrived (`came`), and as it will be sent (`item`, `fate`, `cut`, `put`)."""
 
     __slots__ = ("came", "cut", "cut_parts", "fate", "item", "json", "lost_reasoning", "put")
 
@@ -89,7 +89,7 @@ class Draft:
         self._array = array
         self.entries = [Entry(item) for item in array.items]
         self.kinds = {item.kind.name for item in array.items}
-        """Names of the kinds that came, so that a rule for another kind costs nothing."""
+        """Names of the kinds in the input, so that a rule for another kind costs nothing."""
         self.changes = changes or Changes()
         self.removed = self.changes.removed
         self.repaired = self.changes.repaired
@@ -145,7 +145,7 @@ class Draft:
         self.count_removed(what, entry.came)
 
     def count_removed(self, what: RemovedName, came: Item) -> None:
-        """Count `what` as taken out of, or with, the item `came`."""
+        """Count `what` as taken out of, or with, an item."""
         self.removed[what] += 1
         if what != "envelope_field":
             self.changes.taken.append((what, came))

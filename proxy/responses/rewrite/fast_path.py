@@ -23,7 +23,7 @@ _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _ENCODER: Final = msgspec.json.Encoder()
 _NOTHING: Any = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 _PARTS: Final = msgspec.json.Decoder(list[msgspec.defstruct("Part", [(name, _NOTHING, 0) for name in PART_ENVELOPE])])  # type: ignore[misc]
-"""Refuses a part with a field that no part has, whatever its value."""
+"""Refuses a part with a field that no part has."""
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ITEM_ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
 _NULL: Final = Raw(b"null")
@@ -39,7 +39,7 @@ class Ordinary(NamedTuple):
     """Ids of upstream's that were in it."""
 
 
-def portable(body: bytes) -> Ordinary | None:
+def quick_rewrite(body: bytes) -> Ordinary | None:
     """The portable form of `body`; None where it takes a closer look."""
     try:
         fields = _OBJECT.decode(body)

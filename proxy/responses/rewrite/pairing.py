@@ -15,7 +15,7 @@ from proxy.responses.rewrite.substitutes import call_note, output_note, placehol
 
 
 class Pairs:
-    """Calls and outputs of a draft: who answers whom, and who is alone."""
+    """The pairs of calls and outputs of a draft, and those without a partner."""
 
     def __init__(self, entries: list[Entry]) -> None:
         self.answered: dict[Entry, list[Entry]] = {}
@@ -111,7 +111,7 @@ def note_unreasoned(draft: Draft, named: Collection[str]) -> None:
 
 
 def drop_duplicates(draft: Draft) -> None:
-    """Drop items whose id came before, and references to items that are inline; an output may bear its call's id.
+    """Drop items with an id of an earlier item, and references to inline items; an output may bear its call's id.
 
     400 "Duplicate item found with id …" (continue#10200, pi#5165).
     """
@@ -123,7 +123,7 @@ def drop_duplicates(draft: Draft) -> None:
 
 
 def drop_unfollowed_reasoning(draft: Draft) -> None:
-    """Drop reasoning whose follower is not there any more, or never was; a run of reasoning items counts as one."""
+    """Drop reasoning without a follower; a run of reasoning items counts as one."""
     if REASONING.name not in draft.kinds:
         return
     runs = [(is_reasoning, list(run)) for is_reasoning, run in groupby(draft.entries, key=_is_reasoning)]

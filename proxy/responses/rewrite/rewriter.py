@@ -1,6 +1,6 @@
 """A body in another form: which rules are applied, in which order, and what that did to the request.
 
-Every attempt is made from the body that came: a pure function of it and of a `Form`.
+Every attempt is a pure function of the body that arrived and of a `Form`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from proxy.responses.rewrite.draft import Changes, Draft, Entry
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is done to a body. The default is nothing: the very bytes that came."""
+    """What is done to a body. The default changes no byte."""
 
     profile: str = "openai"
     asks: bool = True
@@ -40,7 +40,7 @@ class Form:
     refused: frozenset[tuple[str, str]] = frozenset()
     """(label of the kind, field) that go."""
     demanded: frozenset[tuple[str, str]] = frozenset()
-    """(label of the kind, field) that stay whatever the other rules say."""
+    """(label of the kind, field) that stay, against all other rules."""
     no_envelope: bool = False
     """Fields that a request never has go from the top level."""
     keep_last: int = 0
@@ -141,7 +141,7 @@ class _Rewriting:
 
     @property
     def strips_ids(self) -> bool:
-        """Whether ids go from a form that is not portable, so that what is nothing but its id has to go as well."""
+        """Whether ids go from a form that is not portable, so that what consists of its id has to go as well."""
         return self.strips_every_turn or bool(self.form.blobs)
 
     def _top_level(self) -> None:

@@ -113,7 +113,7 @@ def replace_images(draft: Draft) -> None:
         if entry.came.kind is IMAGE:
             message = image_message(entry.came)
             if message is None:
-                draft.drop(entry, "item_reference")  # without a result it is nothing but its id
+                draft.drop(entry, "item_reference")  # without a result it consists of its id
             else:
                 draft.replace(entry, message, "image")
 
@@ -126,7 +126,7 @@ def note_expired_code(draft: Draft, containers: Collection[str]) -> None:
 
 
 def note_unreasoned_computer_calls(draft: Draft) -> None:
-    """Turn computer calls whose reasoning is lost into notes, with their outputs.
+    """Turn computer calls that lost their reasoning into notes, with their outputs.
 
     Sent with its id but without its reasoning, a computer call is answered with a 500 (community topic 1375928).
     """
@@ -143,7 +143,7 @@ def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collect
     """Take the ids out, by turn: a turn keeps all of its ids or none, for half a turn is refused.
 
     400 "Item 'fc_…' … was provided without its required 'reasoning' item" (hermes-agent#97427, laravel/ai PR#1052).
-    With `all_turns`, none keeps them but the items whose own id pairs or is signed.
+    With `all_turns`, only items with an id that pairs or is signed keep it.
     """
     keeping: set[Entry] = set()
     for turn in draft.turns():

@@ -27,13 +27,13 @@ def assistant_note(content: str) -> bytes:
 
 
 def output_note(output: Item) -> bytes:
-    """The note that stands for a tool's output whose call is not there."""
+    """The note that stands for a tool's output without its call."""
     call = next((value for name in output.kind.pairs_by if (value := output.text(name))), "")
     return assistant_note(f"[Tool result for {call}] {_shortened(_output_text(output))}")
 
 
 def call_note(call: Item) -> bytes:
-    """The note that stands for a call that cannot be answered any more: its kind, its id and what it asked for."""
+    """The note that stands for a call that cannot be answered any more: its kind, its id and its arguments."""
     asked = call.raw("action") or call.raw("actions") or call.raw("arguments") or b""
     name = call.text("call_id") or ""
     return assistant_note(
@@ -42,7 +42,7 @@ def call_note(call: Item) -> bytes:
 
 
 def code_note(call: Item) -> bytes:
-    """The note that stands for a code interpreter call whose container has expired: its code and logs."""
+    """The note that stands for a code interpreter call with an expired container: its code and logs."""
     code = call.text("code") or ""
     logs = "\n".join(_texts(objects(call.raw("outputs") or b"[]")))
     return assistant_note(_shortened(f"[Code interpreter] {code}\n{logs}".rstrip()))

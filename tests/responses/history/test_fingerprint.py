@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.history.fingerprint import essence
+from proxy.responses.history.fingerprint import fingerprint
 from tests.support.samples import Item, call, output
 
 SAID: Item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]}
@@ -13,14 +13,14 @@ SAID: Item = {"type": "message", "role": "assistant", "content": [{"type": "outp
 
 def of(item: Any) -> bytes:
     """The essence of an item."""
-    digest = essence(item if isinstance(item, bytes) else json.dumps(item).encode())
+    digest = fingerprint(item if isinstance(item, bytes) else json.dumps(item).encode())
     assert digest is not None
     return digest
 
 
 def test_reasoning() -> None:
     """Reasoning says nothing that a client has to send again."""
-    assert essence(b'{"type":"reasoning","summary":[]}') is None
+    assert fingerprint(b'{"type":"reasoning","summary":[]}') is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from proxy.report import RemovedName, Report
 from proxy.responses.body.document import Document, read
 from proxy.responses.history.recall import AGAIN, Recalled, resolve, wanted
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.lessons import Lessons, Scope
+from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.rewrite import fast_path
 from proxy.responses.steps import Forward, Recall, Relay
 from tests.responses.test_exchange import refused
@@ -292,7 +292,7 @@ def test_a_conversation_that_comes_along() -> None:
 def test_an_ordinary_conversation_that_comes_along() -> None:
     """It is looked up like any other: what it leaves out may be in the store."""
     plain = body(NEXT, ANONYMOUS, NEXT)
-    assert fast_path.portable(plain) is not None
+    assert fast_path.quick_rewrite(plain) is not None
     exchange, step = after(plain, STORE, Recalled((NEXT, CALL, RESULT), NOTHING))
     assert len(inputs(step)) == 6
     assert exchange.settle(200).store == "hit"
@@ -309,7 +309,7 @@ class TestRecover:
 
     def test_when_upstream_does_not(self) -> None:
         """The refusal is answered with the whole history, and the next turn asks the store first."""
-        scope = Scope(Lessons(), "me")
+        scope = LessonScope(Lessons(), "me")
         exchange, _ = after(body(NEXT), RECOVER, scope=scope)
         refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
         assert exchange.receive(400, refusal) == Recall("resp_1", ())
@@ -352,7 +352,7 @@ class TestRecover:
 
     def test_refusals_of_the_history(self) -> None:
         """What is refused of the history is repaired in the history, and learnt."""
-        scope = Scope(Lessons(), "me")
+        scope = LessonScope(Lessons(), "me")
         sealed = b'{"type":"reasoning","summary":[],"encrypted_content":"gAAAA"}'
         exchange, _ = after(body(NEXT), STORE, Recalled((USER, sealed, SAID), NOTHING), scope=scope)
         refusal = refused("The encrypted content gAA...AAA could not be verified.", code="invalid_encrypted_content")
@@ -394,7 +394,7 @@ def test_the_short_way_is_the_long_one(
     """An ordinary request with its history goes the fast path, and is the same as by the long one."""
     found = Recalled(history, NOTHING)
     fast, short = after(asked, STORE, found)
-    monkeypatch.setattr(fast_path, "portable", lambda _: None)
+    monkeypatch.setattr(fast_path, "quick_rewrite", lambda _: None)
     slow, long = after(asked, STORE, found)
     assert short == long
     assert fast.settle(200) == slow.settle(200)

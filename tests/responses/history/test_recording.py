@@ -8,10 +8,10 @@ import pytest
 from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import (
     ELSEWHERE,
-    Asked,
     Made,
     Remembered,
     Replays,
+    RequestRecord,
     Trail,
     completed,
     inlined,
@@ -29,7 +29,7 @@ NOWHERE = Recalled(None, {})
 THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"}'
 
 
-def asked(plain: bytes, *found: Recalled | None, policy: Policy = STORE) -> Asked | None:
+def asked(plain: bytes, *found: Recalled | None, policy: Policy = STORE) -> RequestRecord | None:
     """What is remembered of a request for which the store knew this."""
     exchange = Driven(plain, policy)
     step = exchange.start()
@@ -57,7 +57,7 @@ def asked(plain: bytes, *found: Recalled | None, policy: Policy = STORE) -> Aske
 )
 def test_the_input_as_it_was_sent(plain: bytes, items: tuple[bytes, ...]) -> None:
     """The items are the client's bytes, labels included: the store is asked for the ids they have."""
-    assert asked(plain) == Asked(None, items, Trail())
+    assert asked(plain) == RequestRecord(None, items, Trail())
 
 
 @pytest.mark.parametrize(
@@ -82,26 +82,26 @@ def test_what_it_continues(plain: bytes, found: Any, previous: str | None, items
 def test_what_no_store_can_be_asked_for() -> None:
     """A previous response whose id is none of upstream's is known nowhere, whatever upstream makes of it."""
     plain = b'{"previous_response_id":"\\ud800","input":[]}'
-    assert asked(plain, policy=Policy(mode="recover", recalls=True)) == Asked(ELSEWHERE, ())
+    assert asked(plain, policy=Policy(mode="recover", recalls=True)) == RequestRecord(ELSEWHERE, ())
 
 
 def test_while_upstream_knows() -> None:
     """In `recover` mode the previous response stays, and the new items continue it."""
-    assert asked(body(NEXT), policy=Policy(mode="recover", recalls=True)) == Asked("resp_1", (NEXT,))
+    assert asked(body(NEXT), policy=Policy(mode="recover", recalls=True)) == RequestRecord("resp_1", (NEXT,))
 
 
 def test_observe() -> None:
     """In `observe` mode what came was sent, whatever would have been taken out."""
     observe = Policy(mode="observe", recalls=True)
-    assert asked(body(NEXT), NOWHERE, policy=observe) == Asked("resp_1", (NEXT,))
+    assert asked(body(NEXT), NOWHERE, policy=observe) == RequestRecord("resp_1", (NEXT,))
 
 
 def test_a_conversation() -> None:
     """What only upstream's conversation holds is continued by nothing of ours, until it is dropped."""
     plain = b'{"conversation":"conv_1","input":[%b],"background":true}' % NEXT
-    assert asked(plain) == Asked(ELSEWHERE, (NEXT,), None, background=True)
+    assert asked(plain) == RequestRecord(ELSEWHERE, (NEXT,), None, background=True)
     dropping = Policy(recalls=True, drop_conversation=True)
-    assert asked(plain, policy=dropping) == Asked(None, (NEXT,), Trail(), background=True)
+    assert asked(plain, policy=dropping) == RequestRecord(None, (NEXT,), Trail(), background=True)
 
 
 @pytest.mark.parametrize("plain", [b"[]", b"{", b'{"store":false,"input":[]}'])
@@ -148,7 +148,7 @@ def test_answers(response: bytes, expected: Made | None) -> None:
 
 def test_a_turn() -> None:
     """A turn is the input, then the output."""
-    told = remembered(Asked("resp_1", (NEXT,)), Made("resp_2", True, False, True, (SAID,)))
+    told = remembered(RequestRecord("resp_1", (NEXT,)), Made("resp_2", True, False, True, (SAID,)))
     assert told == Remembered("resp_2", "resp_1", (NEXT, SAID))
 
 
@@ -156,7 +156,7 @@ def test_a_turn_in_the_background() -> None:
     """The request is remembered when it is queued, and the response when it is looked at: together they are a turn."""
     waiting = Made("resp_2", False, True, True, ())
     done = Made("resp_2", True, True, True, (SAID,))
-    begun = remembered(Asked("resp_1", (NEXT,)), waiting)
+    begun = remembered(RequestRecord("resp_1", (NEXT,)), waiting)
     ended = completed(done)
     assert ended is not None
     assert (begun.previous, begun.items) == ("resp_1", (NEXT,))
@@ -176,7 +176,7 @@ def test_each_item_once() -> None:
     previous = None
     for turn in range(50):
         items += (USER.replace(b"1e400", b"%d" % turn),)
-        short = replays.shortened("me", Asked(None, items, Trail()))
+        short = replays.shortened("me", RequestRecord(None, items, Trail()))
         assert short.previous == previous
         said = SAID.replace(b"hi", b"%d" % turn)
         made_ = Made(f"resp_{turn}", True, False, True, (THOUGHT, said))
@@ -191,15 +191,15 @@ def test_each_item_once() -> None:
 def test_what_is_not_known() -> None:
     """Other words, another's conversation, and a response that was forgotten are no history."""
     replays = Replays()
-    first = Asked(None, (USER,), Trail())
+    first = RequestRecord(None, (USER,), Trail())
     replays.learn("me", replays.shortened("me", first), "resp_1", (SAID,))
-    whole = Asked(None, (USER, SAID, NEXT), Trail())
+    whole = RequestRecord(None, (USER, SAID, NEXT), Trail())
     assert replays.shortened("me", whole)[:2] == ("resp_1", (NEXT,))
     assert replays.shortened("you", whole)[:2] == whole[:2]
     assert replays.shortened("me", first)[:2] == first[:2]
-    other = Asked(None, (USER, SAID.replace(b"hi", b"ho"), NEXT), Trail())
+    other = RequestRecord(None, (USER, SAID.replace(b"hi", b"ho"), NEXT), Trail())
     assert replays.shortened("me", other)[:2] == other[:2]
-    continued = Asked("resp_0", (SAID, NEXT))
+    continued = RequestRecord("resp_0", (SAID, NEXT))
     assert replays.shortened("me", continued) is continued
     replays.learn("me", continued, "resp_2", (SAID, NEXT))
     replays.forget("you", "resp_1")
@@ -212,9 +212,13 @@ def test_memory_is_bounded() -> None:
     """The conversations that were heard of longest ago are forgotten."""
     replays = Replays(capacity=2)
     for number in range(3):
-        replays.learn("me", Asked(None, (), Trail()), f"resp_{number}", (USER, CALL.replace(b"_1", b"_%d" % number)))
+        replays.learn(
+            "me", RequestRecord(None, (), Trail()), f"resp_{number}", (USER, CALL.replace(b"_1", b"_%d" % number))
+        )
     known = [
-        replays.shortened("me", Asked(None, (USER, CALL.replace(b"_1", b"_%d" % number), NEXT), Trail())).previous
+        replays.shortened(
+            "me", RequestRecord(None, (USER, CALL.replace(b"_1", b"_%d" % number), NEXT), Trail())
+        ).previous
         for number in range(3)
     ]
     assert known == [None, "resp_1", "resp_2"]

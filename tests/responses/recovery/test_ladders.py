@@ -7,7 +7,7 @@ import pytest
 
 from proxy.responses.body.document import read
 from proxy.responses.recovery.ladders import Situation, ids_of, label_of, learn, remedies
-from proxy.responses.recovery.lessons import Lessons, Scope, digest
+from proxy.responses.recovery.lessons import Lessons, LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, rewrite
 from tests.support.samples import PINNED, REASONING, SAID, USER
@@ -128,7 +128,7 @@ def test_ids() -> None:
 
 
 def _learnt(refusal: Refusal | None, answered: Form = CAME) -> Any:
-    scope = Scope(Lessons())
+    scope = LessonScope(Lessons())
     situation = _situation()
     learn(scope, situation.document, refusal, situation.sent, answered)
     return scope.ids(), scope.blobs(), scope.fields("refused"), scope.fields("demanded")

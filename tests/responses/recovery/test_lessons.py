@@ -1,6 +1,6 @@
 """What was learnt is bounded, forgotten after an hour, and never told to another credential."""
 
-from proxy.responses.recovery.lessons import Lessons, Scope, digest
+from proxy.responses.recovery.lessons import Lessons, LessonScope, digest
 
 
 def test_lessons_are_forgotten() -> None:
@@ -37,17 +37,17 @@ def test_the_default_bounds() -> None:
 def test_scopes() -> None:
     """Ids and blobs belong to a credential, fields to an upstream."""
     lessons = Lessons()
-    mine = Scope(lessons, "me", "https://one")
+    mine = LessonScope(lessons, "me", "https://one")
     mine.learn_id("rs_1")
     mine.learn_blob(b'"gAAAA"')
     mine.learn_field("refused", "message:user", "a b")
     mine.learn_field("demanded", "reasoning", "id")
     assert (mine.ids(), mine.blobs()) == ({"rs_1"}, {digest(b'"gAAAA"')})
     assert mine.fields("refused") == {("message:user", "a b")}
-    other_key = Scope(lessons, "you", "https://one")
+    other_key = LessonScope(lessons, "you", "https://one")
     assert (other_key.ids(), other_key.blobs()) == (set(), set())
     assert other_key.fields("demanded") == {("reasoning", "id")}
-    assert Scope(lessons, "me", "https://two").fields("refused") == frozenset()
+    assert LessonScope(lessons, "me", "https://two").fields("refused") == frozenset()
 
 
 def test_no_secret_is_kept() -> None:
@@ -58,7 +58,7 @@ def test_no_secret_is_kept() -> None:
 def test_an_extract() -> None:
     """Who works in another thread reads what concerns his request as it was; what he learns is learnt for all."""
     lessons = Lessons()
-    mine, other = Scope(lessons, "me", "https://a.test"), Scope(lessons, "other", "https://a.test")
+    mine, other = LessonScope(lessons, "me", "https://a.test"), LessonScope(lessons, "other", "https://a.test")
     assert not mine.extract().has_news
     mine.learn_id("rs_1")
     mine.learn_blob(b"blob")

@@ -65,7 +65,7 @@ def _bodies(draw: st.DrawFn) -> bytes:
 @given(_bodies())
 def test_it_is_the_same_way(body: bytes) -> None:
     """What the short way makes, the whole way makes as well, to the byte and to the count."""
-    short = fast_path.portable(body)
+    short = fast_path.quick_rewrite(body)
     whole = _whole_way(body)
     if short is not None:
         assert _told(short.rewrite) == _told(whole)
@@ -79,7 +79,7 @@ def test_it_is_the_same_way(body: bytes) -> None:
 @pytest.mark.parametrize("previous", [{}, {"previous_response_id": "resp_1"}])
 def test_what_is_ordinary(previous: Item) -> None:
     """A history as the SDKs send it goes the short way, with a previous response and without."""
-    found = fast_path.portable(_body(HISTORY, **previous))
+    found = fast_path.quick_rewrite(_body(HISTORY, **previous))
     assert found is not None
     assert found.rewrite.removed == {**({"previous_response_id": 1} if previous else {}), "item_id": 3}
     assert (found.items, found.found) == (6, 3 + len(previous))
@@ -90,7 +90,7 @@ def test_what_is_ordinary(previous: Item) -> None:
 )
 def test_kinds_that_only_lose_their_id(kind: str) -> None:
     """An item of a kind that needs no partner goes the short way."""
-    found = fast_path.portable(_body([USER, {**PLAIN[kind], "id": "x_1"}, USER]))
+    found = fast_path.quick_rewrite(_body([USER, {**PLAIN[kind], "id": "x_1"}, USER]))
     assert found is not None
     assert found.rewrite.body == _body([USER, PLAIN[kind], USER])
 
@@ -98,7 +98,7 @@ def test_kinds_that_only_lose_their_id(kind: str) -> None:
 def test_nothing_to_remove() -> None:
     """Where there is nothing to remove, the body is the very object that came."""
     body = _body([USER, SAID, USER])
-    found = fast_path.portable(body)
+    found = fast_path.quick_rewrite(body)
     assert found is not None
     assert found.rewrite.body is body
 
@@ -134,7 +134,7 @@ _UNORDINARY: dict[str, list[Any]] = {
 @pytest.mark.parametrize("items", _UNORDINARY.values(), ids=_UNORDINARY.keys())
 def test_inputs_that_need_a_closer_look(items: list[Any]) -> None:
     """An input in which anything but a label may have to change goes the whole way."""
-    assert fast_path.portable(_body(items)) is None
+    assert fast_path.quick_rewrite(_body(items)) is None
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_inputs_that_need_a_closer_look(items: list[Any]) -> None:
 )
 def test_bodies_that_need_a_closer_look(body: bytes) -> None:
     """So does a body that stands for a history upstream, or is written in any but the shortest way."""
-    assert fast_path.portable(body) is None
+    assert fast_path.quick_rewrite(body) is None
