@@ -1,12 +1,17 @@
 """A body in another form: which rules are applied, in which order, and what that did to the request.
 
-Every attempt is a pure function of the body that arrived and of a `Form`.
+Every attempt is a pure function of the body that arrived and of a `Form`: the same prefix of a conversation becomes the
+same bytes on every turn, which keeps upstream's prompt cache.
+
+A rule marks entries of a `Draft`; nothing is edited before all rules have run. `_RULES` is the table of rules, in their
+order, each with the condition under which the form has it. A new rule is a new row there, and a function in `rules`,
+`pairing` or `trimming`; a reason to apply it that no form has yet is a new field of `Form`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body.document import Document, Edit, Item, splice
@@ -91,6 +96,10 @@ class _Rewriting:
         self.lossy = self.changes.lossy
         self.edits: list[Edit] = []
         self.portable = form.portable and (form.drop_conversation or document.raw("conversation") is None)
+        self.strips_every_turn = form.repaired or form.no_blobs or any(name == "id" for _, name in form.refused)
+        """Ids go from all turns, also from those that a pinned id or a profile lets keep theirs."""
+        self.strips_ids = self.portable or self.strips_every_turn or bool(form.blobs)
+        """Ids go, so that what consists of its id has to go as well."""
         self.had_previous = document.text("previous_response_id") is not None
         self.dropped_references = False
         self.lost_references = False
@@ -101,7 +110,9 @@ class _Rewriting:
         self._top_level()
         drafts = [Draft(array, self.changes) for array in self.document.arrays]
         for draft in drafts:
-            self._input(draft)
+            for rule, applies in _RULES:
+                if applies(self):
+                    rule(self, draft)
             self.edits += draft.edits(self.document.body)
         last = drafts[-1] if drafts else None
         alone = self._stands_alone(last)
@@ -125,24 +136,6 @@ class _Rewriting:
         """Whether something was taken out that upstream might have resolved."""
         taken: tuple[RemovedName, ...] = ("previous_response_id", "conversation")
         return self.dropped_references or self.lost_reasoning or any(self.removed[what] for what in taken)
-
-    @property
-    def changes_input(self) -> bool:
-        """Whether the form takes items away, so that others may have lost what they need."""
-        form = self.form
-        named = form.blobs or form.without or form.containers or form.keep_last
-        return self.portable or form.repaired or form.no_blobs or bool(named)
-
-    @property
-    def strips_every_turn(self) -> bool:
-        """Whether ids go from all turns, from those as well that a pinned id or a profile lets keep theirs."""
-        form = self.form
-        return form.repaired or form.no_blobs or any(name == "id" for _, name in form.refused)
-
-    @property
-    def strips_ids(self) -> bool:
-        """Whether ids go from a form that is not portable, so that what consists of its id has to go as well."""
-        return self.strips_every_turn or bool(self.form.blobs)
 
     def _top_level(self) -> None:
         names: set[str] = set()
@@ -168,43 +161,24 @@ class _Rewriting:
             self.lossy.add("conversation")
         return names
 
-    def _input(self, draft: Draft) -> None:
-        form = self.form
-        if self.portable:
-            dropped, lost = rules.drop_references(draft)
-            self.dropped_references |= dropped
-            self.lost_references |= lost
-        if self.portable or self.strips_ids:
-            self.lost_reasoning |= rules.reduce_reasoning(draft)
-            rules.replace_images(draft)
-        if form.blobs or form.no_blobs:
-            rules.drop_blobs(draft, None if form.no_blobs else form.blobs)
-        if form.without:
-            trimming.drop_groups(draft, form.without)
-        if form.containers:
-            rules.note_expired_code(draft, form.containers)
-        rules.note_unreasoned_computer_calls(draft)
-        if self.portable or form.repaired or form.keep_last:
-            self._pairs(draft)
-        if self.changes_input:
-            pairing.drop_unfollowed_reasoning(draft)
-        self._labels(draft)
+    # The rules, each as a row of `_RULES` applies it.
 
-    def _labels(self, draft: Draft) -> None:
-        form = self.form
-        if form.refused:
-            rules.remove_refused(draft, form.refused)
-        if self.portable or self.strips_ids:
-            rules.remove_ids(draft, profile=form.profile, all_turns=self.strips_every_turn, demanded=form.demanded)
-        if self.portable:
-            rules.remove_fields(draft, profile=form.profile, demanded=form.demanded)
-        if self.portable or ("reasoning", "summary") in form.demanded:
-            rules.give_summaries(draft)
+    def drop_references(self, draft: Draft) -> None:
+        dropped, lost = rules.drop_references(draft)
+        self.dropped_references |= dropped
+        self.lost_references |= lost
 
-    def _pairs(self, draft: Draft) -> None:
-        if self.form.repaired:
-            pairing.drop_duplicates(draft)
-            pairing.note_unreasoned(draft, self.form.unpaired)
+    def reduce_reasoning(self, draft: Draft) -> None:
+        self.lost_reasoning |= rules.reduce_reasoning(draft)
+
+    def drop_blobs(self, draft: Draft) -> None:
+        rules.drop_blobs(draft, None if self.form.no_blobs else self.form.blobs)
+
+    def repair_items(self, draft: Draft) -> None:
+        pairing.drop_duplicates(draft)
+        pairing.note_unreasoned(draft, self.form.unpaired)
+
+    def repair_pairs(self, draft: Draft) -> None:
         if draft.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
             return
         pairs = pairing.Pairs(draft.sent())
@@ -219,6 +193,13 @@ class _Rewriting:
         ]
         pairing.repair_orphan_outputs(draft, orphans)
         pairing.repair_unanswered_calls(draft, pairs.unanswered())
+
+    def remove_ids(self, draft: Draft) -> None:
+        form = self.form
+        rules.remove_ids(draft, profile=form.profile, all_turns=self.strips_every_turn, demanded=form.demanded)
+
+    def remove_fields(self, draft: Draft) -> None:
+        rules.remove_fields(draft, profile=self.form.profile, demanded=self.form.demanded)
 
     def _may_hold_calls(self, draft: Draft) -> bool:
         """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
@@ -249,3 +230,40 @@ class _Rewriting:
         if begins is None or not begins.item.kind.is_beginning:
             return not self.took_references
         return not self.removed["previous_response_id"] or any(entry.item.kind.is_answer for entry in sent)
+
+
+def _takes_items(it: _Rewriting) -> bool:
+    """Whether the form takes items away, so that others may have lost what they need."""
+    form = it.form
+    named = form.blobs or form.without or form.containers or form.keep_last
+    return it.portable or form.repaired or form.no_blobs or bool(named)
+
+
+_Rule = tuple[Callable[[_Rewriting, Draft], None], Callable[[_Rewriting], object]]
+
+_RULES: Final[tuple[_Rule, ...]] = (
+    # What consists of its id goes first: it decides which outputs are orphans, and which turns lost their reasoning.
+    (_Rewriting.drop_references, lambda it: it.portable),
+    (_Rewriting.reduce_reasoning, lambda it: it.strips_ids),
+    (lambda _, draft: rules.replace_images(draft), lambda it: it.strips_ids),
+    # What upstream refused by name.
+    (_Rewriting.drop_blobs, lambda it: it.form.blobs or it.form.no_blobs),
+    (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda it: it.form.without),
+    (lambda it, draft: rules.note_expired_code(draft, it.form.containers), lambda it: it.form.containers),
+    # Calls that cannot stand without reasoning become notes before pairs are counted, with their outputs.
+    (lambda _, draft: rules.note_unreasoned_computer_calls(draft), lambda _: True),
+    (_Rewriting.repair_items, lambda it: it.form.repaired),
+    # Pairs, and between two counts of them the trim, which drops whole groups.
+    (_Rewriting.repair_pairs, lambda it: it.portable or it.form.repaired or it.form.keep_last),
+    # Only now is it known which reasoning lost the item that it led to.
+    (lambda _, draft: pairing.drop_unfollowed_reasoning(draft), _takes_items),
+    # Members of what is left. A refused field goes before ids and stray fields, so that it is counted once.
+    (lambda it, draft: rules.remove_refused(draft, it.form.refused), lambda it: it.form.refused),
+    (_Rewriting.remove_ids, lambda it: it.strips_ids),
+    (_Rewriting.remove_fields, lambda it: it.portable),
+    (
+        lambda _, draft: rules.give_summaries(draft),
+        lambda it: it.portable or ("reasoning", "summary") in it.form.demanded,
+    ),
+)
+"""(rule, when the form has it), in the order in which they are applied."""
