@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from io import StringIO
 from pathlib import Path
 from statistics import quantiles
+from tokenize import COMMENT, generate_tokens
 from typing import NamedTuple
 
 import pytest
@@ -30,6 +32,30 @@ LAYERS = (
     ("proxy.events",),
     ("proxy.report",),
 )
+
+# The top of the package, and nothing beside it.
+ROOMS = frozenset({
+    "__init__", "__main__", "admin", "app", "cli", "commands", "demo", "drivers", "events", "fake_openai", "http",
+    "middleware", "observers", "report", "responses", "server", "settings", "store", "upstream",
+})  # fmt: skip
+
+# Within the core as well imports go down only.
+CORE = (
+    ("exchange",),
+    ("attempts", "outcome"),
+    ("recovery.budget", "recovery.ladders"),
+    ("history",),
+    ("recovery",),
+    ("rewrite",),
+    ("body",),
+    ("items", "policy", "routes", "steps"),
+)
+# Parts of one room that do not know each other, and the modules of the room that they may share.
+SIBLINGS = {
+    "proxy.drivers": {"attempt", "loop", "offload", "request_body"},
+    "proxy.middleware": set(),
+    "proxy.observers": {"gauges", "metrics", "redaction"},
+}
 
 PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report")
 WAITS = frozenset({"proxy.http.context", "proxy.http.receive"})  # of these rooms, the modules that await a client
@@ -125,6 +151,38 @@ def test_imports_go_down(module: Module) -> None:
             assert other == part or below > layer, f"{module.name} imports {name}"
 
 
+def test_the_rooms() -> None:
+    """The package has these rooms and no others: a newcomer reads their names, and knows where to look."""
+    here = {path.stem for path in (ROOT / "proxy").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert here == ROOMS
+
+
+def _place_in_core(name: str) -> int:
+    inside = name.removeprefix("proxy.responses.")
+    found = [(len(part), place) for place, parts in enumerate(CORE) for part in parts if is_in(inside, part)]
+    return max(found)[1]  # the longest name is the closest
+
+
+@every_module
+def test_the_core_imports_down(module: Module) -> None:
+    """Within the core an exchange knows attempts, attempts know ladders, ladders know rules, rules know bodies."""
+    if not is_in(module.name, "proxy.responses") or module.path.name == "__init__.py":
+        return
+    for name in imported(module):
+        if is_in(name, "proxy.responses"):
+            same_part = name.rpartition(".")[0] == module.name.rpartition(".")[0] != "proxy.responses"
+            assert same_part or _place_in_core(name) > _place_in_core(module.name), f"{module.name} imports {name}"
+
+
+@every_module
+def test_siblings_do_not_know_each_other(module: Module) -> None:
+    """A middleware, a driver or an observer imports none of its kind, but what the room shares."""
+    room = module.name.rpartition(".")[0]
+    if room in SIBLINGS:
+        siblings = {name.rpartition(".")[2] for name in imported(module) if name.rpartition(".")[0] == room}
+        assert siblings <= SIBLINGS[room]
+
+
 def test_no_cycles() -> None:
     """No module imports itself, by whatever way round."""
     graph = {module.name: imported(module) - {module.name} for module in modules()}
@@ -197,6 +255,33 @@ def test_functions_are_short() -> None:
     tenths = quantiles(sizes, n=10, method="inclusive")
     assert (tenths[4], tenths[8]) <= (8, 30)
     assert tenths[8] <= 30
+
+
+# Words that stand in for a term of the field: a caller, a client, a result, a request.
+STAND_INS = re.compile(
+    r"\b(?:whoever|whose|whom?|nobody|somebody|he|him|his|told|asked|came|whatever|nothing but|at once)\b",
+    re.IGNORECASE,
+)
+
+
+def test_english_is_plain() -> None:
+    """Comments and docstrings use the field's terms: of a thousand words fewer than three stand in for one."""
+    words = stand_ins = 0
+    for module in modules():
+        for text in _prose(module):
+            words += len(text.split())
+            stand_ins += len(STAND_INS.findall(text))
+    assert 1000 * stand_ins / words < 3
+
+
+def _prose(module: Module) -> Iterator[str]:
+    """The docstrings and the comments of a module."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+    for token in generate_tokens(StringIO(module.path.read_text()).readline):
+        if token.type == COMMENT:
+            yield token.string
 
 
 def sources() -> Iterator[Path]:

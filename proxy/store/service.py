@@ -1,7 +1,14 @@
 """The store as requests use it: an aid, never a gate.
 
-Lookups have a deadline, writes happen behind the answer, and a store that is down is left alone for a while. What
-cannot be written is dropped: the next turn is then answered as it would be without a store.
+*Lookups* happen while a request waits, so they have a deadline. A lookup first waits for a pending write of the same
+response. A failed lookup opens the lookups' circuit breaker: until it closes, every lookup is answered with "down"
+without contacting the store, and requests go on as they would without one.
+
+*Writes* go into a write-behind queue and happen behind the answer, one after the other, in order. A failed write is
+retried with growing pauses; after `TRIES` it is dropped. The queue is bounded by count and bytes; what does not fit is
+dropped. After a dropped write the next turn is answered as it would be without a store.
+
+Lookups and writes have a breaker each: a store that refuses writes (full, or a replica) can still answer lookups.
 """
 
 import asyncio
@@ -57,14 +64,14 @@ DEFAULTS: Final = Terms()
 
 
 class _CircuitBreaker:
-    """How long a store that failed is left alone: longer and longer. One that cannot be told may still be asked."""
+    """Keeps calls away from a store that failed, for twice as long after each failure in a row."""
 
     def __init__(self) -> None:
         self._length = 0.0
         self._until = 0.0
 
     def begin(self, now: float) -> None:
-        """It failed."""
+        """A call failed: open the breaker."""
         self._length = min(max(_FIRST_PAUSE, 2 * self._length), _LONGEST_PAUSE)
         self._until = now + self._length
 
@@ -73,16 +80,16 @@ class _CircuitBreaker:
         self._length = self._until = 0.0
 
     def left(self, now: float) -> float:
-        """For how long it is still left alone."""
+        """The seconds for which it stays open."""
         return max(self._until - now, 0.0) if self._length else 0.0
 
-    def is_at(self, now: float) -> bool:
-        """Whether it is left alone."""
+    def is_open(self, now: float) -> bool:
+        """Whether calls are kept away."""
         return self.left(now) > 0
 
 
 class StoreService:
-    """Asks and tells a store."""
+    """Lookups and writes of one store, on behalf of requests."""
 
     def __init__(
         self,
@@ -114,7 +121,7 @@ class StoreService:
             return _NOTHING
         if wanted.delay:
             await asyncio.sleep(wanted.delay)
-        if self._lookups.is_at(self._clock()):
+        if self._lookups.is_open(self._clock()):
             return None
         try:
             async with asyncio.timeout(self._terms.timeout):

@@ -1,4 +1,4 @@
-"""A response is read from its answer as that passes: the pieces are looked at, never held back or changed.
+"""A parser that reads a response out of its answer while the answer passes: pieces are read, never held or changed.
 
 Pure. Of a stream only a few events are read, found by their names; no event is kept that is larger than `LARGEST`.
 """

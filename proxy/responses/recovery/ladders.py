@@ -1,6 +1,13 @@
-"""Which form of the request may do after which refusal: a ladder for each kind, the gentlest first.
+"""Which form of the request may succeed after which refusal: a ladder for each kind, the gentlest rung first.
 
-A new kind of refusal is a row in `_LADDERS`.
+A rung changes the form of the attempt that was refused, and only ever takes more away (or gives a demanded field back).
+So the rungs of one request go down: what an earlier rung took out stays out, and an attempt that would send the same
+bytes as one before is skipped. `Attempts` climbs down until a rung gives a body that differs and may be sent.
+
+The order within a ladder is by what the model loses: nothing (the same bytes, labels), then single items or blobs, then,
+as the last resort, the older part of the conversation (`fresh`).
+
+A new kind of refusal is a row in `_LADDERS`; its words are a row in `refusals`.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,7 @@
 """What a process has learnt from refusals: bounded, forgotten after an hour, never on disk.
 
-A hint only: its loss costs one retry. Never shared between credentials, but for which fields an upstream takes.
+A lesson is a fact `(topic, scope, value)`. Refused ids and digests of refused blobs have a credential as their scope,
+refused and demanded fields an upstream. A lesson is a hint: its loss costs one retry. Never shared between credentials, but for which fields an upstream takes.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,9 @@
 """The input of a request while it is being made portable: every item, and what becomes of it.
 
-Passes mark entries and count what they did; `Draft.edits` turns the marks into edits of the body, once, at the end.
+An entry begins as *kept*. Rules mark it: *dropped*, *replaced* by other JSON, or kept with members cut or put; and they
+add entries behind others. A mark is never taken back. Rules see what is still sent (`sent`, `turns`), and count what
+they did in `Changes`. `Draft.edits` turns the marks into edits of the body, once, at the end, so that bytes without a
+mark are never decoded and encoded again.
 """
 
 from collections import Counter
