@@ -4,8 +4,8 @@ A rung changes the form of the attempt that was refused, and only ever takes mor
 So the rungs of one request go down: what an earlier rung took out stays out, and an attempt that would send the same
 bytes as one before is skipped. `Attempts` climbs down until a rung gives a body that differs and may be sent.
 
-The order within a ladder is by what the model loses: nothing (the same bytes, labels), then single items or blobs, then,
-as the last resort, the older part of the conversation (`fresh`).
+The order within a ladder is by what the model loses: nothing (the same bytes, labels), then single items or blobs, and
+as the last resort the older part of the conversation (`fresh`).
 
 A new kind of refusal is a row in `_LADDERS`; its words are a row in `refusals`.
 """

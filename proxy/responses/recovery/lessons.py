@@ -1,7 +1,8 @@
 """What a process has learnt from refusals: bounded, forgotten after an hour, never on disk.
 
 A lesson is a fact `(topic, scope, value)`. Refused ids and digests of refused blobs have a credential as their scope,
-refused and demanded fields an upstream. A lesson is a hint: its loss costs one retry. Never shared between credentials, but for which fields an upstream takes.
+refused and demanded fields an upstream. A lesson is a hint: its loss costs one retry. Lessons are never shared between
+credentials, but for the fields that an upstream takes.
 """
 
 from collections import OrderedDict
