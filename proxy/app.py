@@ -1,6 +1,6 @@
 """The composition root: the only module that knows every other.
 
-A request's walk: request id, access, last resort, limit, memory (where there is a store), portable, upstream.
+A request's walk: request id, access, server errors, limit, recording (with a store), ASGI driver, reverse proxy.
 """
 
 from typing import Final, Literal, NamedTuple

@@ -1,1 +1,1 @@
-"""ASGI middleware: drivers that perform what the core decides."""
+"""ASGI middleware around the driver: ids, access facts, errors, limits and the recording of answers."""

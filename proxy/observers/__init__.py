@@ -1,1 +1,1 @@
-"""Listeners to events: logs."""
+"""Observers: they listen to events, and become logs, metrics and the live page."""

@@ -99,7 +99,10 @@ class Process:
         line = self.wait_logged(
             lambda line: "listen" in line if isinstance(line, dict) else bool(_LISTENS.search(line))
         )
-        return line if isinstance(line, dict) else dict(_LISTENS.findall(line))
+        if isinstance(line, dict):
+            return line
+        found = dict(_LISTENS.findall(line))
+        return {"listen": found["Listening"], "admin_listen": found.get("health")}
 
     def _read(self) -> None:
         assert self._process.stderr is not None
