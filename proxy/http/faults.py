@@ -95,16 +95,16 @@ HOP: Final[dict[str, Row]] = {
     ),
     "upstream_disconnected": Row(502, "Upstream closed the connection before it answered."),
     "upstream_invalid_answer": Row(502, "Upstream's answer is not valid HTTP."),
-    "upstream_first_byte_timeout": Row(504, "Upstream did not begin to answer in time."),
-    "upstream_upload_timeout": Row(504, "Upstream did not take the request's body in time."),
-    "upstream_cut": Row(502, "Upstream broke off its answer."),
-    "upstream_idle_timeout": Row(504, "Upstream fell silent within its answer."),
-    "client_upload_timeout": Row(408, "The request's body did not come in time.", (LAST,), CLIENT),
+    "upstream_first_byte_timeout": Row(504, "Timed out waiting for upstream's response."),
+    "upstream_upload_timeout": Row(504, "Timed out sending the request's body upstream."),
+    "upstream_cut": Row(502, "Upstream closed the connection within its response."),
+    "upstream_idle_timeout": Row(504, "Timed out reading upstream's response."),
+    "client_upload_timeout": Row(408, "Timed out receiving the request's body.", (LAST,), CLIENT),
     "incomplete_body": Row(
-        400, "The request's body did not come, or not all of it; was it sent with an Upgrade field?", (LAST,), CLIENT
+        400, "The request's body is missing or incomplete; was it sent with an Upgrade field?", (LAST,), CLIENT
     ),
     "invalid_path": Row(400, "The path must not have '..' segments.", (), CLIENT),
-    "invalid_fields": Row(400, "The request's header fields cannot be sent on.", (), CLIENT),
+    "invalid_fields": Row(400, "The request's header fields cannot be forwarded.", (), CLIENT),
     "websocket_unsupported": Row(
         426,
         "WebSockets are not supported here; use HTTP.",

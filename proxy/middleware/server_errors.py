@@ -36,5 +36,5 @@ class ServerErrorsMiddleware:
 
 def _fault(reason: BaseException) -> Fault:
     if isinstance(reason, CancelledError):
-        return Fault(503, "draining", "Unpinned ends, and cannot wait for the answer any longer.", kind="server_error")
-    return Fault(500, "internal_error", "Unpinned made a mistake; its log says where.", kind="server_error")
+        return Fault(503, "draining", "Unpinned is shutting down; the request was not completed.", kind="server_error")
+    return Fault(500, "internal_error", "Internal error in Unpinned; see its log.", kind="server_error")

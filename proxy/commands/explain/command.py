@@ -134,7 +134,7 @@ def _consequence(why: Explanation, *, lossy: bool) -> Iterator[str]:
     elif why.lost:
         yield from _wrapped("", "Nothing is lost: the input holds it as well.")
     else:
-        yield from _wrapped("Nothing is lost. To have it no more: ", why.avoid)
+        yield from _wrapped("Nothing is lost. To avoid it: ", why.avoid)
 
 
 def _wrapped(lead: str, text: str) -> list[str]:

@@ -171,7 +171,7 @@ class Recollection:
         """What to ask next."""
         self.resolved: Resolved | None = None
         """The request with what was found; None: unchanged."""
-        self._documents = [document]
+        self._document: Document | None = document
         self._store: StoreOutcome | None = None
         self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
 
@@ -187,7 +187,7 @@ class Recollection:
             return
         self._store = "miss" if done.missed else "hit"
         if done.ids:
-            self.resolved, self._documents = done, []
+            self.resolved, self._document = done, None
 
     def _resolved(self, asked: Recall, found: Recalled) -> Resolved:
         try:
@@ -200,9 +200,9 @@ class Recollection:
     @property
     def document(self) -> Document:
         """The request from which attempts are made: with what was found, or unchanged. It is read when it is needed."""
-        if not self._documents and self.resolved is not None:
-            self._documents = [read(self.resolved.body) or self.came]
-        return self._documents[0]
+        if self._document is None:
+            self._document = (read(self.resolved.body) if self.resolved is not None else None) or self.came
+        return self._document
 
     @property
     def ids(self) -> tuple[tuple[RemovedName, str], ...]:
