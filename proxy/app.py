@@ -60,7 +60,6 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         hop,
         policy(settings),
         observer=observer,
-        upstream=settings.upstream,
         max_body=settings.max_body,
         upload_idle_timeout=settings.upload_idle_timeout,
         report=settings.report,

@@ -79,9 +79,12 @@ class StartedFresh:
 
 @dataclass(frozen=True, slots=True)
 class BudgetExceeded:
-    """Too many recent requests needed recovery, `recoveries` of `requests`: the next ones get one more attempt each."""
+    """Too many attempts at recovery failed for one credential: `failed` in its last `requests`.
 
-    recoveries: int
+    Until fewer fail, each of its requests gets one attempt after the first.
+    """
+
+    failed: int
     requests: int
 
 

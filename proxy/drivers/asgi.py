@@ -41,7 +41,6 @@ class PortableMiddleware:
         policy: Policy | None = None,
         *,
         observer: Observer | None = None,
-        upstream: str = "",
         max_body: int = 64 * 1024 * 1024,
         upload_idle_timeout: float = 60.0,
         report: bool = True,
@@ -51,7 +50,6 @@ class PortableMiddleware:
         self.app = app
         self.policy = policy or Policy()
         self.observer = observer or Observers()
-        self.upstream = upstream
         self.max_body = max_body
         self.upload_idle_timeout = upload_idle_timeout
         self.report = report
@@ -86,6 +84,7 @@ class _Call:
         self.send = send
         self.route = route
         self.context = context_of(scope)
+        self.credential = ""
 
     async def pass_on(self, report: Report, receive: Receive | None = None) -> None:
         """Let the app answer; `receive` begins with what has been taken of the body already."""
@@ -117,17 +116,15 @@ class _Call:
         plain = await body.take()
         if plain is None:
             return await self.pass_on(Report(action="unread"), body.replay)
-        scope = self._lesson_scope()
-        exchange = Exchange(plain, options.budget.admit(scope.now), route=self.route, scope=scope)
+        self.credential = credential(self.scope["headers"]) or ""
+        now = options.clock()
+        scope = LessonScope(options.lessons, self.credential, now)
+        exchange = Exchange(plain, options.budget.admit(self.credential, now), route=self.route, scope=scope)
         try:
             await _Performer(self, exchange, body.body, plain).run()
         except TooComplexError:
             message = f"The request body holds more than {MOST} values."
             raise Fault(413, "request_too_complex", message, kind=CLIENT) from None
-
-    def _lesson_scope(self) -> LessonScope:
-        options = self.options
-        return LessonScope(options.lessons, credential(self.scope["headers"]) or "", options.upstream, options.clock())
 
     def notice(self, events: list[Event]) -> None:
         """Tell the observer the facts, and take them out of the list."""
@@ -136,8 +133,8 @@ class _Call:
         events.clear()
 
     def spend(self) -> None:
-        """Take an attempt after the first out of the budget."""
-        exceeded = self.options.budget.spend()
+        """Take an attempt that failed out of the budget."""
+        exceeded = self.options.budget.spend(self.credential, 1, self.options.clock())
         if exceeded is not None:
             self.notice([exceeded])
 
@@ -161,8 +158,12 @@ class _Performer:
 
     async def run(self) -> None:
         """Perform the steps, and give the client the first refusal where nothing else is left."""
-        if await loop.run(self.steps, self) is not None and self.first is not None:
-            await self._commit(self.first.parts)
+        relay = await loop.run(self.steps, self)
+        if relay is None or self.first is None:
+            return
+        if self.count > 1:
+            self.call.spend()
+        await self._commit(self.first.parts)
 
     async def recall(self, step: Recall) -> Recalled | None:
         """Ask the store on behalf of the request's caller."""
@@ -171,8 +172,8 @@ class _Performer:
 
     async def forward(self, step: Forward) -> tuple[int, bytes] | None:
         """Give the app a body; the refusal that it answers, unless the client was given the answer or has left."""
-        if self.count == 1:
-            self.call.spend()
+        if self.count > 1:
+            self.call.spend()  # the attempt before, which was a recovery, was refused
         self.call.notice(self.exchange.events)
         if step.delay and await self._has_left(step.delay):
             return None

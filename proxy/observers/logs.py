@@ -127,8 +127,8 @@ class LogObserver:
 
     def _budget_exceeded(self, event: BudgetExceeded, told: dict[str, object]) -> None:
         if self._once.may("budget", 60):
-            share = f"{event.recoveries} of the last {event.requests} requests needed recovery"
-            self._log(logging.WARNING, f"{share}: until fewer do, each gets one attempt after the first", told)
+            share = f"{event.failed} recovery attempts failed in the last {event.requests} requests of one credential"
+            self._log(logging.WARNING, f"{share}: until fewer fail, each gets one attempt after the first", told)
 
     def _store_failed(self, event: StoreFailed, told: dict[str, object]) -> None:
         if self._once.may(f"store {event.doing}", 60):

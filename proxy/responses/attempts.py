@@ -66,13 +66,13 @@ class Attempts:
             return plain
         return replace(
             plain,
-            refused=self._scope.fields("refused"),
-            demanded=self._scope.fields("demanded"),
+            refused=self._scope.facts.refused,
+            demanded=self._scope.facts.demanded,
             blobs=self._refused_blobs(document),
         )
 
     def _refused_blobs(self, document: Document) -> frozenset[bytes]:
-        known = self._scope.blobs()
+        known = self._scope.facts.blobs
         if not known:
             return frozenset()
         blobs = {item.raw("encrypted_content") for array in document.arrays for item in array.items}
@@ -85,7 +85,7 @@ class Attempts:
 
     def will_be_refused(self, document: Document) -> bool:
         """Whether the request holds an id that was refused to its credential before."""
-        known = self._scope.ids()
+        known = self._scope.facts.ids
         return bool(known) and not known.isdisjoint(ids_of(document))
 
     def after(self, refusal: Refusal, made: Sequence[Attempt], document: Document, *, resolved: bool) -> Attempt | None:
@@ -114,7 +114,7 @@ class Attempts:
         """Whether the same bytes may succeed in a moment; an id that is known to be refused will not."""
         if refusal.kind == "locked":
             return True
-        return self._policy.profile == "azure" and self._scope.ids().isdisjoint(refusal.ids)
+        return self._policy.profile == "azure" and self._scope.facts.ids.isdisjoint(refusal.ids)
 
     def _may_send(self, changed: Rewrite) -> bool:
         return changed.answerable and (changed.has_history or not self._is_side_route)

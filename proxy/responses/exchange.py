@@ -36,7 +36,7 @@ from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.lessons import Lessons, LessonScope
+from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import NEVER_OURS, classify
 from proxy.responses.rewrite import fast_path
 from proxy.responses.steps import INLINE, Compute, Forward, Recall, Relay, Step
@@ -64,9 +64,7 @@ class Exchange:
         self.events: list[Event] = []
         self._body = body
         self._cost = len(body)
-        self._scope = scope or LessonScope(Lessons())
-        if self.policy.recalls or self._cost > INLINE:
-            self._scope = self._scope.extract()  # other threads may read it
+        self._scope = scope or LessonScope()
         self._attempts = Attempts(self.policy, self._scope, route)
         self._made: list[Attempt] = []
         self._relayed = False

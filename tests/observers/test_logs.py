@@ -171,9 +171,11 @@ def test_started_fresh(log: Log) -> None:
 
 
 def test_an_exceeded_budget(log: Log) -> None:
-    """That too many requests need recovery is a warning with the figures and what follows, once a minute at most."""
+    """That too many recovery attempts failed is a warning with the figures and what follows, once a minute at most."""
     (line,) = log.told(BudgetExceeded(30, 100))
-    assert line.startswith(f"WARNING [{REQUEST_ID}] 30 of the last 100 requests needed recovery")
+    assert line.startswith(
+        f"WARNING [{REQUEST_ID}] 30 recovery attempts failed in the last 100 requests of one credential"
+    )
     assert log.told(BudgetExceeded(30, 100)) == []
     log.now = 60
     assert len(log.told(BudgetExceeded(30, 100))) == 1

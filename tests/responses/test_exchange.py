@@ -345,13 +345,15 @@ def test_the_race_of_azure() -> None:
 
 def test_the_race_that_was_none() -> None:
     """Refused twice, the request is made portable, and the next one with that parent is not asked for again."""
-    scope = LessonScope(Lessons())
+    lessons = Lessons()
+    scope = LessonScope(lessons, "me")
     exchange = Driven(body(HISTORY, **PARENT), AZURE, scope=scope)
     exchange.start()
     refusal = refused(NO_PARENT, code="previous_response_not_found")
     exchange.receive(400, refusal)
     assert sent(exchange.receive(400, refusal)) == HISTORY  # Azure keeps the ids of sealed turns
     assert exchange.settle(200).attempts == 3
+    scope = LessonScope(lessons, "me")
     following = Driven(body([*HISTORY, USER], **PARENT), AZURE, scope=scope)
     assert "previous_response_id" not in json.loads(following.start().body)
     alone = Driven(body([USER, samples.output()], **PARENT), AZURE, scope=scope)
@@ -404,20 +406,31 @@ def test_blobs_are_remembered() -> None:
 
 
 def test_fields_are_remembered() -> None:
-    """A field that an upstream refuses, or demands, is known for all who use it, and nowhere else."""
+    """A field that upstream refused to a credential, or demanded of it, is known to that credential and no other."""
     lessons = Lessons()
     items = [USER, {**SAID, "phase": "x"}, USER]
-    exchange = Driven(body(items), scope=LessonScope(lessons, "me", "one"))
+    exchange = Driven(body(items), scope=LessonScope(lessons, "me"))
     exchange.start()
     exchange.receive(400, refused("Unknown parameter: 'input[1].phase'."))
     exchange.settle(200)
-    assert sent(Driven(body(items), scope=LessonScope(lessons, "you", "one")).start()) == [USER, SAID, USER]
-    assert sent(Driven(body(items), scope=LessonScope(lessons, "me", "two")).start()) == items
-    demanding = Driven(body(HISTORY), scope=LessonScope(lessons, "me", "one"))
+    assert sent(Driven(body(items), scope=LessonScope(lessons, "me")).start()) == [USER, SAID, USER]
+    assert sent(Driven(body(items), scope=LessonScope(lessons, "you")).start()) == items
+    demanding = Driven(body(HISTORY), scope=LessonScope(lessons, "me"))
     demanding.start()
     demanding.receive(400, refused("ID is required"))
     demanding.settle(200)
-    assert sent(Driven(body(HISTORY), scope=LessonScope(lessons, "you", "one")).start()) == HISTORY
+    assert sent(Driven(body(HISTORY), scope=LessonScope(lessons, "me")).start()) == HISTORY
+    assert sent(Driven(body(HISTORY), scope=LessonScope(lessons, "you")).start()) == PORTABLE
+
+
+@pytest.mark.parametrize("value", ["unexpected", "unrecognized", "unknown parameter", "field required"])
+def test_a_wrong_value_is_the_clients(value: str) -> None:
+    """A value that upstream does not take is the client's mistake, whatever the value is called: it is relayed."""
+    items = [USER, {**SAID, "phase": value}, USER]
+    exchange = Driven(body(items), RECOVER)
+    exchange.start()
+    message = f"Invalid value: '{value}'. Supported values are: 'commentary', and 'final_answer'."
+    assert exchange.receive(400, refused(message, param="input[1].phase", code="invalid_value")) == Relay()
 
 
 def test_nothing_is_learnt_from_failure() -> None:

@@ -31,7 +31,7 @@ def unpinned(url: str, policy: Policy | None = None, notebook: Notebook | None =
     observer = notebook or Notebook()
     upstream = base_url(url)
     app = PortableMiddleware(
-        ReverseProxy(Http1Client(upstream), upstream, observer), policy, observer=observer, upstream=url, **options
+        ReverseProxy(Http1Client(upstream), upstream, observer), policy, observer=observer, **options
     )
     with serving(app) as port:
         yield port

@@ -1,72 +1,92 @@
-"""How much recovering may multiply the load on upstream: more than a fifth of the recent requests must not need it.
+"""How much recovery may multiply the load that one caller puts on upstream.
 
-Pure, and small: it remembers two numbers for each second of the last minute that had a request.
+Each credential has an account of its own: what one caller's requests need takes nothing from another's. Only attempts
+that *failed* are counted, so that a conversation that needs three attempts and is then answered costs what it gained.
+Beyond the first 50 requests a minute, at most one failed attempt is allowed for five requests; a caller over that share
+gets one attempt after the first for each request, until its share is lower again.
+
+Pure. An account is two counts for this minute and two for the one before, which together estimate the last 60 seconds;
+`_CAPACITY` accounts are kept, the least recently used forgotten first.
 """
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import replace
-from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from proxy.events import BudgetExceeded
 from proxy.responses.policy import Policy
 
-RECENT: Final = 60.0
-"""Seconds for which a request is recent."""
+MINUTE: Final = 60.0
 LEAST: Final = 50
-"""Recent requests below which their shares mean nothing."""
+"""Requests of the last minute below which their share means nothing."""
 _SHARE: Final = 5
 _LIMIT: Final = 1
+_CAPACITY: Final = 10_000
 
 
-class _Mark(NamedTuple):
-    """What had been counted at a time."""
+class _Account:
+    """Requests and failed attempts of one credential."""
 
-    time: float
-    requests: int
-    recoveries: int
+    __slots__ = ("_before", "_began", "_counts", "is_exceeded")
+
+    def __init__(self, now: float) -> None:
+        self._began = now
+        self._counts = [0, 0]
+        self._before = [0, 0]
+        self.is_exceeded = False
+
+    def add(self, now: float, requests: int, failed: int) -> None:
+        passed = now - self._began
+        if passed >= MINUTE:
+            self._before = self._counts if passed < 2 * MINUTE else [0, 0]
+            self._counts = [0, 0]
+            self._began = now - passed % MINUTE
+        self._counts[0] += requests
+        self._counts[1] += failed
+
+    def recent(self, now: float) -> tuple[int, int]:
+        """Requests and failed attempts of the last minute, as far as can be told from whole minutes."""
+        left = 1 - (now - self._began) / MINUTE
+        requests, failed = (count + before * left for count, before in zip(self._counts, self._before, strict=True))
+        return round(requests), round(failed)
 
 
 class Budget:
-    """The policy for the next request: the one set, or one with fewer attempts while too many requests need them.
+    """The policy for the next request of a credential: the configured one, or one with fewer attempts.
 
-    `now` is the time in seconds of any steady clock.
+    `now` is the time in seconds of any steady clock. Callers without a credential share one account.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._frugal = replace(policy, max_recoveries=min(policy.max_recoveries, _LIMIT))
-        self._requests = 0
-        self._recoveries = 0
-        self._marks: deque[_Mark] = deque()
-        self._next = -inf
-        self._exceeded = False
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
 
-    def admit(self, now: float) -> Policy:
+    def admit(self, credential: str, now: float) -> Policy:
         """Count a request; the policy for it."""
-        if now >= self._next:
-            self._mark(now)
-        self._requests += 1
-        return self._frugal if self._exceeded else self._policy
+        account = self._accounts.get(credential)
+        if account is None:
+            account = self._accounts[credential] = _Account(now)
+            if len(self._accounts) > _CAPACITY:
+                self._accounts.popitem(last=False)
+        else:
+            self._accounts.move_to_end(credential)
+        account.add(now, 1, 0)
+        if account.is_exceeded:
+            account.is_exceeded = self._share(account, now) is not None
+        return self._frugal if account.is_exceeded else self._policy
 
-    def spend(self) -> BudgetExceeded | None:
-        """Count a request that needs another attempt; the news, if that is one too many."""
-        self._recoveries += 1
-        share = self._share()
-        known, self._exceeded = self._exceeded, share is not None
+    def spend(self, credential: str, failed: int, now: float) -> BudgetExceeded | None:
+        """Count attempts after the first that failed; the news, if they were too many."""
+        account = self._accounts.get(credential)
+        if not failed or account is None:
+            return None
+        account.add(now, 0, failed)
+        share = self._share(account, now)
+        known, account.is_exceeded = account.is_exceeded, share is not None
         return None if known else share
 
-    def _mark(self, now: float) -> None:
-        """Once a second, remember what was counted before it, and forget what is not recent any more."""
-        self._next = now + 1
-        self._marks.append(_Mark(now, self._requests, self._recoveries))
-        while self._marks[0].time <= now - RECENT:
-            self._marks.popleft()
-        if self._exceeded:
-            self._exceeded = self._share() is not None
-
-    def _share(self) -> BudgetExceeded | None:
-        """The recent requests, if too many of them needed recovery."""
-        _, requests, recoveries = self._marks[0]
-        recent, recovered = self._requests - requests, self._recoveries - recoveries
-        return BudgetExceeded(recovered, recent) if recent >= LEAST and recovered * _SHARE > recent else None
+    def _share(self, account: _Account, now: float) -> BudgetExceeded | None:
+        """The recent requests, if too many attempts failed."""
+        requests, failed = account.recent(now)
+        return BudgetExceeded(failed, requests) if requests >= LEAST and failed * _SHARE > requests else None

@@ -121,6 +121,7 @@ _ROWS: Final = (
 )
 
 _FIELD: Final = re.compile(r"input\[(\d{1,9})\]\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z0-9_\[\].]+)?)")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
 _UNKNOWN_FIELD: Final = _pattern(
     r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected"
@@ -181,13 +182,15 @@ def _by_param(said: Said) -> Refusal | None:
     if field is not None:
         return field
     top = _UNKNOWN_TOP.search(said.message)
-    name = top[1] if top else said.param if _UNKNOWN_FIELD.search(f"{said.code} {said.message}") else ""
+    words = f"{said.code} {_QUOTED.sub('', said.message)}"
+    name = top[1] if top else said.param if _UNKNOWN_FIELD.search(words) else ""
     return Refusal("envelope", field=name) if name in REQUEST_ENVELOPE else None
 
 
 def _field(said: Said) -> Refusal | None:
     match = _FIELD.search(said.param) or _FIELD.search(said.message)
-    words = f"{said.code} {said.message}"
+    # A quoted value is the client's choice of words, and must not decide: 'unexpected' is a value, too.
+    words = f"{said.code} {_QUOTED.sub('', said.message)}"
     if match is None:
         if _ID_REQUIRED.search(said.message) and not said.param:
             return Refusal("field", field="id", demanded=True)

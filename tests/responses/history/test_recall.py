@@ -309,7 +309,8 @@ class TestRecover:
 
     def test_when_upstream_does_not(self) -> None:
         """The refusal is answered with the whole history, and the next turn asks the store first."""
-        scope = LessonScope(Lessons(), "me")
+        lessons = Lessons()
+        scope = LessonScope(lessons, "me")
         exchange, _ = after(body(NEXT), RECOVER, scope=scope)
         refusal = refused(NO_PARENT.replace("0a1b", "1"), code="previous_response_not_found")
         assert exchange.receive(400, refusal) == Recall("resp_1", ())
@@ -318,7 +319,8 @@ class TestRecover:
         assert exchange.settle(200) == Report("recovered", "lossless", told, {}, 2, "hit")
         assert Refused(400, "response", "portable") in exchange.events
         assert not any(isinstance(event, LossyAnswer) for event in exchange.events)
-        exchange, step = after(body(NEXT), RECOVER, Recalled(HISTORY, NOTHING), scope=scope)
+        known = LessonScope(lessons, "me")
+        exchange, step = after(body(NEXT), RECOVER, Recalled(HISTORY, NOTHING), scope=known)
         assert step.body == body(USER, ANONYMOUS, NEXT, parent=False)
 
     def test_azure_is_not_asked_again(self) -> None:
@@ -352,14 +354,15 @@ class TestRecover:
 
     def test_refusals_of_the_history(self) -> None:
         """What is refused of the history is repaired in the history, and learnt."""
-        scope = LessonScope(Lessons(), "me")
+        lessons = Lessons()
+        scope = LessonScope(lessons, "me")
         sealed = b'{"type":"reasoning","summary":[],"encrypted_content":"gAAAA"}'
         exchange, _ = after(body(NEXT), STORE, Recalled((USER, sealed, SAID), NOTHING), scope=scope)
         refusal = refused("The encrypted content gAA...AAA could not be verified.", code="invalid_encrypted_content")
         step = exchange.receive(400, refusal)
         assert len(inputs(step)) == 3
         assert exchange.settle(200).store == "hit"
-        assert scope.blobs()
+        assert LessonScope(lessons, "me").facts.blobs
 
 
 def test_the_samples_pair() -> None:

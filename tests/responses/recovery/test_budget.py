@@ -6,7 +6,8 @@ import pytest
 
 from proxy.events import BudgetExceeded
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.budget import LEAST, RECENT, Budget
+from proxy.responses.recovery import budget as module
+from proxy.responses.recovery.budget import LEAST, MINUTE, Budget
 
 Second = tuple[float, int, int]
 
@@ -19,15 +20,16 @@ class Day:
         self.budget = Budget(Policy(max_recoveries=most))
         self.news: list[BudgetExceeded] = []
 
-    def live(self, seconds: Iterable[Second]) -> int:
-        """At each time so many requests, the last so many of them refused; the attempts that the next one may have."""
-        for time, requests, refused in seconds:
+    def live(self, seconds: Iterable[Second], caller: str = "me") -> int:
+        """At each time so many requests and failed attempts; the attempts that the next request may have."""
+        for time, requests, failed in seconds:
             self.now = 1000.0 + time
-            for number in range(requests):
-                self.budget.admit(self.now)
-                event = self.budget.spend() if number >= requests - refused else None
+            for _ in range(requests):
+                self.budget.admit(caller, self.now)
+            for _ in range(failed):
+                event = self.budget.spend(caller, 1, self.now)
                 self.news += [event] if event else []
-        return self.budget.admit(self.now).max_recoveries
+        return self.budget.admit(caller, self.now).max_recoveries
 
 
 @pytest.mark.parametrize(
@@ -41,23 +43,37 @@ class Day:
         ([(0, 100, 21)], 1),
         ([(second, 10, 2) for second in range(300)], 3),
         ([(second, 10, 3) for second in range(300)], 1),
-        ([(0, 100, 100), (RECENT + 1, 1, 0)], 3),
-        ([(0, 100, 100), (RECENT - 1, 1, 0)], 1),
+        ([(0, 100, 100), (2 * MINUTE, 1, 0)], 3),
+        ([(0, 100, 100), (MINUTE - 1, 1, 0)], 1),
         ([(0, 100, 100), (1, 500, 0), (2, 1, 0)], 3),
-        ([(0, 100_000, 0), (RECENT * 10, 60, 60)], 1),
         ([(0, 0, 0), (5, 200, 10), (90, 200, 100)], 1),
     ],
 )
-def test_the_share_that_may_need_recovery(seconds: list[Second], attempts: int) -> None:
-    """Beyond a fifth of the requests of the last minute, a request has one attempt after the first, till then three."""
+def test_the_share_that_may_fail(seconds: list[Second], attempts: int) -> None:
+    """Where attempts fail for more than a fifth of a minute's requests, a request has one attempt after the first."""
     assert Day().live(seconds) == attempts
+
+
+def test_each_credential_has_its_own() -> None:
+    """A caller whose attempts all fail takes nothing from another caller."""
+    day = Day()
+    assert day.live([(0, 1000, 1000)], "them") == 1
+    assert day.live([(0, 1000, 0)], "me") == 3
+
+
+def test_an_attempt_that_is_answered_costs_nothing() -> None:
+    """A caller whose every request needs three attempts and is answered goes on having three."""
+    day = Day()
+    for _ in range(1000):
+        assert day.budget.admit("me", day.now).max_recoveries == 3
+        assert day.budget.spend("me", 0, day.now) is None
 
 
 def test_the_news_is_told_once() -> None:
     """It is news when the budget is exceeded, not while it is, and again after it was not."""
     day = Day()
     day.live([(second, 100, 50) for second in range(30)])
-    assert day.news == [BudgetExceeded(13, 63)]
+    assert day.news == [BudgetExceeded(21, 100)]
     day.live([(200, 100, 0), (201, 100, 100)])
     assert len(day.news) == 2
 
@@ -67,8 +83,11 @@ def test_it_allows_no_more_than_is_set() -> None:
     assert Day(most=0).live([(0, 100, 100)]) == 0
 
 
-def test_its_memory_is_bounded() -> None:
-    """It keeps a number for each of the last seconds, however many requests and days there are."""
+def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps four counts for each caller, and forgets the caller that sent no request for longest."""
+    monkeypatch.setattr(module, "_CAPACITY", 3)
     day = Day()
-    day.live([(number / 10, 2, 1) for number in range(20_000)])
-    assert len(day.budget._marks) <= RECENT + 1
+    for caller in ("a", "b", "a", "c", "d"):
+        day.budget.admit(caller, day.now)
+    assert list(day.budget._accounts) == ["a", "c", "d"]
+    assert day.budget.spend("b", 1, day.now) is None

@@ -128,10 +128,10 @@ def test_ids() -> None:
 
 
 def _learnt(refusal: Refusal | None, answered: Form = CAME) -> Any:
-    scope = LessonScope(Lessons())
+    lessons = Lessons()
     situation = _situation()
-    learn(scope, situation.document, refusal, situation.sent, answered)
-    return scope.ids(), scope.blobs(), scope.fields("refused"), scope.fields("demanded")
+    learn(LessonScope(lessons, "me"), situation.document, refusal, situation.sent, answered)
+    return tuple(lessons.about("me", 0))
 
 
 NOTHING: tuple[Any, ...] = (set(), set(), frozenset(), frozenset())
