@@ -11,6 +11,7 @@ from proxy import __version__
 from proxy.admin import Instruments
 from proxy.admin.page import Inspection
 from proxy.drivers.asgi import PortableMiddleware
+from proxy.drivers.memory import MemoryBudget
 from proxy.events import Observer, Observers
 from proxy.http.base_url import base_url
 from proxy.middleware.access import AccessMiddleware
@@ -64,9 +65,15 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         upload_idle_timeout=settings.upload_idle_timeout,
         report=settings.report,
         service=service,
+        identity=settings.identity_fields,
+        memory=MemoryBudget(settings.max_memory),
     )
-    heard = RecordingMiddleware(portable, service, remembers_all=settings.store_unstored) if service else portable
-    limited = LimitMiddleware(heard, settings.max_requests)
+    recorded: ASGIApp = portable
+    if service is not None:
+        recorded = RecordingMiddleware(
+            portable, service, remembers_all=settings.store_unstored, offload=portable.offload
+        )
+    limited = LimitMiddleware(recorded, settings.max_requests)
     access = AccessMiddleware(ServerErrorsMiddleware(limited), observer)
 
     def levels() -> Gauges:
@@ -93,7 +100,7 @@ def store_service(settings: Settings, observer: Observer, store: Store | None = 
     store = store or open_store(settings)
     if store is None:
         return None
-    return StoreService(store, observer, Terms(settings.store_scope, settings.store_timeout, settings.store_max_item))
+    return StoreService(store, observer, _terms(settings))
 
 
 def client(settings: Settings) -> Client:
@@ -141,3 +148,7 @@ def open_store(settings: Settings) -> Engine | None:
         ) from None
     except ValueError:
         raise SettingsError("UNPINNED_STORE is no URL that its client understands.") from None
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(settings.store_scope, settings.store_timeout, settings.store_max_item, settings.identity_fields)

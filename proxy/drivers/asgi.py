@@ -8,12 +8,15 @@ from the app to the client as they arrive, and all that belongs to the request i
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any, Final
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.drivers import loop, offload
+from proxy.drivers import loop
 from proxy.drivers.attempt import HeldAnswer, attempt_fields
+from proxy.drivers.memory import MemoryBudget, Reservation
+from proxy.drivers.offload import Offload
 from proxy.drivers.request_body import RequestBody
 from proxy.events import Event, Observer, Observers
 from proxy.http.context import answer_fault, context_of
@@ -28,8 +31,11 @@ from proxy.responses.policy import Policy
 from proxy.responses.recovery.budget import Budget
 from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.routes import route_of
-from proxy.responses.steps import Forward, Recall
+from proxy.responses.steps import INLINE, Compute, Forward, Recall
 from proxy.store.service import StoreService
+
+WORK: Final = 1.0
+"""Seconds of processor time for the forms of one request; beyond them a refusal is relayed as it came."""
 
 
 class PortableMiddleware:
@@ -45,6 +51,8 @@ class PortableMiddleware:
         upload_idle_timeout: float = 60.0,
         report: bool = True,
         service: StoreService | None = None,
+        identity: frozenset[bytes] = frozenset(),
+        memory: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = app
@@ -54,9 +62,12 @@ class PortableMiddleware:
         self.upload_idle_timeout = upload_idle_timeout
         self.report = report
         self.service = service
+        self.identity = identity
+        self.memory = memory or MemoryBudget()
         self.lessons = Lessons()
         self.clock = clock
         self.budget = Budget(self.policy)
+        self.offload = Offload()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind."""
@@ -66,12 +77,15 @@ class PortableMiddleware:
         call = _Call(self, scope, receive, send, route)
         if route == "other":
             return await call.pass_on(Report())
+        memory = Reservation(self.memory)
         try:
-            await call.perform()
+            await call.perform(memory)
         except Fault as fault:
             await answer_fault(fault, scope, send)
         except ClientGone:
             return None
+        finally:
+            memory.release()
 
 
 class _Call:
@@ -103,25 +117,28 @@ class _Call:
             return start
         return {**start, "headers": [*start.get("headers", ()), *report.fields()]}
 
-    async def perform(self) -> None:
+    async def perform(self, memory: Reservation) -> None:
         """Read the body, and send it in the forms the exchange says until one is answered."""
         options = self.options
+        self.credential = credential(self.scope["headers"], options.identity) or ""
         body = RequestBody(
             self.scope["headers"],
             self.receive,
             limit=options.max_body,
             idle=options.upload_idle_timeout,
             strict=options.policy.mode == "strip",
+            memory=memory,
+            offload=options.offload,
+            caller=self.credential,
         )
         plain = await body.take()
         if plain is None:
             return await self.pass_on(Report(action="unread"), body.replay)
-        self.credential = credential(self.scope["headers"]) or ""
         now = options.clock()
         scope = LessonScope(options.lessons, self.credential, now)
         exchange = Exchange(plain, options.budget.admit(self.credential, now), route=self.route, scope=scope)
         try:
-            await _Performer(self, exchange, body.body, plain).run()
+            await _Performer(self, exchange, memory, body.body, plain).run()
         except TooComplexError:
             message = f"The request body holds more than {MOST} values."
             raise Fault(413, "request_too_complex", message, kind=CLIENT) from None
@@ -142,10 +159,9 @@ class _Call:
 class _Performer:
     """Performs the steps of one exchange: `body` is what the client sent, `plain` the same decoded."""
 
-    compute = staticmethod(offload.compute)
-
-    def __init__(self, call: _Call, exchange: Exchange, body: bytes, plain: bytes) -> None:
+    def __init__(self, call: _Call, exchange: Exchange, memory: Reservation, body: bytes, plain: bytes) -> None:
         self.call = call
+        self.memory = memory
         self.exchange = exchange
         self.steps = exchange.steps()
         self.body = body
@@ -154,6 +170,8 @@ class _Performer:
         self.held: HeldAnswer | None = None
         self.sent: Scope = {}
         self.count = 0
+        self.worked = 0.0
+        """Seconds of work for this request in other threads."""
         self.committed = False
 
     async def run(self) -> None:
@@ -164,6 +182,24 @@ class _Performer:
         if self.count > 1:
             self.call.spend()
         await self._commit(self.first.parts)
+
+    async def compute(self, step: Compute) -> Any:
+        """The result of a step's work: on the event loop where that is quick, else in another thread."""
+        if step.cost <= INLINE:
+            return step.work()
+        space = 2 * step.cost  # about what the values of a body take while it is worked on
+        self.memory.grow(space)
+        try:
+            return await self.call.options.offload.run(self.call.credential, self._timed, step.work)
+        finally:
+            self.memory.shrink(space)
+
+    def _timed(self, work: Callable[[], Any]) -> Any:
+        began = time.thread_time()
+        try:
+            return work()
+        finally:
+            self.worked += time.thread_time() - began
 
     async def recall(self, step: Recall) -> Recalled | None:
         """Ask the store on behalf of the request's caller."""
@@ -188,6 +224,8 @@ class _Performer:
             await self._commit(self.held.parts)  # it broke off: the client gets what arrived of it, visibly cut
             return None
         self.first = self.first or self.held
+        if self.worked > WORK:
+            self.exchange.exhaust()
         return self.held.status, self.held.body()
 
     async def _has_left(self, seconds: float) -> bool:
@@ -202,6 +240,8 @@ class _Performer:
         """The scope and the `receive` of an attempt; where nothing changed, the body as the client encoded it."""
         self.held = None
         changed = body is not self.plain
+        if changed:
+            self.memory.grow(len(body))
         body = body if changed else self.body
         fields = attempt_fields(self.call.scope["headers"], len(body), changed=changed, first=self.count == 1)
         self.sent = {**self.call.scope, "headers": fields}
@@ -219,11 +259,20 @@ class _Performer:
         if self.held is None:
             self.held = HeldAnswer(message["status"], message.get("headers", []), message)
             return
-        self.held.add(message, message.get("body", b""), more=message.get("more_body", False))
-        if self.held.is_too_long:
+        piece = message.get("body", b"")
+        self.held.add(message, piece, more=message.get("more_body", False))
+        if self.held.is_too_long or not self._may_hold(len(piece)):
             if self.first is not None:
                 raise _Enough
             await self._commit(self.held.parts)
+
+    def _may_hold(self, size: int) -> bool:
+        """Reserve space for a piece of a refusal; where there is none, the refusal is relayed without being judged."""
+        try:
+            self.memory.grow(size)
+        except Fault:
+            return False
+        return True
 
     async def _commit(self, messages: list[Message]) -> None:
         """Give the client the beginning of its answer; what follows goes straight to it."""
@@ -233,6 +282,7 @@ class _Performer:
             self.call.context.request_record = self.exchange.request_record
         self.call.notice(self.exchange.events)
         self.steps.close()
+        self.memory.release()
         del self.exchange, self.steps, self.body, self.plain, self.first, self.held
         self.call.scope["headers"] = self.sent["headers"] = []
         await self.call.send(self.call.reported(messages[0], report))

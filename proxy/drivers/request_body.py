@@ -1,19 +1,23 @@
 """The body of a client's request: taken in as a whole, within limits, and decoded.
 
-Reads no more than it may, waits no longer than it may, and knows nothing of what the body means.
+It reads no more than it may, waits no longer than it may, holds no more than it has reserved, and knows nothing of what
+the body means. What is decoded on the event loop is bounded by input and by output: a millisecond or two at worst.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from starlette.types import Message, Receive
 
-from proxy.drivers.offload import offload
+from proxy.drivers.memory import Reservation
+from proxy.drivers.offload import Offload
 from proxy.http import content_coding, headers
 from proxy.http.faults import CLIENT, Fault, hop_fault
 from proxy.http.receive import next_piece
 
-_AT_ONCE: Final = 1024 * 1024
-"""Decoded bytes up to which decoding takes a few milliseconds, however small the body was."""
+_ENCODED: Final = 64 * 1024
+_DECODED: Final = 256 * 1024
+"""Bytes of a body that is decoded on the event loop, before and after."""
 
 
 class RequestBody:
@@ -23,7 +27,18 @@ class RequestBody:
     `body` is what arrived and `more` says whether the client has more of it.
     """
 
-    def __init__(self, fields: headers.Fields, receive: Receive, *, limit: int, idle: float, strict: bool) -> None:
+    def __init__(  # noqa: PLR0913 -- limits, each with a name
+        self,
+        fields: headers.Fields,
+        receive: Receive,
+        *,
+        limit: int,
+        idle: float,
+        strict: bool,
+        memory: Reservation,
+        offload: Offload,
+        caller: str,
+    ) -> None:
         self.body = b""
         self.more = True
         self._fields = headers.hop_fields(fields)
@@ -31,6 +46,9 @@ class RequestBody:
         self._limit = limit
         self._idle = idle
         self._strict = strict
+        self._memory = memory
+        self._offload = offload
+        self._caller = caller
         self._coding = content_coding.coding_of(self._fields)
 
     async def take(self) -> bytes | None:
@@ -55,12 +73,23 @@ class RequestBody:
             raise Fault(400, "invalid_content_encoding", message, kind=CLIENT) from None
 
     async def _decoded(self) -> bytes:
+        if len(self.body) <= _ENCODED:
+            limit = min(self._limit, _DECODED)
+            with suppress(content_coding.TooLargeError):
+                return self._counted(content_coding.decode(self._coding, self.body, limit), 0)
+        self._memory.grow(self._limit)
         try:
-            return content_coding.decode(self._coding, self.body, min(self._limit, _AT_ONCE))
-        except content_coding.TooLargeError:
-            if self._limit <= _AT_ONCE:
-                raise
-        return await offload(content_coding.decode, self._coding, self.body, self._limit)
+            decoded = await self._offload.run(self._caller, content_coding.decode, self._coding, self.body, self._limit)
+        except BaseException:
+            self._memory.shrink(self._limit)
+            raise
+        return self._counted(decoded, self._limit)
+
+    def _counted(self, decoded: bytes, reserved: int) -> bytes:
+        """`decoded`, with its size reserved in the place of what was `reserved` for it."""
+        self._memory.shrink(reserved)
+        self._memory.grow(len(decoded))
+        return decoded
 
     def _is_too_large(self, size: int) -> bool:
         if size > self._limit:
@@ -70,12 +99,17 @@ class RequestBody:
         return size > self._limit
 
     async def _collect(self) -> None:
+        announced = headers.content_length(self._fields) or 0
+        self._memory.grow(announced)
         chunks: list[bytes] = []
         size = 0
         while self.more and size <= self._limit:
             piece, self.more = await next_piece(self._receive, self._idle)
             chunks.append(piece)
             size += len(piece)
+            if size > announced:
+                self._memory.grow(size - announced)
+                announced = size
         self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def replay(self) -> Message:

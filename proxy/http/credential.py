@@ -2,23 +2,53 @@
 
 Lessons, the recovery budget and the store all isolate callers by this digest. The digest is also part of the keys of
 a store on disk: another way to compute it would make every stored conversation unknown.
+
+Every field that can authenticate a caller counts, because gateways put the key that tells tenants apart into fields of
+their own, while `Authorization` holds the placeholder that an SDK insists on. A request without such a field, or with
+an empty one only, has no caller: nothing is remembered and nothing is learnt for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from typing import Final
 
-FIELDS: Final = frozenset({b"authorization", b"api-key", b"openai-organization", b"openai-project"})
-"""Lower-case names of the header fields that identify a caller. `api-key` is Azure's."""
+FIELDS: Final = frozenset(
+    {
+        b"authorization",
+        b"api-key",  # Azure
+        b"x-api-key",  # LiteLLM, Kong, AWS API Gateway
+        b"x-goog-api-key",
+        b"ocp-apim-subscription-key",  # Azure API Management
+        b"cf-aig-authorization",  # Cloudflare AI Gateway
+        b"x-portkey-api-key",
+        b"x-litellm-api-key",
+        b"cookie",
+        b"proxy-authorization",
+    }
+)
+"""Lower-case names of the header fields that can authenticate a caller."""
+
+_QUALIFIERS: Final = frozenset({b"openai-organization", b"openai-project"})
+"""Fields that tell callers with one key apart; they are no secret, so that alone they make no caller."""
+
+_NAMED: Final = FIELDS | _QUALIFIERS
+_NO_SECRETS: Final = frozenset({b"", b"bearer", b"basic"})
+_SCHEME: Final = 12
+"""Bytes beyond which a value is more than a scheme, with white space around it as no client sends it."""
 
 
-def credential(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The digest, in hexadecimal, of the fields that identify the caller; None for a request that has none of them.
+def credential(fields: Iterable[tuple[bytes, bytes]], more: Collection[bytes] = ()) -> str | None:
+    """The digest, in hexadecimal, of the fields that identify the caller; None where there is no caller.
 
-    The order of the fields does not matter. The digest is never logged, and never leaves the process but as a part of
-    a store's keys.
+    `more` are lower-case names of further fields that can authenticate. The order of the fields does not matter. The
+    digest is never logged, and never leaves the process but as a part of a store's keys.
     """
-    named = sorted([field for field in fields if field[0] in FIELDS])
-    if not named:
+    named = sorted([field for field in fields if (field[0] in _NAMED or field[0] in more) and _is_secret(field[1])])
+    if all(name in _QUALIFIERS for name, _ in named):
         return None
     return sha256(b"\0".join([part for field in named for part in field])).hexdigest()
+
+
+def _is_secret(value: bytes) -> bool:
+    """Whether a field holds more than white space and the name of a scheme."""
+    return len(value) > _SCHEME or value.strip().lower() not in _NO_SECRETS

@@ -93,6 +93,18 @@ HOP: Final[dict[str, Row]] = {
         (NOTHING_SENT, (b"retry-after", b"1")),
         "server_error",
     ),
+    "out_of_memory": Row(
+        503,
+        "The requests in progress hold as many bytes as UNPINNED_MAX_MEMORY allows; nothing was sent.",
+        (NOTHING_SENT, (b"retry-after", b"1")),
+        "server_error",
+    ),
+    "too_busy": Row(
+        503,
+        "Too many large requests of this caller are waiting to be read; nothing was sent.",
+        (NOTHING_SENT, (b"retry-after", b"1")),
+        "server_error",
+    ),
     "upstream_disconnected": Row(502, "Upstream closed the connection before it answered."),
     "upstream_invalid_answer": Row(502, "Upstream's answer is not valid HTTP."),
     "upstream_first_byte_timeout": Row(504, "Timed out waiting for upstream's response."),

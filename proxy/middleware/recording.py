@@ -11,7 +11,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.drivers.offload import offload
+from proxy.drivers.offload import Offload
 from proxy.http import content_coding, headers
 from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
@@ -29,10 +29,13 @@ _FORGETTING: Final = frozenset({200, 204, 404})
 class RecordingMiddleware:
     """Has `service` remember the responses that pass through it."""
 
-    def __init__(self, app: ASGIApp, service: StoreService, *, remembers_all: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, service: StoreService, *, remembers_all: bool = False, offload: Offload | None = None
+    ) -> None:
         self.app = app
         self.service = service
         self.remembers_all = remembers_all
+        self.offload = offload or Offload()
         self.replays = Replays()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +127,7 @@ class _Recorder:
 
     async def _shortened_beside(self, ask: Callable[[], RequestRecord | None]) -> RequestRecord | None:
         try:
-            return await offload(self._shortened, ask)
+            return await self.options.offload.run(self.owner, self._shortened, ask)
         except Exception:  # noqa: BLE001 -- as below, and the request may be over
             self.options.service.failed_to_read()
             return None

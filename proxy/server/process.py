@@ -95,7 +95,13 @@ class _Process:
         upstream, mode = self._settings.upstream, self._settings.mode
         told = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
         health = "".join(f", health and metrics on {name}" for name in admins)
-        LOGGER.info("Listening on %s (upstream %s, mode %s)%s", listen, upstream, mode, health, extra={"told": told})
+        memory = self._settings.max_memory >> 20
+        where = (listen, upstream, mode, memory, health)
+        LOGGER.info(
+            "Listening on %s (upstream %s, mode %s, memory %d MiB)%s",
+            *where,
+            extra={"told": {**told, "max_memory": self._settings.max_memory}},
+        )
 
 
 def _config(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:

@@ -37,6 +37,7 @@ class Settings:
     max_recoveries: int
     drop_conversation: bool
     max_body: int
+    max_memory: int
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
@@ -49,6 +50,7 @@ class Settings:
     ca_file: str | None
     drain_delay: float
     drain_timeout: float
+    identity_fields: frozenset[bytes]
     store: str
     store_scope: str | None
     store_timeout: float

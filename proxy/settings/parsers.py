@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from proxy.http.base_url import OutboundProxy, base_url
 from proxy.settings.address import Address
+from proxy.settings.machine import memory_limit
 from proxy.settings.outbound_proxy import ENVIRONMENT, from_variable, outbound_proxy
 
 
@@ -94,6 +95,15 @@ def _name(text: str) -> str | None:
     return text
 
 
+def _field_names(text: str) -> frozenset[bytes]:
+    if text == "none":
+        return frozenset()
+    names = [name.strip().lower() for name in text.split(",")]
+    if not all(re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}", name) for name in names):
+        raise ValueError(text)
+    return frozenset(name.encode() for name in names)
+
+
 def _store(text: str) -> str:
     if text not in ("off", "memory") and not re.match(r"(redis|rediss|unix|postgresql)://|sqlite:///.", text):
         raise ValueError(text)
@@ -151,6 +161,11 @@ KEYS: Final = Kind(
     "file:PATH of a file with such a list",
     secret=True,
 )
+MEMORY: Final = Kind(
+    lambda text: memory_limit() // 2 if text == "auto" else _size(text),
+    "a number of bytes, a size like 512MiB, or auto",
+)
+FIELD_NAMES: Final = Kind(_field_names, "names of header fields with commas between them, or none")
 DURATION: Final = Kind(
     _duration, "a whole number of seconds greater than 0, or one of minutes, hours or days as in 30d"
 )

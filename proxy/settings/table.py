@@ -7,10 +7,12 @@ from proxy.settings.parsers import (
     ADDRESS,
     ADMIN,
     DURATION,
+    FIELD_NAMES,
     FILE,
     FROM_0,
     FROM_1,
     KEYS,
+    MEMORY,
     NAME,
     PROXY,
     SECONDS,
@@ -112,6 +114,13 @@ TABLE: Final = (
         "Size of a body that is rewritten, as sent and decoded: beyond it 413 in `strip`, otherwise passed "
         "unread. Other bodies have no limit.",
     ),
+    Row(
+        "max_memory",
+        "auto",
+        MEMORY,
+        "Bytes of bodies held by all requests together; beyond it 503. `auto`: half of the container's or machine's "
+        "memory.",
+    ),
     Row("connect_timeout", "5", SECONDS, "For a connection to upstream: outbound proxy and TLS handshake included."),
     Row(
         "first_byte_timeout",
@@ -145,6 +154,12 @@ TABLE: Final = (
         "balancer needs to notice.",
     ),
     Row("drain_timeout", "120", SECONDS, "How long running requests may go on after SIGTERM; DRAIN_DELAY counts."),
+    Row(
+        "identity_fields",
+        "none",
+        FIELD_NAMES,
+        "Further header fields that tell callers apart, beside Authorization and the usual key fields.",
+    ),
     Row(
         "store",
         "off",

@@ -58,6 +58,8 @@ class Terms(NamedTuple):
     """Seconds that a lookup may take."""
     largest: int = 16 * 1024 * 1024
     """Bytes of an item; a response with a larger one is not remembered, nor are those that continue it."""
+    identity: frozenset[bytes] = frozenset()
+    """Further header fields that tell callers apart."""
 
 
 DEFAULTS: Final = Terms()
@@ -113,7 +115,7 @@ class StoreService:
         """The scope of a request with these fields; None without a credential."""
         if self._terms.scope is not None:
             return f"name:{self._terms.scope}"
-        return credential(fields)
+        return credential(fields, self._terms.identity)
 
     async def recall(self, scope: str | None, wanted: Recall) -> Recalled | None:
         """What the store knows; None: it is down."""

@@ -45,7 +45,7 @@ def test_requests_are_counted(upstream: ScriptedUpstream) -> None:
     """A recovered request is counted with its refusal, its attempt and its lesson; health checks are not counted."""
     upstream.will_answer(refusal(404, "Item with id 'msg_1' not found."), json_answer({"object": "response"}))
     with running("--upstream", upstream.url, "--mode", "recover") as process:
-        assert exchange(process.port, asked(BODY)).status == 200
+        assert exchange(process.port, asked(BODY, (b"Authorization", b"Bearer k"))).status == 200
         assert get(process, b"/readyz").status == 200
         process.wait_message("POST /v1/responses")
         samples = scraped(process)

@@ -1,5 +1,6 @@
 """Bodies that cost far more to read than to send: bounded time, bounded memory, and nobody else waits for them."""
 
+import gzip
 import json
 import re
 import zlib
@@ -133,8 +134,8 @@ def test_what_holds_too_much_is_not_read(mode: str) -> None:
 
 def bombs() -> Iterator[tuple[bytes, bytes]]:
     """Codings, and 300 MiB in few bytes of each."""
-    gzip = zlib.compressobj(level=1, wbits=31)
-    yield b"gzip", b"".join(gzip.compress(bytes(MIB)) for _ in range(300)) + gzip.flush()
+    deflate = zlib.compressobj(level=1, wbits=31)
+    yield b"gzip", b"".join(deflate.compress(bytes(MIB)) for _ in range(300)) + deflate.flush()
     br = brotli.Compressor(quality=1)
     yield b"br", b"".join(br.process(bytes(MIB)) for _ in range(300)) + br.finish()
     zstd = zstandard.ZstdCompressor().compressobj()
@@ -159,3 +160,28 @@ def test_a_large_coded_body_is_read(front: Front) -> None:
     assert got.values(b"x-unpinned-removed") == [b"item_id=1"]
     [seen] = front.received()
     assert seen.body == body.replace(b'"id":"msg_1",', b"")
+
+
+NOTHING = {
+    "empty zstd frames": (b"zstd", zstandard.compress(b"") * 120_000),
+    "empty gzip members": (b"gzip", gzip.compress(b"") * 50_000),
+    "empty metadata blocks of brotli": (b"br", b"\x0c" + b"\x06" * MIB + b"\x03"),
+    "empty blocks of deflate": (b"deflate", b"\x78\x9c" + b"\x00\x00\x00\xff\xff" * 200_000),
+    "17 members with content": (b"gzip", gzip.compress(b" ") * 16 + gzip.compress(b'{"input":"x"}')),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_input_that_decodes_to_nothing(front: Front, name: str) -> None:
+    """A coded body that costs work and yields nothing is refused with 400, in a fraction of the time it could take."""
+    coding, body = NOTHING[name]
+    got = post(front.port, body, (b"Content-Encoding", coding))
+    assert (got.status, json.loads(got.body)["error"]["code"]) == (400, "invalid_content_encoding")
+    assert front.received() == []
+
+
+def test_a_few_frames_are_a_body(front: Front) -> None:
+    """A body of several frames, as a client that flushes sends it, is read."""
+    pieces = [b'{"input":', b'"x"', b"}"]
+    got = post(front.port, b"".join(map(gzip.compress, pieces)), (b"Content-Encoding", b"gzip"))
+    assert got.status == 200

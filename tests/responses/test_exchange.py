@@ -496,12 +496,20 @@ class TestCosts:
     """What a driver is told of how long work may take."""
 
     def test_an_ordinary_body_costs_a_glance(self) -> None:
-        """An ordinary body of a megabyte is worked on in the loop; the refusal of it is not."""
-        plain = b'{"model":"m","input":[{"role":"user","content":"%b"}]}' % (b"x" * 1_000_000)
+        """An ordinary body of 200 KB is worked on in the loop; the refusal of it is not."""
+        plain = b'{"model":"m","input":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000)
         exchange = Driven(plain)
         assert exchange.start() == Forward(plain)
-        assert exchange.costs == [len(plain) // 64]
+        assert exchange.costs == [len(plain) // 4]
         exchange.receive(404, refused(NO_ITEM))
+        assert exchange.costs[-1] > INLINE
+
+    def test_many_small_objects_cost_more_than_their_bytes(self) -> None:
+        """A body of many objects costs by their number: a few kilobytes of them are not looked at in the loop."""
+        plain = body([USER, BARE, *[{"id": "x"}] * 2_000, USER])
+        exchange = Driven(plain)
+        exchange.start()
+        assert len(plain) < INLINE
         assert exchange.costs[-1] > INLINE
 
     def test_an_odd_body_costs_its_bytes(self) -> None:
@@ -509,7 +517,7 @@ class TestCosts:
         plain = body([USER, BARE, SAID, USER])
         exchange = Driven(plain)
         exchange.start()
-        assert exchange.costs == [len(plain) // 64, len(plain)]
+        assert exchange.costs == [len(plain) // 4, len(plain)]
 
     @pytest.mark.parametrize("item", [b"1,", b"{},", b"[],"])
     @pytest.mark.parametrize("size", [0, 5_000_000])
