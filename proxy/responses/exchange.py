@@ -84,6 +84,9 @@ class Exchange:
         first = yield Compute(self._glance, self._cost // _GLANCE)
         if first is None:
             yield from self._resolve(0, b"")
+            if self._memory is not None:
+                first = yield Compute(self._short_way, self._cost // _GLANCE)
+        if first is None:
             first = yield Compute(self._look, self._look_cost())
         refusal = yield first
         while True:
@@ -93,14 +96,14 @@ class Exchange:
 
     def _resolve(self, status: int, refusal: bytes) -> Steps:
         """Ask the store for what the request refers to, and again for what another process may just be writing."""
-        while self.policy.recalls:
-            wanted: Recall | None = yield Compute(partial(self._wanted, status, refusal), self._look_cost())
-            if wanted is None:
-                return
+        if not self.policy.recalls:
+            return
+        wanted: Recall | None = yield Compute(partial(self._wanted, status, refusal), self._look_cost())
+        while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted
             self._cost += sum(map(len, found.conversation or ())) if found is not None else 0
             cost = self._look_cost() if wanted.compares else self._cost // _GLANCE
-            yield Compute(partial(self._take, found), cost)
+            wanted = yield Compute(partial(self._take, self._memory, found), cost)
 
     def _look_cost(self) -> int:
         few = _SMALL < self._cost <= INLINE
@@ -146,10 +149,10 @@ class Exchange:
 
     def _wanted(self, status: int, refusal: bytes) -> Recall | None:
         """What to ask the store before the first attempt (status 0), or before the refusal is judged; None: nothing."""
-        document = self._document
-        if document is None or (self._memory is None and not self._may_recall(document, status, refusal)):
-            return None
         if self._memory is None:
+            document = self._document
+            if document is None or not self._may_recall(document, status, refusal):
+                return None
             self._memory = Recollection(document, self.policy)
         return self._memory.next
 
@@ -159,16 +162,14 @@ class Exchange:
         refused = classify(status, refusal) if len(self._made) <= self.policy.max_recoveries else None
         return refused is not None and refused.kind in RESOLVABLE
 
-    def _take(self, found: Recalled | None) -> None:
-        if self._memory is not None:
-            self._memory.take(found)
-            self._note_removed(self._memory.ids)
+    def _take(self, memory: Recollection, found: Recalled | None) -> Recall | None:
+        """Take what the store knows; what to ask next, None: nothing."""
+        memory.take(found)
+        self._note_removed(memory.ids)
+        return memory.next
 
     def _look(self) -> Forward:
         """The first attempt of any request."""
-        short = self._short_way() if self._memory is not None else None
-        if short is not None:
-            return short
         came = self._document_that_came
         if came is None:
             return Forward(self._body)

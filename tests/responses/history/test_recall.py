@@ -13,7 +13,7 @@ from proxy.responses.history.recall import AGAIN, Recalled, resolve, wanted
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.rewrite import fast_path
-from proxy.responses.steps import Forward, Recall, Relay
+from proxy.responses.steps import INLINE, Forward, Recall, Relay
 from tests.responses.test_exchange import refused
 from tests.support.driven import Driven
 from tests.support.refusals import NO_PARENT
@@ -403,6 +403,26 @@ def test_the_short_way_is_the_long_one(
     assert fast.settle(200) == slow.settle(200)
     assert fast.events == slow.events
     assert fast.request_record() == slow.request_record()
+
+
+def test_a_known_history_costs_a_glance() -> None:
+    """An ordinary request stays on the event loop with its history, however long: no large body holds it up."""
+    asked = body(NEXT)
+    history = (HELLO, SAID.replace(b"hi", b"x" * 2 * INLINE), HELLO)
+    exchange, _ = after(asked, STORE, Recalled(history, NOTHING))
+    assert max(exchange.costs) < INLINE
+    assert exchange.settle(200).store == "hit"
+
+
+def test_a_history_that_needs_a_closer_look_costs_its_bytes() -> None:
+    """A history that the fast path declines is worked on in another thread when it is large."""
+    history = (
+        b'{"type":"reasoning","id":"rs_1","summary":[]}',
+        SAID,
+        b'{"role":"user","content":"%b"}' % (b"x" * 2 * INLINE),
+    )
+    exchange, _ = after(body(NEXT), STORE, Recalled(history, NOTHING))
+    assert exchange.costs[-1] > INLINE
 
 
 def test_after_a_short_way() -> None:
