@@ -38,11 +38,8 @@ class Attempts:
         self._policy = policy
         self._scope = scope
         self._route = route
+        self._is_side_route = route != "responses"
         self._sent: set[bytes] = set()
-
-    @property
-    def _is_side_route(self) -> bool:
-        return self._route != "responses"
 
     def plain_form(self, *, portable: bool) -> Form:
         """The form of a request about which no lesson is known."""

@@ -165,7 +165,8 @@ class Exchange:
     def _take(self, memory: Recollection, found: Recalled | None) -> Recall | None:
         """Take what the store knows; what to ask next, None: nothing."""
         memory.take(found)
-        self._note_removed(memory.ids)
+        if self.policy.tell_ids:
+            self._note_removed(memory.ids)
         return memory.next
 
     def _look(self) -> Forward:
@@ -189,7 +190,8 @@ class Exchange:
 
     def _begin(self, first: Attempt) -> Forward:
         self._made.append(first)
-        self._note_removed(first.rewrite.ids_taken())
+        if self.policy.tell_ids:
+            self._note_removed(first.rewrite.ids_taken())
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
 
     def _judge(self, status: int, body: bytes) -> Forward | Relay:
@@ -205,7 +207,8 @@ class Exchange:
             return Relay()
         self._made.append(following)
         self.events.append(Refused(status, refusal.kind, following.remedy))
-        self._note_removed(following.rewrite.ids_taken())
+        if self.policy.tell_ids:
+            self._note_removed(following.rewrite.ids_taken())
         return Forward(following.rewrite.body, PAUSE if following.remedy == "same" else 0.0)
 
     @property
@@ -229,7 +232,7 @@ class Exchange:
         return read_by(came, self.policy.tell_ids)
 
     def _note_removed(self, taken: Iterable[tuple[RemovedName, str]]) -> None:
-        removals = tuple(Removal(*one) for one in taken) if self.policy.tell_ids else ()
+        removals = tuple(Removal(*one) for one in taken)
         if removals:
             self.events.append(Removed(removals))
 
