@@ -4,7 +4,7 @@ A driver brings the three performers: how work is computed, how the store is que
 The loop is one coroutine. A driver without an event loop brings performers that never wait, and runs it by `finished`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from proxy.responses.exchange import Steps
@@ -12,9 +12,6 @@ from proxy.responses.history.recall import Recalled
 from proxy.responses.steps import Compute, Forward, Recall, Relay
 
 Result = TypeVar("Result")
-
-Ask = Callable[[Recall], Awaitable[Recalled | None]]
-"""Queries a store after the step's delay; None: it cannot be reached."""
 
 
 class Performer(Protocol):

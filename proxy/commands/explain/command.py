@@ -78,7 +78,7 @@ def _colored(line: str) -> str:
 
 def _as_json(verdict: Verdict) -> Iterator[str]:
     report = verdict.report
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "changes": verdict.changes,
         "action": report.action,
         "fidelity": report.fidelity,
@@ -99,7 +99,7 @@ def _as_json(verdict: Verdict) -> Iterator[str]:
         ],
         "sent": verdict.sent.decode("utf-8", "backslashreplace"),
     }
-    yield json.dumps(told, indent=2, ensure_ascii=False)
+    yield json.dumps(shown, indent=2, ensure_ascii=False)
 
 
 def _as_text(verdict: Verdict) -> Iterator[str]:
