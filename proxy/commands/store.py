@@ -44,12 +44,18 @@ async def look(engine: Engine) -> str:
 
 async def purge(engine: Engine) -> str:
     """Forget what was not used for the store's TTL."""
-    return _forgotten(await engine.purge())
+    return _forgotten(await engine.purge(progress=_shown))
 
 
 async def purge_everything(engine: Engine) -> str:
     """Forget all that any Unpinned remembered there."""
-    return _forgotten(await engine.purge(everything=True))
+    return _forgotten(await engine.purge(everything=True, progress=_shown))
+
+
+def _shown(count: int) -> None:
+    """Progress on a terminal; a purge of a million responses takes minutes."""
+    if count and count % 1000 == 0 and sys.stderr.isatty():
+        sys.stderr.write(f"{count:,} forgotten so far\r")
 
 
 def _forgotten(count: int) -> str:

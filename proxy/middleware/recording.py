@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +16,17 @@ from proxy.drivers.offload import Offload
 from proxy.http import content_coding, headers
 from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
-from proxy.responses.history.recording import Made, Remembered, Replays, RequestRecord, completed, made, remembered
+from proxy.responses.history.recall import is_id
+from proxy.responses.history.recording import (
+    Made,
+    Remembered,
+    Replays,
+    RequestRecord,
+    completed,
+    made,
+    names_of,
+    remembered,
+)
 from proxy.responses.routes import route_of
 from proxy.responses.steps import INLINE
 from proxy.store.service import StoreService
@@ -51,7 +62,9 @@ class RecordingMiddleware:
         owner = self.service.scope(scope["headers"])
         if owner is None:
             return await self.app(scope, receive, send)
-        response_id = named[1].decode("latin-1") if named is not None else ""
+        response_id = unquote(named[1].decode("latin-1")) if named is not None else ""
+        if named is not None and not is_id(response_id):
+            return await self.app(scope, receive, send)
         return await self.app(scope, receive, _Recorder(self, scope, send, owner, response_id).relay)
 
     def _flushing(self, receive: Receive) -> Receive:
@@ -105,7 +118,8 @@ class _Recorder:
     def _forget(self, status: int) -> None:
         if status in _FORGETTING:
             self.options.replays.forget(self.owner, self.response_id)
-            self.options.service.forget(self.owner, self.response_id)
+            for name in names_of(self.response_id):
+                self.options.service.forget(self.owner, name)
 
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)

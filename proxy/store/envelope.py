@@ -82,9 +82,9 @@ class Plain:
         return value if self.digest(value) == digest else None
 
 
-async def entries(envelope: Envelope, scope: bytes, items: Sequence[bytes]) -> list[Entry]:
-    """What is kept of items, in their order; of large ones it is made in another thread."""
-    return await _beside(sum(map(len, items)), _entries, envelope, scope, items)
+async def entries(envelope: Envelope, scope: bytes, items: Sequence[bytes], made: int) -> list[Entry]:
+    """What is kept of items, in their order, the last `made` with their ids; large ones are read in another thread."""
+    return await _beside(sum(map(len, items)), _entries, envelope, scope, items, made)
 
 
 async def opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:
@@ -98,9 +98,13 @@ def whole(items: Sequence[bytes | None]) -> tuple[bytes, ...] | None:
     return read if len(read) == len(items) else None
 
 
-def _entries(envelope: Envelope, scope: bytes, items: Sequence[bytes]) -> list[Entry]:
+def _entries(envelope: Envelope, scope: bytes, items: Sequence[bytes], made: int) -> list[Entry]:
     digests = [(envelope.digest(item), item) for item in items]
-    return [Entry(digest, envelope.close(scope, digest, item), _id(item)) for digest, item in digests]
+    given = len(items) - made
+    return [
+        Entry(digest, envelope.close(scope, digest, item), _id(item) if place >= given else "")
+        for place, (digest, item) in enumerate(digests)
+    ]
 
 
 def _opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:

@@ -3,14 +3,14 @@
 An engine never answers from half of a conversation: what is incomplete, cut or not its own is not known.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple, Protocol
 
 from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import Remembered
 from proxy.store.envelope import Envelope, Plain
 
-__all__ = ["DEFAULTS", "Engine", "Options", "Recalled", "Remembered", "Store"]
+__all__ = ["DEFAULTS", "Engine", "Options", "Progress", "Recalled", "Remembered", "Store", "quietly"]
 
 
 class Options(NamedTuple):
@@ -27,6 +27,12 @@ class Options(NamedTuple):
 
 
 DEFAULTS: Final = Options()
+
+Progress = Callable[[int], None]
+
+
+def quietly(_: int) -> None:
+    """Report no progress."""
 
 
 class Store(Protocol):
@@ -54,5 +60,8 @@ class Engine(Store, Protocol):
     async def standing(self) -> str:
         """A line about the server and what it holds. Raises the engine's exception where it cannot work."""
 
-    async def purge(self, *, everything: bool = False) -> int:
-        """Forget what was not used for the TTL, or everything; the number of responses."""
+    async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
+        """Forget what was not used for the TTL, or everything; the number of responses.
+
+        `progress` is called with the number so far. It works in bounded memory, and goes on where it was interrupted.
+        """

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from proxy.store.envelope import Entry, Plain, entries
-from proxy.store.interface import DEFAULTS, Options, Recalled, Remembered
+from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembered, quietly
 
 _OVERHEAD: Final = 200
 """Bytes that a response, and an item, take besides what they hold."""
@@ -88,7 +88,7 @@ class MemoryStore:
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response, and forget what was used longest ago where there is no room."""
-        kept = await entries(_PLAIN, b"", response.items)
+        kept = await entries(_PLAIN, b"", response.items, response.made)
         self._drop((scope, response.response_id))
         digests = tuple(self._add(scope, entry) for entry in kept)
         self._turns[scope, response.response_id] = _Turn(response.previous, digests, self._clock())
@@ -139,11 +139,12 @@ class MemoryStore:
         """How much it holds."""
         return f"this process's memory: {len(self._turns)} responses, {len(self._items)} items"
 
-    async def purge(self, *, everything: bool = False) -> int:
+    async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses."""
         before = len(self._turns)
         oldest = self._clock() - self._options.lifetime
         # In the order of their use, so that the first that stays is the last that is looked at.
         while self._turns and (everything or next(iter(self._turns.values())).used <= oldest):
             self._drop(next(iter(self._turns)))
+        progress(before - len(self._turns))
         return before - len(self._turns)

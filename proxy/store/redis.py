@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, NoScriptError
 
 from proxy.store.envelope import DIGEST, apart, entries, opened, owner, whole
-from proxy.store.interface import Options, Recalled, Remembered
+from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.redis_scripts import FORGET, RECALL, REMEMBER
 
 _VERSION: Final = 1
@@ -58,7 +58,7 @@ class RedisStore:
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
         follows, previous = (b"0", "") if response.previous is None else (b"1", response.previous)
-        kept = await entries(self._options.envelope, owner(scope), response.items)
+        kept = await entries(self._options.envelope, owner(scope), response.items, response.made)
         told: Iterator[bytes | str] = (part for entry in kept for part in entry)
         await self._run(REMEMBER, scope, response.response_id, follows, previous, *told)
 
@@ -104,18 +104,17 @@ class RedisStore:
         limit, policy = about["maxmemory_human"] if about["maxmemory"] else "no limit", about["maxmemory_policy"]
         return f"{server} {version}: {about['used_memory_human']} used, {limit}, maxmemory-policy {policy}"
 
-    async def purge(self, *, everything: bool = False) -> int:
+    async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget everything; what exceeds its TTL expires by itself."""
         if everything and not self._is_cluster and (await self._redis.info())["cluster_enabled"]:
             await self._join_cluster()
         count = 0
-        keys: list[bytes] = []
         if everything:
+            # Keys that are deleted while a scan goes on do not disturb it (redis.io, SCAN, guarantees).
             async for key in self._redis.scan_iter(match=_EVERYTHING, count=_AT_ONCE):
                 count += key.split(b":")[3] == b"r"
-                keys.append(key)
-        for key in keys:
-            await self._redis.unlink(key)
+                await self._redis.unlink(key)
+                progress(count)
         return count
 
 

@@ -5,30 +5,26 @@ written in one transaction.
 """
 
 import asyncio
-import secrets
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import migrations, tables
 from proxy.store.envelope import DIGEST, Entry, entries, opened, owner, whole
-from proxy.store.interface import Options, Recalled, Remembered
+from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
+from proxy.store.sql_connection import engine, located
 
-_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _READING: Final = {"sqlite": 4, "postgresql": 16}
 """Connections for lookups (each of SQLite's is a thread). Writes are serialised."""
-_WAIT: Final = 5.0
-"""Seconds that a connection, or SQLite's lock, is waited for."""
 _PURGED_EVERY: Final = 600.0
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 100
+_SLICE: Final = 1000
+"""Keys of one statement."""
 _RENEWED_AFTER: Final = 1 / 30
 """Part of its life after which what is used is renewed: not every look is a write."""
 
@@ -50,12 +46,12 @@ class SqlStore:
 
     def __init__(self, url: str, options: Options) -> None:
         self._options = options
-        where = _located(url)
+        where = located(url)
         # A lookup is no transaction: what it finds is whole or not known.
-        self._reading = _engine(
+        self._reading = engine(
             where, _READING[where.get_backend_name()], isolation_level="AUTOCOMMIT", pool_reset_on_return=None
         )
-        self._writing = _engine(where, 1)
+        self._writing = engine(where, 1)
         self._inserts = tables.inserts(where.get_backend_name())
         self._prepared = False
         self._preparing = asyncio.Lock()
@@ -88,8 +84,7 @@ class SqlStore:
 
     async def _named(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
         keys = {_key(scope, id_): id_ for id_ in ids}
-        asked = {"keys": tables.padded([*keys]), "largest": self._options.largest}
-        rows = list(await connection.execute(tables.NAMED, asked))
+        rows = await _in_slices(connection, tables.NAMED, [*keys], largest=self._options.largest)
         items = await opened(self._options.envelope, scope, [(row.key[DIGEST:], row.value) for row in rows])
         return {keys[row.named]: item for row, item in zip(rows, items, strict=True) if item is not None}
 
@@ -98,15 +93,16 @@ class SqlStore:
         soon = until - self._options.lifetime * _RENEWED_AFTER
         keys = [key for key, turn in turns.items() if turn.expires < soon]
         if keys:
-            await connection.execute(tables.RENEW, {"keys": tables.padded(keys), "until": until})
+            await _in_slices(connection, tables.RENEW, keys, until=until)
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
-        kept = await entries(self._options.envelope, owner(scope), response.items)
+        kept = await entries(self._options.envelope, owner(scope), response.items, response.made)
         await self._tried(lambda: self._remember(owner(scope), response, kept))
         if time.monotonic() - self._purged > _PURGED_EVERY:
             self._purged = time.monotonic()
-            await self.purge()
+            with suppress(DBAPIError):  # the response is written; what could not be purged is purged the next time
+                await self.purge()
 
     async def _remember(self, scope: bytes, response: Remembered, kept: Sequence[Entry]) -> None:
         await self._ready()
@@ -169,8 +165,12 @@ class SqlStore:
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
             return f"{connection.dialect.name} {version}: {responses} responses, {items} items"
 
-    async def purge(self, *, everything: bool = False) -> int:
-        """Forget what was not used for the TTL, or everything; the number of responses."""
+    async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
+        """Forget what was not used for the TTL, or everything; the number of responses.
+
+        In transactions of `_AT_ONCE` responses: an interrupted purge has forgotten what it reported, and goes on when
+        it is started again.
+        """
         await self._ready()
         asked = {"now": _FOREVER if everything else int(time.time()), "most": _AT_ONCE}
         count = 0
@@ -179,6 +179,7 @@ class SqlStore:
                 expired = [row.key for row in await connection.execute(tables.EXPIRE, asked)]
                 await _release(connection, await _dropped(connection, expired))
             count += len(expired)
+            progress(count)
             if len(expired) < _AT_ONCE:
                 return count
 
@@ -190,53 +191,6 @@ class SqlStore:
             if not error.connection_invalidated:
                 raise
         return await work()
-
-
-def _located(url: str) -> URL:
-    """The URL of a setting as SQLAlchemy and its drivers want it."""
-    where = make_url(url)
-    where = where.set(drivername=_DRIVERS[where.get_backend_name()])
-    if "sslmode" in where.query:  # as all other clients call it
-        where = where.difference_update_query(["sslmode"]).update_query_dict({"ssl": where.query["sslmode"]})
-    return where
-
-
-def _engine(where: URL, connections: int, **options: Any) -> AsyncEngine:
-    engine = create_async_engine(
-        where, pool_size=connections, max_overflow=0, pool_timeout=_WAIT, hide_parameters=True, **options
-    )
-    if where.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "do_connect", _make)
-        event.listen(engine.sync_engine, "connect", _configure)
-    return engine
-
-
-def _make(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
-    """Make the file where there is none: readable by its owner alone, as are SQLite's files beside it, and with a log.
-
-    It appears under its name when it is ready. An existing file is not opened here: closing it would drop the
-    locks that SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
-    """
-    path = Path(arguments[0])
-    if path.exists():
-        return
-    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    new.touch(0o600, exist_ok=False)
-    try:
-        with closing(sqlite3.connect(new)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")  # kept in the file: readers and a writer do not wait
-        with suppress(FileExistsError):
-            path.hardlink_to(new)
-    finally:
-        new.unlink()
-
-
-def _configure(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    # What was written last may be lost with the machine's power.
-    for pragma in (f"busy_timeout = {_WAIT * 1000:.0f}", "synchronous = NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _key(scope: bytes, name: str) -> bytes:
@@ -286,10 +240,9 @@ def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 async def _dropped(connection: AsyncConnection, responses: Sequence[bytes]) -> list[bytes]:
-    """The items of responses that are there no more."""
-    asked = {"keys": tables.padded(responses)}
-    await connection.execute(tables.DROP, asked)
-    return [row.item for row in await connection.execute(tables.VACATE, asked)]
+    """Delete responses with the places of their items; the items."""
+    await _in_slices(connection, tables.DROP, responses)
+    return [row.item for row in await _in_slices(connection, tables.VACATE, responses)]
 
 
 async def _release(connection: AsyncConnection, items: Sequence[bytes]) -> None:
@@ -297,4 +250,18 @@ async def _release(connection: AsyncConnection, items: Sequence[bytes]) -> None:
     uses = sorted(Counter(items).items())
     if uses:
         await connection.execute(tables.RELEASE, [{"item": item, "times": times} for item, times in uses])
-        await connection.execute(tables.SWEEP, {"keys": tables.padded([item for item, _ in uses])})
+        await _in_slices(connection, tables.SWEEP, [item for item, _ in uses])
+
+
+async def _in_slices(connection: AsyncConnection, statement: Any, keys: Sequence[bytes], **more: Any) -> list[Any]:
+    """The rows of a statement for all `keys`, however many: a database bounds the parameters of one statement.
+
+    PostgreSQL's protocol allows 32,767, SQLite 32,766 unless it was built with more. Every statement that takes keys
+    goes through here.
+    """
+    rows: list[Any] = []
+    for start in range(0, len(keys), _SLICE):
+        found = await connection.execute(statement, {"keys": tables.padded(keys[start : start + _SLICE]), **more})
+        if found.returns_rows:
+            rows += found
+    return rows

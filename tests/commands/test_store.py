@@ -139,7 +139,7 @@ def test_what_is_not_installed(
     module: str, variables: dict[str, str], extra: str, told: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing extra is named."""
-    for name in ("redis", "sql", "tables", "encryption"):
+    for name in ("redis", "sql", "sql_connection", "tables", "encryption"):
         monkeypatch.delitem(sys.modules, f"proxy.store.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     for name, value in variables.items():

@@ -360,3 +360,22 @@ def test_what_cannot_be_found_out(upstream: ScriptedUpstream, shelf: Shelf, monk
         until(lambda: StoreFailed("read") in shelf.notebook.events)
     assert b"response.completed" in answered.body
     assert shelf.told == 0
+
+
+@pytest.mark.parametrize("path", [b"/v1/responses/resp_1", b"/v1/responses/resp%5F1"])
+def test_a_deletion_forgets_every_name(upstream: ScriptedUpstream, shelf: Shelf, path: bytes) -> None:
+    """A deleted response is forgotten by its id, however the path writes it, and by the name of its own request."""
+    upstream.will_always_answer(json_answer({}))
+    with product(upstream.url, shelf) as port:
+        ask(port, b"DELETE", path, ME)
+    assert shelf.forgotten == ["resp_1", "request of resp_1"]
+
+
+@pytest.mark.parametrize("path", [b"/v1/responses/request%20of%20resp_1", b"/v1/responses/a%2Fb", b"/v1/responses/%ff"])
+def test_what_is_no_id_passes_unheard(upstream: ScriptedUpstream, shelf: Shelf, path: bytes) -> None:
+    """A path whose last segment decodes to no id goes on untouched, and the store hears nothing of it."""
+    upstream.will_always_answer(json_answer({}))
+    with product(upstream.url, shelf) as port:
+        ask(port, b"DELETE", path, ME)
+    assert upstream.received[0].target == path
+    assert shelf.forgotten == []

@@ -10,8 +10,15 @@ USER = b'{"role":"user","content":"1e400 \\ud800"}'
 SAID = b'{"type":"message","id":"msg_1","role":"assistant","content":"hi"}'
 NEXT = b'{"role" : "user","content":"and?"}'
 LAST = b'{"type":"message","id":"msg_2","role":"assistant","content":"ho"}'
-FIRST = Remembered("resp_1", None, (USER, SAID))
-SECOND = Remembered("resp_2", "resp_1", (NEXT, LAST))
+
+
+def made(response_id: str, previous: str | None, items: tuple[bytes, ...], given: int = 0) -> Remembered:
+    """A response to remember, of which upstream made all items but the first `given`."""
+    return Remembered(response_id, previous, items, len(items) - given)
+
+
+FIRST = made("resp_1", None, (USER, SAID))
+SECOND = made("resp_2", "resp_1", (NEXT, LAST))
 NOTHING = Recalled(None, {})
 KEY = bytes(range(32))
 OVERHEAD = 33

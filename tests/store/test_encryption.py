@@ -21,7 +21,7 @@ ME, YOU = owner("me"), owner("you")
 
 def kept_of(envelope: Envelope, items: list[bytes]) -> list[Entry]:
     """What is kept of my items."""
-    return asyncio.run(entries(envelope, ME, items))
+    return asyncio.run(entries(envelope, ME, items, len(items)))
 
 
 @given(st.binary())

@@ -1,10 +1,11 @@
 """What every engine of the store does."""
 
 from itertools import pairwise
+from typing import Any
 
-from proxy.store.interface import Options, Recalled, Remembered, Store
+from proxy.store.interface import Options, Recalled, Store
 from proxy.store.memory import MemoryStore
-from tests.store.talks import FIRST, LAST, NEXT, NOTHING, OVERHEAD, SAID, SECOND, USER, Open, run
+from tests.store.talks import FIRST, LAST, NEXT, NOTHING, OVERHEAD, SAID, SECOND, USER, Open, made, run
 
 
 def test_a_conversation(engine: Open) -> None:
@@ -24,7 +25,7 @@ def test_items(engine: Open) -> None:
     """Items are known by their ids; a reference to an item is not the item."""
 
     async def talk(store: Store) -> None:
-        await store.remember("me", Remembered("resp_0", None, (b'{"type":"item_reference","id":"msg_2"}', b"5", b"{")))
+        await store.remember("me", made("resp_0", None, (b'{"type":"item_reference","id":"msg_2"}', b"5", b"{")))
         await store.remember("me", FIRST)
         known = await store.recall("me", None, ["msg_1", "msg_2"])
         assert known == Recalled(None, {"msg_1": SAID})
@@ -87,7 +88,7 @@ def test_items_that_no_request_could_hold(engine: Open) -> None:
     items = {f"msg_{name}": b'{"type":"message","id":"msg_%b","x":"%b"}' % (name.encode(), b"x" * 100) for name in "ab"}
 
     async def talk(store: Store) -> None:
-        await store.remember("large", Remembered("resp_1", None, tuple(items.values())))
+        await store.remember("large", made("resp_1", None, tuple(items.values())))
         found = (await store.recall("large", None, [*items])).items
         assert len(found) == 1
         assert found.items() < items.items()
@@ -99,7 +100,7 @@ def test_forgetting(engine: Open) -> None:
     """What is forgotten is gone, with the items that nothing else has; what was not known is no matter."""
 
     async def talk(store: Store) -> None:
-        for response in (FIRST, SECOND, Remembered("resp_3", None, (USER, LAST))):
+        for response in (FIRST, SECOND, made("resp_3", None, (USER, LAST))):
             await store.remember("me", response)
         await store.forget("me", "resp_2")
         assert await store.recall("me", "resp_2", ["msg_2"]) == Recalled(None, {"msg_2": LAST})
@@ -132,7 +133,7 @@ def test_memory_is_bounded() -> None:
         await store.remember("me", FIRST)
         for number in range(1000):
             item = b'{"id":"msg_%d","content":"%d"}' % (number, number)
-            await store.remember("me", Remembered(f"resp_{number}x", None, (USER, item)))
+            await store.remember("me", made(f"resp_{number}x", None, (USER, item)))
             assert (await store.recall("me", "resp_1", ())).conversation is not None
         assert store._size <= 20_000
         assert len(store._turns) < 100
@@ -173,10 +174,58 @@ def test_each_item_once() -> None:
         for number in range(500):
             item = b'{"role":"user","content":"%0200d"}' % number
             previous = f"resp_{number - 1}" if number else None
-            await store.remember("me", Remembered(f"resp_{number}", previous, (item, SAID)))
+            await store.remember("me", made(f"resp_{number}", previous, (item, SAID)))
             sizes.append(store._size)
         costs = [after - before for before, after in pairwise(sizes)]
         assert set(costs) == {costs[0]}
         assert len((await store.recall("me", "resp_499", ())).conversation or ()) == 1000
 
     run(MemoryStore, talk)
+
+
+MANY = 40_000
+
+
+def test_any_number_of_items_is_forgotten(engine: Open) -> None:
+    """A response of 40,000 items is remembered, recalled and deleted: no statement takes them all as its parameters."""
+
+    async def talk(store: Store) -> None:
+        items = tuple(
+            b'{"type":"message","id":"msg_%d","role":"assistant","content":"x"}' % number for number in range(MANY)
+        )
+        await store.remember("me", made("resp_1", None, items))
+        found = await store.recall("me", "resp_1", [f"msg_{number}" for number in range(MANY)])
+        assert found.conversation == items
+        assert len(found.items) == MANY
+        await store.forget("me", "resp_1")
+        assert await store.recall("me", "resp_1", ["msg_1"]) == NOTHING
+
+    run(engine, talk)
+
+
+def test_a_large_store_is_purged(engine: Open) -> None:
+    """A purge of more responses and items than one statement or transaction could take says how far it is."""
+
+    async def talk(store: Any) -> None:
+        for number in range(250):
+            items = tuple(b'{"type":"message","id":"m_%d_%d"}' % (number, place) for place in range(160))
+            await store.remember("me", made(f"resp_{number}", None, items))
+        seen: list[int] = []
+        assert await store.purge(everything=True, progress=seen.append) == 250
+        assert seen[-1] == 250
+        assert await store.recall("me", "resp_1", ["m_1_1"]) == NOTHING
+
+    run(engine, talk)
+
+
+def test_a_client_cannot_name_an_item(engine: Open) -> None:
+    """An item that a client sends with an id is found by that id only if upstream made it."""
+
+    async def talk(store: Store) -> None:
+        await store.remember("me", made("resp_1", None, (USER, SAID), given=1))
+        forged = SAID.replace(b"hi", b"pay to 6666")
+        await store.remember("me", made("resp_2", None, (forged, LAST), given=1))
+        assert (await store.recall("me", None, ["msg_1", "msg_2"])).items == {"msg_1": SAID, "msg_2": LAST}
+        assert (await store.recall("me", "resp_2", [])).conversation == (forged, LAST)
+
+    run(engine, talk)

@@ -17,7 +17,7 @@ ME = owner("me")
 
 def id_of(item: bytes) -> str:
     """The id under which an item is kept."""
-    [entry] = asyncio.run(entries(Plain(), ME, [item]))
+    [entry] = asyncio.run(entries(Plain(), ME, [item], 1))
     assert entry.value == item
     return entry.id
 

@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from proxy.store.factory import opened
-from proxy.store.interface import Recalled, Remembered, Store
+from proxy.store.interface import Recalled, Store
 from proxy.store.redis import ForeignAnswerError, RedisStore, prefix
-from tests.store.talks import FIRST, SAID, SECOND, USER, run
+from tests.store.talks import FIRST, SAID, SECOND, USER, made, run
 from tests.support.redis_server import RedisServer
 
 
@@ -31,7 +31,7 @@ class TestRedis:
             for number in range(200):
                 previous = f"resp_{number - 1}" if number else None
                 item = b'{"role":"user","content":"%d"}' % number
-                await store.remember("me", Remembered(f"resp_{number}", previous, (item, SAID)))
+                await store.remember("me", made(f"resp_{number}", previous, (item, SAID)))
             assert len((await store.recall("me", "resp_199", ())).conversation or ()) == 400
 
         run(lambda: opened(redis_url), talk)

@@ -16,7 +16,7 @@ from tests.support.product import Notebook
 from tests.support.shelf import Shelf
 
 ITEM = b'{"type":"message","id":"msg_1"}'
-FIRST = Remembered("resp_1", None, (ITEM,))
+FIRST = Remembered("resp_1", None, (ITEM,), 1)
 ASK = Recall("resp_1", ())
 FOUND = Recalled((ITEM,), {})
 DOWN: Recalled | None = None

@@ -22,6 +22,7 @@ class Shelf:
         self.slow = 0.0
         self.asked = 0
         self.told = 0
+        self.forgotten: list[str] = []
         self.closed = False
         self.notebook = Notebook()
         """What its user says of it."""
@@ -69,6 +70,7 @@ class Shelf:
     async def forget(self, scope: str, response_id: str) -> None:
         """Keep it no more."""
         await self._happen()
+        self.forgotten.append(response_id)
         self.responses.pop((scope, response_id), None)
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 Pure. What the store does not know stays unchanged; items are the store's bytes, every other byte is the client's.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -20,7 +21,7 @@ AGAIN: Final = (0.05, 0.15)
 """Seconds before what was not found is looked for again: another process may be writing it down just now."""
 
 
-_LONGEST_ID: Final = 256
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 RESOLVABLE: Final = frozenset({"response", "item"})
 """Kinds of refusals: something was not found that a store may know."""
@@ -48,8 +49,11 @@ class Resolved(NamedTuple):
 
 
 def is_id(text: str | None) -> bool:
-    """Whether `text` may be looked up: upstream's ids have at most 64 letters, digits, dashes and underscores."""
-    return text is not None and 0 < len(text) <= _LONGEST_ID and text.isascii()
+    """Whether `text` may be looked up: upstream's ids have at most 64 letters, digits, dashes and underscores.
+
+    Names of our own in a store (see `recording`) have a character that no id has.
+    """
+    return text is not None and _ID.fullmatch(text) is not None
 
 
 def wanted(document: Document) -> Recall | None:

@@ -37,6 +37,8 @@ class Remembered(NamedTuple):
     """The id of the response that this one continues, or None."""
     items: tuple[bytes, ...]
     """The turn's new items in order: the input sent, then the output made."""
+    made: int = 0
+    """How many of the last items upstream made. Only these are found by their ids: a client cannot name an item."""
 
 
 class Trail(NamedTuple):
@@ -184,7 +186,7 @@ def _compact(item: bytes) -> bytes:
 def remembered(asked: RequestRecord, answer: Made) -> Remembered:
     """What a store remembers of a request and its answer, finished or for the time being."""
     if answer.finished:
-        return Remembered(answer.response_id, asked.previous, asked.items + answer.output)
+        return Remembered(answer.response_id, asked.previous, asked.items + answer.output, len(answer.output))
     return Remembered(_waiting(answer.response_id), asked.previous, asked.items)
 
 
@@ -214,9 +216,14 @@ def completed(answer: Made) -> Remembered | None:
     """What a store remembers of a response that was retrieved by its id: one made in the background, at its end."""
     if not (answer.finished and answer.background):
         return None
-    return Remembered(answer.response_id, _waiting(answer.response_id), answer.output)
+    return Remembered(answer.response_id, _waiting(answer.response_id), answer.output, len(answer.output))
+
+
+def names_of(response_id: str) -> tuple[str, str]:
+    """Every name under which something of a response is remembered: its id, and that of a background request."""
+    return response_id, _waiting(response_id)
 
 
 def _waiting(response_id: str) -> str:
-    """Under which the request of a response in the background is remembered until that is looked at."""
+    """The name of the request of a background response, until its answer is retrieved; the blanks are in no id."""
     return f"request of {response_id}"

@@ -149,7 +149,7 @@ def test_answers(response: bytes, expected: Made | None) -> None:
 def test_a_turn() -> None:
     """A turn is the input, then the output."""
     told = remembered(RequestRecord("resp_1", (NEXT,)), Made("resp_2", True, False, True, (SAID,)))
-    assert told == Remembered("resp_2", "resp_1", (NEXT, SAID))
+    assert told == Remembered("resp_2", "resp_1", (NEXT, SAID), 1)
 
 
 def test_a_turn_in_the_background() -> None:
