@@ -8,7 +8,7 @@ import argparse
 import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from proxy import __version__
 from proxy.settings import SettingsError, address, load, wants_color, warnings
@@ -32,12 +32,19 @@ def _with_command(arguments: list[str]) -> list[str]:
     return arguments
 
 
+_UNKNOWN: Final = "unrecognized arguments: "
+
+
 class _Parser(argparse.ArgumentParser):
     """Complains in one sentence, and without the credentials that a mistyped flag's URL may have."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
         shown = re.sub(r"\S*@", "…@", message)
+        if shown.startswith(_UNKNOWN):
+            # What stands behind a mistyped flag may be a key: only flags are repeated, without what they were given.
+            flags = [word.partition("=")[0] for word in shown.removeprefix(_UNKNOWN).split() if word.startswith("-")]
+            shown = _UNKNOWN + (" ".join(flags) or "…")
         self.exit(_complain(f"{shown}; see {self.prog} --help."))
 
 

@@ -76,7 +76,7 @@ def test_arguments_of_the_process(served: list[Settings], monkeypatch: pytest.Mo
     ("arguments", "sentence"),
     [
         (["--mode", "stripp"], "unpinned: --mode is 'stripp', but must be strip or recover or observe.\n"),
-        (["--mod", "strip"], "unpinned: unrecognized arguments: --mod strip; see unpinned --help.\n"),
+        (["--mod", "strip"], "unpinned: unrecognized arguments: --mod; see unpinned --help.\n"),
         (["--mode"], "unpinned: argument --mode: expected one argument; see unpinned serve --help.\n"),
         (["fake-openai", "--listen", "x"], "unpinned: --listen is 'x', but must be HOST:PORT"),
         (["fake-openai", "--listen", "unix:/x"], "unpinned: --listen is unix:/x, but must be HOST:PORT"),
@@ -125,3 +125,13 @@ def test_as_a_module() -> None:
     """`python -m proxy` is `unpinned`."""
     done = subprocess.run([sys.executable, "-m", "proxy", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"unpinned {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--store-keyy", "SECRET"], ["--store-keyy=SECRET"], ["serve", "SECRET"]])
+def test_a_mistyped_flag_shows_no_secret(arguments: list[str], capsys: Any) -> None:
+    """What stands behind a flag that is unknown may be a key: the flag is named, and its value is not."""
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert "unrecognized arguments" in said
+    assert "SECRET" not in said

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection, pages
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
@@ -35,9 +36,19 @@ class Instruments:
     """The last exchanges, where `UNPINNED_INSPECT` is on."""
 
 
+def _is_foreign_script(request: Request, own_name: str) -> bool:
+    """Whether a script in a browser asks under a name that is not this machine's (DNS rebinding).
+
+    Prometheus asks under any name, a person's browser navigates; only a script's request has another Sec-Fetch-Mode.
+    """
+    mode = request.headers.get("sec-fetch-mode", "navigate")
+    return mode != "navigate" and not is_own(request.headers.get("host", ""), own_name)
+
+
 def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starlette:
     """The admin app. `/livez` answers while the process does; `/readyz` turns 503 when it begins to end."""
     read = instruments or Instruments()
+    own_name = read.inspection.listening if read.inspection is not None else ""
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -46,6 +57,8 @@ def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starl
         return PlainTextResponse("draining\n", 503) if readiness.draining else PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
+        if _is_foreign_script(request, own_name):
+            return PlainTextResponse("This name is not served to scripts.\n", 421)
         exposition = await asyncio.to_thread(import_module, "proxy.observers.prometheus")  # takes long the first time
         text, media_type = exposition.exposition(read.metrics, read.levels(), request.headers.get("accept", ""))
         return Response(text, media_type=None, headers={"content-type": media_type})

@@ -76,8 +76,18 @@ def below_version(raw_path: bytes) -> bytes:
 
 SEPARATOR = re.compile(rb"/|\\|%2f|%5c", re.IGNORECASE)
 DOT = re.compile(rb"%2e", re.IGNORECASE)
+PERCENT = re.compile(rb"%25", re.IGNORECASE)
+# What some servers cut off a segment before they read it: path parameters (RFC 3986, 3.3), a NUL.
+CUT_OFF = re.compile(rb"(?:;|%3b|%00|\x00).*", re.IGNORECASE | re.DOTALL)
 
 
 def climbs(raw_path: bytes) -> bool:
-    """Whether a path has a `..` segment, plain or encoded, with which a server may leave the base path."""
-    return b".." in SEPARATOR.split(DOT.sub(b".", raw_path))
+    """Whether a path has a `..` segment with which a server may leave the base path.
+
+    Plain or encoded, encoded twice for servers that decode twice, and with path parameters behind it, as in `..;x`.
+    """
+    decoded = raw_path
+    while (once := PERCENT.sub(b"%", decoded)) != decoded:
+        decoded = once
+    segments = SEPARATOR.split(DOT.sub(b".", decoded))
+    return any(CUT_OFF.sub(b"", segment) == b".." for segment in segments)

@@ -59,10 +59,15 @@ END_TO_END = frozenset({
     b"x-should-retry",
 })  # fmt: skip
 
+_OWN = b"x-unpinned-"
+
 _OF_THE_HOP = HOP_BY_HOP | {b"content-encoding", b"content-length", b"expect"}
 # A client's fields as they go upstream: its Host is upstream's, and a chunked body has no length (RFC 9112, 6.1).
 _OF_A_REQUEST = HOP_BY_HOP | {b"host"}
 _OF_A_CHUNKED_REQUEST = _OF_A_REQUEST | {b"content-length"}
+
+LONGEST_LENGTH = 19
+"""Digits of a Content-Length: more than any body has, fewer than Python refuses to read (4,300)."""
 
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -112,9 +117,9 @@ def is_sound(fields: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def content_length(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """The length that Content-Length announces, None where there is no such field or it is no number."""
+    """The length that Content-Length announces, None where there is no such field or it is no number of 19 digits."""
     digits = (value(fields, b"content-length") or b"").strip(b" \t")
-    return int(digits) if digits.isdigit() else None
+    return int(digits) if len(digits) <= LONGEST_LENGTH and digits.isdigit() else None
 
 
 def is_body_lost(fields: Iterable[tuple[bytes, bytes]], size: int) -> bool:
@@ -154,7 +159,8 @@ def request_fields(fields: Fields, authority: bytes, size: int | None) -> Fields
 
 def response_fields(status: int, fields: Fields) -> Fields:
     """Upstream's fields as the client gets them: end to end, and event streams not held back by a proxy before us."""
-    relayed = end_to_end(fields)
+    # Fields of our own that upstream sends, another Unpinned perhaps, would be taken for what this one says.
+    relayed = [field for field in end_to_end(fields) if not field[0].startswith(_OWN)]
     if is_event_stream(relayed) and value(relayed, b"x-accel-buffering") is None:
         relayed.append((b"x-accel-buffering", b"no"))
     if status in (204, 304):

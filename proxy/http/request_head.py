@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxy.http.faults import Fault
+from proxy.http.headers import LONGEST_LENGTH
 
 MOST: Final = 65_536
 """Bytes of a head: request line, names and values."""
 
 _KIND: Final = "invalid_request_error"
-_JUDGED: Final = frozenset({b"host", b"transfer-encoding"})
+_JUDGED: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 # RFC 9110, 9.3.6 and 9.3.8: the one asks for a tunnel, the other for the request's own fields, keys and all.
 _METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
 # RFC 9112, 3.2: origin-form or absolute-form, of which only the path counts here; neither has a fragment.
@@ -26,7 +27,7 @@ _HOST: Final = re.compile(rb"[\w.~!$&'()*+,;=%-]*(?::[0-9]*)?|\[[0-9A-Fa-f:.]+\]
 def fault_in(method: bytes, target: bytes, version: str, fields: Iterable[tuple[bytes, bytes]]) -> Fault | None:
     """Why a request with this head (names in lower case) is refused; None where it is not."""
     judged = [field for field in fields if field[0] in _JUDGED]
-    reason = _in_line(method, target, version) or _in_host(version, judged) or _in_coding(version, judged)
+    reason = _in_line(method, target, version) or _in_host(version, judged) or _in_framing(version, judged)
     return Fault(400, "invalid_request", reason, kind=_KIND) if reason else None
 
 
@@ -60,8 +61,10 @@ def _in_host(version: str, judged: list[tuple[bytes, bytes]]) -> str:
     return ""
 
 
-def _in_coding(version: str, judged: list[tuple[bytes, bytes]]) -> str:
+def _in_framing(version: str, judged: list[tuple[bytes, bytes]]) -> str:
     """RFC 9112, 6.1: what cannot be undone is not guessed at, and HTTP/1.0 knows no transfer coding."""
+    if any(name == b"content-length" and len(value.strip(b" \t")) > LONGEST_LENGTH for name, value in judged):
+        return "The request's Content-Length is longer than 19 digits."
     codings = [value.strip(b" \t").lower() for name, value in judged if name == b"transfer-encoding"]
     if codings and (codings != [b"chunked"] or version == "1.0"):
         return "The request's Transfer-Encoding must be chunked and nothing else, in HTTP/1.1."

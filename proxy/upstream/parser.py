@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from proxy.http.headers import LONGEST_LENGTH
+
 if TYPE_CHECKING:
     from proxy.http.headers import Fields
     from proxy.upstream.answer import IncomingAnswer
 
 MAX_HEAD = 131_072
+MAX_INTERIM = 100
+"""Interim answers (1xx) before the final one; endless ones would keep a processor busy until the first-byte timeout."""
 
 
 class InvalidAnswerError(Exception):
@@ -50,7 +54,7 @@ class AnswerParser:
         self._answer = answer
         self._head_request = head_request
         self.complete = self.left_over = self.keep_alive = self.until_close = False
-        self._fields, self._head_size = [], 0
+        self._fields, self._head_size, self._interim = [], 0, 0
 
     def feed(self, data: memoryview) -> None:
         """Parse `data`; raises InvalidAnswerError unless the answer is complete without it."""
@@ -80,6 +84,9 @@ class AnswerParser:
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._fields = []  # the reader is woken, which is its only effect
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise ValueError("too many interim answers")
             return
         if not 200 <= status < 600:
             raise ValueError("no final status")
@@ -102,6 +109,8 @@ class AnswerParser:
     def _judge_framing(self) -> None:
         for name, value in self._fields:
             if name == b"content-length":
+                if len(value.strip(b" \t")) > LONGEST_LENGTH:
+                    raise ValueError("too long a length")
                 self.until_close = False
             elif name == b"transfer-encoding":
                 if value.strip().lower() != b"chunked":

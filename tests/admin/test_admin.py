@@ -180,3 +180,26 @@ def test_tracing_passes(process: Process, upstream: ScriptedUpstream) -> None:
     exchange(process.port, request(b"GET", b"/v1/models", tracing))
     for received in upstream.received:
         assert [field for field in received.fields if field in tracing] == tracing
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "status"),
+    [
+        (b"unpinned-1:8081", None, 200),
+        (b"evil.test", b"navigate", 200),
+        (b"evil.test", b"cors", 421),
+        (b"evil.test", b"same-origin", 421),
+        (b"127.0.0.1:8081", b"cors", 200),
+        (b"localhost", b"cors", 200),
+    ],
+)
+def test_a_foreign_script_reads_no_metrics(
+    upstream: ScriptedUpstream, host: bytes, mode: bytes | None, status: int
+) -> None:
+    """A script of a page whose name was made to lead here is refused; Prometheus and people are not."""
+    fields = [(b"Host", host), *([(b"Sec-Fetch-Mode", mode)] if mode else [])]
+    with running("--upstream", upstream.url) as process:
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+        with RawClient(process.admin_port) as client:
+            client.send(b"GET /metrics HTTP/1.1\r\n" + lines + b"\r\n")
+            assert client.answer().status == status

@@ -37,6 +37,7 @@ def test_what_is_let_in(method: bytes, target: bytes, version: str, fields: list
         (b"POST", b"/", "1.1", [HOST, (b"transfer-encoding", b"gzip, chunked")], "Transfer-Encoding"),
         (b"POST", b"/", "1.1", [HOST, *[(b"transfer-encoding", b"chunked")] * 2], "Transfer-Encoding"),
         (b"POST", b"/", "1.0", [HOST, (b"transfer-encoding", b"chunked")], "Transfer-Encoding"),
+        (b"POST", b"/", "1.1", [HOST, (b"content-length", b"0" * 5000 + b"2")], "Content-Length"),
     ],
 )
 def test_what_is_refused(

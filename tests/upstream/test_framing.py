@@ -117,3 +117,23 @@ def test_idle_connections_are_closed_in_time(start: Start, upstream: ScriptedUps
         client.send(request(b"GET", b"/y"))
         assert client.answer().body == b"2"
     upstream.received[0].wait_closed()
+
+
+def test_our_own_fields_are_not_upstreams(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """Fields called `x-unpinned-…` that upstream sends are dropped: a client reads the first, and would believe it."""
+    upstream.will_answer(answer(200, fields=[(b"X-Unpinned-Action", b"passthrough"), (b"X-Other", b"1")]))
+    got = proxied.exchange(request(b"GET", b"/"))
+    assert (got.values(b"x-unpinned-action"), got.values(b"x-other")) == ([], [b"1"])
+
+
+@pytest.mark.parametrize(("count", "status"), [(100, 200), (101, 502)])
+def test_interim_answers_come_to_an_end(proxied: Proxied, upstream: ScriptedUpstream, count: int, status: int) -> None:
+    """A hundred interim answers are skipped; more are no answer, so that an endless row of them keeps nothing busy."""
+    upstream.will_answer(script(b"HTTP/1.1 100 Continue\r\n\r\n" * count, *answer(200)[1:]))
+    assert proxied.exchange(request(b"GET", b"/")).status == status
+
+
+def test_a_length_of_thousands_of_digits(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """A Content-Length that is longer than any body's is no valid answer, and no fault of ours."""
+    upstream.will_answer(script(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"0" * 5000 + b"2\r\n\r\nhi"))
+    assert proxied.exchange(request(b"GET", b"/")).status == 502
