@@ -38,6 +38,12 @@ def quietly(_: int) -> None:
 class Store(Protocol):
     """A store of responses. Each scope is isolated: one knows nothing of another."""
 
+    lookups: int
+    """How many lookups it performs at a time; more than that only wait for each other."""
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Whether an exception of this store says that no call can succeed now, whoever makes it."""
+
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known of a response's conversation, from its first turn on, and of items."""
 

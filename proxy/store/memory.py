@@ -45,6 +45,8 @@ class _Shared:
 class MemoryStore:
     """Remembers responses while their items and lists take no more than the options' `capacity`."""
 
+    lookups = 1000
+
     def __init__(self, options: Options = DEFAULTS, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
         self._clock = clock
@@ -127,6 +129,10 @@ class MemoryStore:
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
         self._drop((scope, response_id))
+
+    def is_unreachable(self, error: Exception) -> bool:  # noqa: ARG002 -- it is always there
+        """A process's own memory can always be reached."""
+        return False
 
     async def close(self) -> None:
         """There is nothing to let go of."""

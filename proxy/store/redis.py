@@ -11,6 +11,7 @@ from typing import Any, Final
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoScriptError
 
 from proxy.store.envelope import DIGEST, apart, entries, opened, owner, whole
@@ -29,6 +30,8 @@ class ForeignAnswerError(Exception):
 
 class RedisStore:
     """Remembers responses in the Redis at `url`, or in the cluster that it belongs to."""
+
+    lookups = 64
 
     def __init__(self, url: str, options: Options) -> None:
         self._url = url
@@ -86,6 +89,10 @@ class RedisStore:
         alone, self._is_cluster = self._redis, True
         self._redis = redis.asyncio.RedisCluster.from_url(self._url, max_connections=_CONNECTIONS)
         await alone.aclose()
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Redis is away, or loads its data."""
+        return isinstance(error, RedisConnectionError | OSError) and not isinstance(error, TimeoutError)
 
     async def close(self) -> None:
         """Let go of the connections."""

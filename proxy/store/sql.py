@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import migrations, tables
@@ -47,6 +47,7 @@ class SqlStore:
     def __init__(self, url: str, options: Options) -> None:
         self._options = options
         where = located(url)
+        self.lookups = _READING[where.get_backend_name()]
         # A lookup is no transaction: what it finds is whole or not known.
         self._reading = engine(
             where, _READING[where.get_backend_name()], isolation_level="AUTOCOMMIT", pool_reset_on_return=None
@@ -134,6 +135,12 @@ class SqlStore:
                 await _release(connection, await _dropped(connection, [_key(owner(scope), response_id)]))
 
         await self._tried(forget)
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """The database is away, or closed the connection; a statement that fails by itself says nothing of others."""
+        if isinstance(error, DBAPIError):
+            return error.connection_invalidated or isinstance(error, InterfaceError)
+        return isinstance(error, OSError) and not isinstance(error, TimeoutError)
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -1,11 +1,15 @@
 """What every engine of the store does."""
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
+from proxy.responses.steps import Recall
 from proxy.store.interface import Options, Recalled, Store
 from proxy.store.memory import MemoryStore
+from proxy.store.service import StoreService, Terms
 from tests.store.talks import FIRST, LAST, NEXT, NOTHING, OVERHEAD, SAID, SECOND, USER, Open, made, run
+from tests.support.product import Notebook
 
 
 def test_a_conversation(engine: Open) -> None:
@@ -227,5 +231,20 @@ def test_a_client_cannot_name_an_item(engine: Open) -> None:
         await store.remember("me", made("resp_2", None, (forged, LAST), given=1))
         assert (await store.recall("me", None, ["msg_1", "msg_2"])).items == {"msg_1": SAID, "msg_2": LAST}
         assert (await store.recall("me", "resp_2", [])).conversation == (forged, LAST)
+
+    run(engine, talk)
+
+
+def test_an_honest_burst_is_all_hits(engine: Open) -> None:
+    """A hundred lookups of 150 items in the same moment are all answered in time, on every engine."""
+
+    async def talk(store: Store) -> None:
+        service = StoreService(store, Notebook(), Terms(timeout=5))
+        items = tuple(
+            b'{"type":"message","id":"msg_%d","role":"assistant","content":"%b"}' % (n, b"x" * 1000) for n in range(150)
+        )
+        await store.remember("me", made("resp_1", None, items))
+        found = await asyncio.gather(*[service.recall("me", Recall("resp_1", ())) for _ in range(100)])
+        assert all(one is not None and one.conversation == items for one in found)
 
     run(engine, talk)

@@ -13,6 +13,8 @@ from tests.support.product import Notebook
 class Shelf:
     """A store in memory. Several Unpinned may share it; `broken` makes it raise, `slow` makes it wait."""
 
+    lookups = 100
+
     def __init__(self) -> None:
         self.responses: dict[tuple[str, str], Remembered] = {}
         self.broken = False
@@ -22,6 +24,8 @@ class Shelf:
         self.slow = 0.0
         self.asked = 0
         self.told = 0
+        self.impossible = False
+        self.poison = ""
         self.forgotten: list[str] = []
         self.closed = False
         self.notebook = Notebook()
@@ -32,6 +36,8 @@ class Shelf:
             await asyncio.sleep(self.slow)
         if self.failures:
             self.failures -= 1
+        if self.impossible:
+            raise ValueError
         if self.broken or self.failures:
             raise ConnectionError
 
@@ -63,7 +69,7 @@ class Shelf:
         """Keep it."""
         self.told += 1
         await self._happen()
-        if self.full:
+        if self.full or response.response_id == self.poison:
             raise MemoryError
         self.responses[scope, response.response_id] = response
 
@@ -72,6 +78,10 @@ class Shelf:
         await self._happen()
         self.forgotten.append(response_id)
         self.responses.pop((scope, response_id), None)
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Whether it was broken."""
+        return isinstance(error, ConnectionError)
 
     async def close(self) -> None:
         """Note that nobody needs it any more."""
