@@ -12,8 +12,8 @@ from typing import Final, NoReturn
 
 from proxy import __version__
 from proxy.settings import SettingsError, address, load, wants_color, warnings
-from proxy.settings.sources import CONFIG
-from proxy.settings.table import GONE, TABLE, flag_of
+from proxy.settings.sources import CONFIG, flag_of
+from proxy.settings.table import GONE, TABLE
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -14,7 +14,8 @@ from proxy.http.faults import HOP
 from proxy.report import ACTIONS, FIDELITIES
 from proxy.responses.body import size
 from proxy.server.process import CLIENTS
-from proxy.settings.table import TABLE, markdown
+from proxy.settings.table import TABLE
+from tests.support.readme_tables import settings_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,7 +29,7 @@ def blocks(language: str) -> list[str]:
 def test_the_settings_table_is_the_programs() -> None:
     """The table of settings is what the program itself would print."""
     shown = README.partition("<!-- settings -->\n")[2].partition("\n<!-- /settings -->")[0]
-    assert shown == markdown()
+    assert shown == settings_table()
 
 
 def test_every_setting_it_names_exists() -> None:

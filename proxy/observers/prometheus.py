@@ -174,12 +174,3 @@ def exposition(metrics: Metrics, levels: Gauges, accept: str = "") -> tuple[byte
     registry.register(_Collector(metrics, levels))
     encode, media_type = choose_encoder(accept)
     return encode(registry), media_type
-
-
-def markdown() -> str:
-    """The README's table."""
-    lines = ["| metric | labels | meaning |", "|---|---|---|"]
-    for row in FAMILIES:
-        labels = " ".join(f"`{label}`" for label in row.labels)
-        lines.append(f"| `{row.name}` | {labels} | {row.meaning} |")
-    return "\n".join(lines)

@@ -1,11 +1,18 @@
-"""Where the text of a setting may come from besides the command line: variables, and a TOML file.
+"""Where the text of a setting comes from: the command line, the environment, or a TOML file.
 
-Says as well which variables look like settings and are none.
+Precedence: flag, variable, line of the file; the default in the table last. The first source that has a value counts,
+and names the setting in messages (`--mode`, `UNPINNED_MODE`, `mode in /etc/unpinned.toml`), so that the operator sees
+which of them to correct. The file is named by `--config` or UNPINNED_CONFIG, and cannot name another.
+
+A line of the file that is no setting ends the start: the file is the operator's own. A variable that is no setting is
+only reported: an environment is shared, and an orchestrator adds to it.
 """
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
+
+from proxy.settings.errors import SettingsError
 
 PREFIX: Final = "UNPINNED_"
 CONFIG: Final = "UNPINNED_CONFIG"
@@ -16,43 +23,72 @@ _INJECTED: Final = re.compile(
 )
 
 
-class ConfigurationError(ValueError):
-    """A file that cannot be used: a sentence that names it."""
+def flag_of(name: str) -> str:
+    """The command line's name for a setting."""
+    return "--" + name.replace("_", "-")
 
 
-def read(path: str, names: Collection[str]) -> dict[str, str]:
-    """The settings that the TOML file at `path` holds, as text, by name. Raises ConfigurationError."""
-    import tomllib  # noqa: PLC0415 -- few have such a file, and a health check is in a hurry
+def variable_of(name: str) -> str:
+    """The environment's name for a setting."""
+    return PREFIX + name.upper()
+
+
+class Sources:
+    """The flags (by setting, None where not given), the environment, and the file that one of them names.
+
+    Raises SettingsError where the file cannot be read, or sets what is not in `names`.
+    """
+
+    def __init__(self, flags: Mapping[str, Any], environment: Mapping[str, str], names: Collection[str]) -> None:
+        self._flags = flags
+        self._environment = environment
+        self._path = flags.get("config") or environment.get(CONFIG)
+        self._file = _read(self._path, names) if self._path else {}
+
+    def texts(self, name: str) -> list[tuple[str, str]]:
+        """Each text that is given for a setting, with the source's name for it, in the order of precedence."""
+        given = (
+            (self._flags.get(name), flag_of(name)),
+            (self._environment.get(variable_of(name)), variable_of(name)),
+            (self._file.get(name), f"{name} in {self._path}"),
+        )
+        return [(text, source) for text, source in given if text is not None]
+
+
+def _read(path: str, names: Collection[str]) -> dict[str, str]:
+    """The settings that the TOML file at `path` holds, as text, by name."""
+    import tomllib  # noqa: PLC0415 -- few have such a file, and a health check has to start quickly
 
     try:
         with open(path, "rb") as file:  # noqa: PTH123 -- nothing else here has a use for paths
             table = tomllib.load(file)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}.") from None
+        raise SettingsError(f"{path} is no TOML: {error}.") from None
     return {name: _text(path, name, value, names) for name, value in table.items()}
 
 
 def _text(path: str, name: str, value: Any, names: Collection[str]) -> str:
     if name not in names:
-        raise ConfigurationError(f"{path} sets {name[:80]!r}, which is no setting{nearest(name, names)}.")
+        raise SettingsError(f"{path} sets {name[:80]!r}, which is no setting{_nearest(name, names)}.")
     if isinstance(value, bool):
         return "on" if value else "off"
     if not isinstance(value, str | int | float):
-        raise ConfigurationError(f"{path} sets {name} to something that is neither a text nor a number.")
+        raise SettingsError(f"{path} sets {name} to something that is neither a text nor a number.")
     return str(value)
 
 
-def unknown(environment: Mapping[str, str], variables: Collection[str]) -> Iterator[str]:
-    """A sentence for each variable that looks like a setting and is none."""
-    known = {*variables, CONFIG}
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known and not _INJECTED.fullmatch(name):
-            yield f"{name[:80]} is no setting of Unpinned's{nearest(name, known, PREFIX)}; it is not read"
+def unknown(environment: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    """A sentence for each variable that has our prefix and is no setting."""
+    known = {*map(variable_of, names), CONFIG}
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in known and not _INJECTED.fullmatch(variable):
+            hint = _nearest(variable, known, PREFIX)
+            yield f"{variable[:80]} is no setting of Unpinned's{hint}; it is not read"
 
 
-def nearest(name: str, names: Iterable[str], prefix: str = "") -> str:
+def _nearest(name: str, names: Iterable[str], prefix: str = "") -> str:
     """A question in brackets, where one of `names` is near enough to have been meant; all begin with `prefix`."""
     import difflib  # noqa: PLC0415 -- as above
 

@@ -1,6 +1,5 @@
-"""The table of settings: it drives flags, environment, `--help`, the README and the `Settings` object."""
+"""The table of settings: a row for each, and those of earlier versions that are gone."""
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from proxy.settings.parsers import (
@@ -23,17 +22,7 @@ from proxy.settings.parsers import (
     Kind,
     choice,
 )
-from proxy.settings.sources import PREFIX
-
-
-def flag_of(name: str) -> str:
-    """The command line's name for a setting."""
-    return "--" + name.replace("_", "-")
-
-
-def variable_of(name: str) -> str:
-    """The environment's name for a setting."""
-    return PREFIX + name.upper()
+from proxy.settings.sources import flag_of, variable_of
 
 
 class Row(NamedTuple):
@@ -213,10 +202,3 @@ GONE: Final = {
     "upstream_client": "Unpinned has one client for upstream, and UNPINNED_UPSTREAM_PROXY works with it",
 }
 """Settings of earlier versions, by name, each with the sentence that says what replaces it."""
-
-
-def markdown(rows: Iterable[Row] = TABLE) -> str:
-    """The README's table."""
-    lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{row.flag}` | `{row.variable}` | `{row.default}` | {row.meaning} |" for row in rows]
-    return "\n".join(lines)

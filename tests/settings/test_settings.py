@@ -10,7 +10,7 @@ import pytest
 
 from proxy.settings import Settings, SettingsError, address, load, warnings
 from proxy.settings.address import Address
-from proxy.settings.table import TABLE, markdown
+from proxy.settings.table import TABLE
 
 DEFAULTS = {
     "listen": Address("127.0.0.1", 8080),
@@ -341,14 +341,6 @@ def test_no_calls_to_oneself(listen: str, upstream: str) -> None:
 def test_calls_to_others(listen: str, upstream: str) -> None:
     """An upstream that somebody else listens at, on this machine or another, is none of oneself."""
     assert load({"listen": listen, "upstream": upstream, "admin_listen": "off"}, {}).upstream == upstream
-
-
-def test_markdown() -> None:
-    """The README's table has a row for each setting."""
-    head, _, *rows = markdown().split("\n")
-    assert head == "| flag | variable | default | meaning |"
-    assert len(rows) == len(TABLE)
-    assert rows[0].startswith("| `--listen` | `UNPINNED_LISTEN` | `127.0.0.1:8080` | Where clients connect.")
 
 
 def test_stores() -> None:

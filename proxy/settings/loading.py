@@ -1,0 +1,100 @@
+"""From the sources to a `Settings` object, or to a sentence that says why not.
+
+Three steps, each of which may raise SettingsError: find the text of every setting (`sources`), parse it by the kind
+that its row names (`parsers`), and check what concerns more than one setting (`_check`).
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.http.base_url import BaseUrl, OutboundProxy, base_url
+from proxy.settings.address import Address, leads_to
+from proxy.settings.errors import SettingsError, shown
+from proxy.settings.model import Settings
+from proxy.settings.outbound_proxy import ENVIRONMENT, variable_for
+from proxy.settings.parsers import ADDRESS, PROXY_VARIABLE, Kind
+from proxy.settings.sources import Sources, unknown
+from proxy.settings.table import GONE, TABLE
+
+_NAMES: Final = (*(row.name for row in TABLE), *GONE)
+"""What a flag, a variable or a line of a file may set; what is gone is ignored, with a warning."""
+
+
+def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings from the command line (by name, None where not given), the environment, a file, or the defaults.
+
+    Raises SettingsError.
+    """
+    environment = os.environ if environment is None else environment
+    found = Sources(flags, environment, _NAMES)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for row in TABLE:
+        text, sources[row.name] = next(iter(found.texts(row.name)), (row.default, row.variable))
+        values[row.name] = _parsed(row.kind, text, sources[row.name])
+    if values["upstream_proxy"] == ENVIRONMENT:
+        values["upstream_proxy"] = _proxy_from(environment, base_url(values["upstream"]))
+    settings = Settings(**values)
+    _check(settings, sources)
+    return settings
+
+
+def address(source: str, text: str) -> Address:
+    """The address that `text`, the value of `source`, names. Raises SettingsError."""
+    found: Address = _parsed(ADDRESS, text, source)
+    return found
+
+
+def warnings(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each setting that is gone, and for each variable that only looks like a setting."""
+    environment = os.environ if environment is None else environment
+    found = Sources(flags, environment, _NAMES)
+    gone = [
+        f"{source} is gone and has no effect: {replacement}"
+        for name, replacement in GONE.items()
+        for _, source in found.texts(name)
+    ]
+    return [*gone, *unknown(environment, _NAMES)]
+
+
+def unused_proxy(settings: Settings, environment: Mapping[str, str] | None = None) -> str | None:
+    """The variable that names a proxy for upstream, such as HTTPS_PROXY, where upstream is reached without a proxy."""
+    if settings.upstream_proxy is not None:
+        return None
+    return variable_for(base_url(settings.upstream), os.environ if environment is None else environment)
+
+
+def wants_color(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a terminal may be written to in colors (no-color.org)."""
+    return not (os.environ if environment is None else environment).get("NO_COLOR")
+
+
+def _parsed(kind: Kind, text: str, source: str) -> Any:
+    try:
+        return kind.read(text.strip())
+    except (ValueError, KeyError, OSError):
+        value = "set to something else" if kind.secret else shown(text)
+        raise SettingsError(f"{source} is {value}, but must be {kind.allowed}.") from None
+
+
+def _proxy_from(environment: Mapping[str, str], upstream: BaseUrl) -> OutboundProxy | None:
+    variable = variable_for(upstream, environment)
+    if variable is None:
+        return None
+    proxy: OutboundProxy = _parsed(PROXY_VARIABLE, environment[variable], variable)
+    return proxy
+
+
+def _check(settings: Settings, sources: Mapping[str, str]) -> None:
+    """Raise SettingsError where two settings contradict each other; `sources` names each as it was given."""
+    if settings.upstream_proxy is not None and base_url(settings.upstream).socket:
+        raise SettingsError(
+            f"{sources['upstream_proxy']} is set, but {sources['upstream']} is a Unix socket, which no proxy reaches."
+        )
+    for name, listening in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
+        if listening is not None and leads_to(settings.upstream, listening):
+            raise SettingsError(
+                f"{sources['upstream']} is {shown(settings.upstream)}, but must not be where {sources[name]} "
+                f"({listening}) listens: it would call itself."
+            )
