@@ -1,24 +1,30 @@
 """The parts of uvicorn that are not its public interface and that this package relies on, in one place.
 
 uvicorn is bounded in `pyproject.toml` for this reason. `tests/server/test_uvicorn_internals.py` looks for each part in
-the installed version and names one that is gone. Read against 0.45.0 (the first with `_start_asgi_task`) and 0.54.0.
+the installed version and names one that is gone; it also names a part that this package uses and that is not listed
+here. It passes with 0.45 (the first with `_start_asgi_task`), 0.48, 0.50, 0.52, 0.53 and 0.54 (2026-11). To raise the
+ceiling: run it with the new version, then tests/server, tests/ending and tests/hostile, which prove the behaviour.
 
 Why each is used:
 
 - `HttpToolsProtocol`: its parser callbacks are overridden to judge a request's head before anything is started, to put
   deadlines on a head, to drop trailers and to answer errors in OpenAI's shape.
 - `RequestResponseCycle`: `run_asgi`, `send` and `receive` are overridden for HTTP/1.0, for bodies that are copied once,
-  and for connections that stay open until the client has read the last answer. uvicorn constructs the cycle itself, so
-  `_start_asgi_task` changes its class to a subclass. That is sound while neither has slots and the subclass adds no
-  attribute that `__init__` sets, which the test checks as well.
+  and for connections that stay open until the client has read the last answer. uvicorn constructs the cycle amid
+  `on_headers_complete`, so `_start_asgi_task` changes its class to a subclass. That is sound while neither has slots
+  and the subclass adds no attribute that `__init__` sets, which the test checks as well. The alternatives: a copy of
+  forty lines of uvicorn's, or a wrapper around `send`, which costs a coroutine for each chunk of a stream.
 - `Server`: `startup`, `main_loop` and `shutdown` are overridden, to serve on one given socket, to wait for a signal
-  without polling, and to drain in the order that `proxy.server.draining` describes.
+  without polling, and to drain in the order that `proxy.server.draining` describes. For connections that the kernel
+  has accepted when the listener closes, it constructs the protocol as `startup` does, with the state of the lifespan.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from uvicorn import Config, Server
+from uvicorn.lifespan.off import LifespanOff
+from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -39,6 +45,8 @@ METHODS: Final[Mapping[type, tuple[str, ...]]] = {
     RequestResponseCycle: ("receive", "run_asgi", "send"),
     Server: ("_serve", "main_loop", "on_tick", "shutdown", "startup"),
     FlowControl: ("resume_reading",),
+    LifespanOn: ("shutdown",),
+    LifespanOff: ("shutdown",),
 }
 """Methods that are called or overridden."""
 
@@ -58,8 +66,10 @@ ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
         "scope",
         "transport",
     ),
-    Server: ("config", "force_exit", "server_state", "servers"),
+    Server: ("config", "force_exit", "lifespan", "server_state", "servers"),
     ServerState: ("connections", "default_headers", "tasks"),
     Config: ("backlog", "http_protocol_class", "timeout_graceful_shutdown"),
+    LifespanOn: ("state",),
+    LifespanOff: ("state",),
 }
 """Attributes of instances that are read or set."""

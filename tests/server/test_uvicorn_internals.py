@@ -1,43 +1,78 @@
-"""What of uvicorn's private parts we rely on is there, in the version that is installed."""
+"""The private parts of uvicorn that the server relies on exist in the installed version, and all of them are listed."""
 
+import ast
 import inspect
 import re
+from functools import cache
+from pathlib import Path
 
 import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from proxy.server import cycle, draining, protocol
 from proxy.server.cycle import Cycle, OldCycle
 from proxy.server.uvicorn_internals import ATTRIBUTES, METHODS
 
 
+def has_attribute(owner: type, name: str) -> bool:
+    """Whether a class of uvicorn's gives its instances this attribute."""
+    given = rf"\bself\.{name}\b(: [^=]+)? = |^    {name}: "
+    return re.search(given, inspect.getsource(owner), re.MULTILINE) is not None
+
+
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in METHODS for name in METHODS[owner]])
-def test_each_method_is_there(owner: type, name: str) -> None:
+def test_each_method_exists(owner: type, name: str) -> None:
     """A method that is called or overridden is one of uvicorn's."""
     assert callable(getattr(owner, name, None)), f"uvicorn {uvicorn.__version__} has no {owner.__name__}.{name}"
 
 
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in ATTRIBUTES for name in ATTRIBUTES[owner]])
-def test_each_attribute_is_there(owner: type, name: str) -> None:
+def test_each_attribute_exists(owner: type, name: str) -> None:
     """An attribute that is read or set is one that uvicorn itself gives to an instance."""
-    given = re.search(rf"\bself\.{name}\b(: [^=]+)? = |^    {name}: ", inspect.getsource(owner), re.MULTILINE)
-    assert given, f"uvicorn {uvicorn.__version__} has no {owner.__name__}.{name}"
+    assert has_attribute(owner, name), f"uvicorn {uvicorn.__version__} has no {owner.__name__}.{name}"
+
+
+@cache
+def names_of_uvicorn() -> frozenset[str]:
+    """Every method and attribute of the listed classes, listed or not."""
+    owners = METHODS.keys() | ATTRIBUTES.keys()
+    assigned = {name for owner in owners for name in re.findall(r"\bself\.(\w+)\b", inspect.getsource(owner))}
+    return frozenset(assigned | {name for owner in owners for name in vars(owner) if not name.startswith("__")})
+
+
+@pytest.mark.parametrize("module", [cycle, draining, protocol], ids=lambda module: module.__name__)
+def test_each_part_that_is_used_is_listed(module: object) -> None:
+    """No module uses, overrides or shadows a name of uvicorn's that is not in the list."""
+    tree = ast.parse(Path(inspect.getsourcefile(module) or "").read_text())  # type: ignore[arg-type]
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    used |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    used |= {target.id for target in ast.walk(tree) if isinstance(target, ast.Name) and target.id.startswith("_")}
+    listed = {name for table in (METHODS, ATTRIBUTES) for names in table.values() for name in names}
+    unlisted = sorted(used & names_of_uvicorn() - listed)
+    assert not unlisted, f"not listed in uvicorn_internals: {unlisted}"
 
 
 @pytest.mark.parametrize("ours", [Cycle, OldCycle])
 def test_a_cycle_may_change_its_class(ours: type[Cycle]) -> None:
     """Our cycle takes over an instance of uvicorn's as it is: neither has slots, and ours has no constructor."""
     assert not any({"__init__", "__new__", "__slots__"} & vars(kind).keys() for kind in ours.__mro__[:-2])
-    cycle = RequestResponseCycle.__new__(RequestResponseCycle)
-    cycle.keep_alive = True
-    cycle.response_complete = cycle.more_body = False
-    before = dict(vars(cycle))
-    cycle.__class__ = ours
-    assert vars(cycle) == before
-    assert cycle.keep_alive
+    made = RequestResponseCycle.__new__(RequestResponseCycle)
+    made.keep_alive = True
+    made.response_complete = made.more_body = False
+    before = dict(vars(made))
+    made.__class__ = ours
+    assert vars(made) == before
+    assert made.keep_alive
 
 
-def test_the_private_start_of_a_task() -> None:
+def test_the_start_of_a_task() -> None:
     """A request begins in `_start_asgi_task`, which takes the cycle and the application and starts `run_asgi`."""
     assert list(inspect.signature(HttpToolsProtocol._start_asgi_task).parameters) == ["self", "cycle", "app"]
     assert "cycle.run_asgi(app)" in inspect.getsource(HttpToolsProtocol._start_asgi_task)
+
+
+def test_the_construction_of_a_protocol() -> None:
+    """A protocol is constructed of the configuration, the server's state and the lifespan's, in this order."""
+    parameters = list(inspect.signature(HttpToolsProtocol).parameters)
+    assert parameters[:3] == ["config", "server_state", "app_state"]
