@@ -33,8 +33,8 @@ _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ITEM_ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
 _NULL: Final = Raw(b"null")
 _EMPTY: Final = Raw(b'""')
-_MOST: Final = 6_000
-"""Items of an input that the fast path takes: about ten milliseconds. What has more is looked at in another thread."""
+_MOST: Final = 200_000
+"""Items of an input that the fast path takes. A body long enough to hold so many is read in another thread."""
 
 
 class Ordinary(NamedTuple):
