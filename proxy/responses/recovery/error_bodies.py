@@ -6,10 +6,14 @@ gateway may put upstream's whole refusal, as text, into its own message. Nothing
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
-_LONGEST: Final = 8192
-"""Characters of a message that are looked at."""
+_LONGEST: Final = 2048
+"""Characters of a message that are looked at. The longest known has 500; 2,048 cost 13 ms at worst."""
+
+_MOST: Final = 16
+"""Sayings of one refusal that are looked at."""
 
 _DEEPEST: Final = 8
 _MESSAGES: Final = ("message", "msg", "detail", "title")
@@ -25,13 +29,12 @@ class Said(NamedTuple):
 
 
 def sayings(body: bytes) -> Iterator[Said]:
-    """What a refusal may be saying, the likeliest first; nothing if it is a page of HTML."""
+    """What a refusal may be saying, the likeliest first, at most 16; nothing if it is a page of HTML."""
     text = body.decode("utf-8", "replace").strip()
     payload = _json(text)
-    if payload is not None:
-        yield from _within(payload, 0)
-    elif text and not text.startswith("<"):
-        yield from _within(text, 0)
+    if payload is None and not text.startswith("<"):
+        payload = text or None
+    return islice(_within(payload, 0), _MOST)
 
 
 def _json(text: str) -> object:

@@ -37,7 +37,7 @@ def _first(payload: Any) -> Said | None:
         (b"  ", None),
         (b"[]", None),
         (b"5", None),
-        (b"[" * 100_000, Said("[" * 8192, "", "")),
+        (b"[" * 100_000, Said("[" * 2048, "", "")),
     ],
 )
 def test_shapes(payload: Any, said: Said | None) -> None:
@@ -46,8 +46,8 @@ def test_shapes(payload: Any, said: Said | None) -> None:
 
 
 def test_long_messages() -> None:
-    """Of a message 8,192 characters are looked at, white space in a row being one."""
-    assert _first({"message": "ab " * 10_000}) == Said(("ab " * 10_000)[:8192].strip(), "", "")
+    """Of a message 2,048 characters are looked at, white space in a row being one."""
+    assert _first({"message": "ab " * 10_000}) == Said(("ab " * 10_000)[:2048].strip(), "", "")
 
 
 def test_deep_bodies() -> None:
@@ -56,3 +56,11 @@ def test_deep_bodies() -> None:
     for _ in range(20):
         payload = {"error": payload}
     assert _first(payload) is None
+
+
+def test_many_sayings() -> None:
+    """Of a refusal that says many things one in the other, 16 are looked at."""
+    payload: Any = "m"
+    for number in range(4):
+        payload = {"error": payload, "detail": payload, "message": f"level {number}"}
+    assert len(list(sayings(json.dumps(payload).encode()))) == 16
