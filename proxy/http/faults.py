@@ -112,11 +112,17 @@ HOP: Final[dict[str, Row]] = {
     "upstream_cut": Row(502, "Upstream closed the connection within its response."),
     "upstream_idle_timeout": Row(504, "Timed out reading upstream's response."),
     "client_upload_timeout": Row(408, "Timed out receiving the request's body.", (LAST,), CLIENT),
+    "client_upload_too_slow": Row(
+        408, "The request's body arrives with less than 500 bytes a second.", (LAST,), CLIENT
+    ),
     "incomplete_body": Row(
         400, "The request's body is missing or incomplete; was it sent with an Upgrade field?", (LAST,), CLIENT
     ),
     "invalid_path": Row(400, "The path must not have '..' segments.", (), CLIENT),
     "invalid_fields": Row(400, "The request's header fields cannot be forwarded.", (), CLIENT),
+    "loop_detected": Row(
+        508, "This request has passed here before: upstream leads back to this proxy (see its Via field).", (), CLIENT
+    ),
     "websocket_unsupported": Row(
         426,
         "WebSockets are not supported here; use HTTP.",

@@ -61,7 +61,7 @@ END_TO_END = frozenset({
 
 _OWN = b"x-unpinned-"
 
-_OF_THE_HOP = HOP_BY_HOP | {b"content-encoding", b"content-length", b"expect"}
+_OF_THE_HOP = HOP_BY_HOP | {b"content-encoding", b"content-length", b"expect", b"via"}
 # A client's fields as they go upstream: its Host is upstream's, and a chunked body has no length (RFC 9112, 6.1).
 _OF_A_REQUEST = HOP_BY_HOP | {b"host"}
 _OF_A_CHUNKED_REQUEST = _OF_A_REQUEST | {b"content-length"}

@@ -6,6 +6,7 @@ sent, on which uvicorn closes the connection.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from proxy.http.base_url import BaseUrl, climbs
 from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.http.receive import ClientGone
+from proxy.http.via import Via
 from proxy.upstream.interface import Answer, Client, Request
 from proxy.upstream.upload import Upload
 
@@ -35,6 +37,7 @@ class ReverseProxy:
         self.upstream = upstream
         self.observer = observer
         self.upload_idle_timeout = upload_idle_timeout
+        self.via = Via(secrets.token_hex(8))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, refuse one WebSocket, or take part in the server's lifespan."""
@@ -95,6 +98,8 @@ class _Hop:
         of_the_hop = headers.hop_fields(fields)
         if headers.upgrades_to(of_the_hop, b"websocket"):
             raise hop_fault("websocket_unsupported")
+        if self.proxy.via.has_passed(of_the_hop):
+            raise hop_fault("loop_detected")
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         if self.proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
@@ -104,6 +109,7 @@ class _Hop:
         body = await self._body(upload, of_the_hop)
         size = len(body) if isinstance(body, bytes) else None
         sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
+        sent.append(self.proxy.via.field)
         return Request(scope["method"].encode("ascii"), target, sent, body)
 
     async def _body(self, upload: Upload, fields: headers.Fields) -> bytes | AsyncIterator[bytes]:

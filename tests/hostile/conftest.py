@@ -35,7 +35,7 @@ class Front:
         assert exchange(self.port, request(b"GET", b"/last")).status == 200
         *seen, last = self.upstream.received[self._requests :]
         assert last.target == b"/last"
-        self._bytes += len(last.head)
+        self._bytes += len(last.raw_head)
         return seen
 
     def count(self) -> int:

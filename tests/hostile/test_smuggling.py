@@ -231,7 +231,7 @@ def test_what_is_odd_goes_on_exactly(front: Front, name: str, *, dripping: bool)
     fields, _, body = (b"\r\n" + rest).partition(b"\r\n\r\n")
     assert seen.head == b"%s HTTP/1.1\r\nhost: 127.0.0.1:%d%s\r\n\r\n" % (line, front.upstream.port, fields)
     assert (seen.body, seen.whole) == (b"abc" if body else b"", True)
-    assert front.count() == len(seen.head + seen.wire)
+    assert front.count() == len(seen.raw_head + seen.wire)
     assert dripping or seen.wire == body
 
 

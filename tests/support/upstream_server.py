@@ -11,6 +11,7 @@ error, which leaving the `with` block raises in the test.
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 import struct
@@ -21,16 +22,22 @@ from typing import Any, Self
 
 from tests.support.scripts import PATIENCE, Act, Fields, Gate, Script, Step, answer
 
+_OWN_HOP = re.compile(rb"\r\nvia: 1\.1 unpinned-[0-9a-f]{16}(?=\r\n)")
+
 
 @dataclass
 class Received:
-    """One request as it came, and as far as it has come: `head` are its raw bytes, `whole` says that all have come."""
+    """One request as it came, and as far as it has come: `head` are its raw bytes, `whole` says that all have come.
+
+    `fields` and `head` are without the Via line that the process under test adds, which is in `hops`.
+    """
 
     head: bytes
     method: bytes
     target: bytes
     fields: Fields
     connection: int
+    raw_head: bytes = b""
     _wire: bytearray = field(default_factory=bytearray)
     _body: bytearray = field(default_factory=bytearray)
     whole: bool = False
@@ -47,6 +54,11 @@ class Received:
     def body(self) -> bytes:
         """The body."""
         return bytes(self._body)
+
+    @property
+    def hops(self) -> list[bytes]:
+        """The values of all Via fields, as they came."""
+        return re.findall(rb"(?i)\r\nvia: ([^\r\n]*)", self.raw_head)
 
     def json(self) -> Any:
         """The body as JSON."""
@@ -112,11 +124,12 @@ class _Source:
 
 
 def _request(source: _Source, connection: int) -> Received:
-    raw = source.until(b"\r\n\r\n")
+    raw_head = source.until(b"\r\n\r\n")
+    raw = _OWN_HOP.sub(b"", raw_head)
     line, *lines = raw[:-4].split(b"\r\n")
     method, target, _ = line.split(b" ")
     pairs = (text.partition(b":") for text in lines)
-    return Received(raw, method, target, [(name, value.strip()) for name, _, value in pairs], connection)
+    return Received(raw, method, target, [(name, value.strip()) for name, _, value in pairs], connection, raw_head)
 
 
 def _read_body(source: _Source, request: Received) -> None:
