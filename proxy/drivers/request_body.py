@@ -13,7 +13,7 @@ from proxy.drivers.memory import Reservation
 from proxy.drivers.offload import Offload
 from proxy.http import content_coding, headers
 from proxy.http.faults import CLIENT, Fault, hop_fault
-from proxy.http.receive import next_piece
+from proxy.http.receive import Pieces
 
 _ENCODED: Final = 64 * 1024
 _DECODED: Final = 256 * 1024
@@ -44,7 +44,7 @@ class RequestBody:
         self._fields = headers.hop_fields(fields)
         self._receive = receive
         self._limit = limit
-        self._idle = idle
+        self._pieces = Pieces(receive, idle)
         self._strict = strict
         self._memory = memory
         self._offload = offload
@@ -104,7 +104,7 @@ class RequestBody:
         chunks: list[bytes] = []
         size = 0
         while self.more and size <= self._limit:
-            piece, self.more = await next_piece(self._receive, self._idle)
+            piece, self.more = await self._pieces.next()
             chunks.append(piece)
             size += len(piece)
             if size > announced:

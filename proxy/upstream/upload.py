@@ -10,7 +10,7 @@ from typing import cast
 
 from starlette.types import Receive
 
-from proxy.http.receive import next_piece
+from proxy.http.receive import Pieces
 
 WATCH_DELAY = 0.05
 """Seconds between the end of the body and the first watch for a disconnect: an answer before that needs no task."""
@@ -21,7 +21,7 @@ class Upload:
 
     def __init__(self, receive: Receive, idle: float) -> None:
         self._receive = receive
-        self._idle = idle
+        self._pieces = Pieces(receive, idle)
         self._exchange = cast("asyncio.Task[None]", asyncio.current_task())
         self._disconnected = False
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +56,7 @@ class Upload:
             watch.cancel()
 
     async def _next(self) -> tuple[bytes, bool]:
-        piece, more = await next_piece(self._receive, self._idle)
+        piece, more = await self._pieces.next()
         if not more:
             self._timer = self._exchange.get_loop().call_later(WATCH_DELAY, self._start_watch)
         return piece, more

@@ -79,6 +79,29 @@ def test_no_progress_is_silence(impatient: Process, upstream: ScriptedUpstream, 
     assert not [seen for seen in upstream.received if seen.whole]
 
 
+@pytest.mark.parametrize("sent", [SILENT_BODY, SILENT_QUESTION])
+def test_a_body_that_drips(impatient: Process, upstream: ScriptedUpstream, sent: bytes) -> None:
+    """A body that never pauses for long, but arrives a byte now and then, is answered 408, and its slot is free."""
+    with RawClient(impatient.port) as client:
+        client.send(sent.replace(b": 100", b": 100000"))
+        while not client.readable_within(0.05):
+            client.send(b" ")
+        assert code(client) == (408, "client_upload_too_slow")
+    assert not [seen for seen in upstream.received if seen.whole]
+
+
+def test_a_body_that_is_slow_but_steady(impatient: Process, upstream: ScriptedUpstream) -> None:
+    """A body of several times the allowed silence arrives whole, as long as it keeps up the lowest rate."""
+    body = b'{"input": "%s"}' % (b"x" * 1000)
+    with RawClient(impatient.port) as client:
+        client.send(request(b"POST", b"/v1/responses", [(b"Content-Length", b"%d" % len(body))]))
+        for at in range(0, len(body), 50):
+            assert not client.readable_within(0.05)
+            client.send(body[at : at + 50])
+        assert client.answer().status == 200
+    assert upstream.received[0].body == body
+
+
 @pytest.mark.alone
 def test_fifteen_hundred_slow_clients(upstream: ScriptedUpstream) -> None:
     """While so many hold a head, a body or a question back, every request of the others is answered."""
