@@ -52,7 +52,7 @@ CORE = (
 )
 # Parts of one room that do not know each other, and the modules of the room that they may share.
 SIBLINGS = {
-    "proxy.drivers": {"attempt", "loop", "memory", "offload", "request_body"},
+    "proxy.drivers": {"attempt", "loop", "memory", "offload", "request_body", "stall", "work"},
     "proxy.middleware": set(),
     "proxy.observers": {"gauges", "metrics", "redaction"},
 }

@@ -5,12 +5,12 @@ the app's answer while the exchange judges it. From the first message of an answ
 from the app to the client as they arrive, and all that belongs to the request is let go of: a stream may last an hour.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
-import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.drivers import loop
@@ -18,11 +18,13 @@ from proxy.drivers.attempt import HeldAnswer, attempt_fields
 from proxy.drivers.memory import MemoryBudget, Reservation
 from proxy.drivers.offload import Offload
 from proxy.drivers.request_body import RequestBody
+from proxy.drivers.stall import Stall
+from proxy.drivers.work import Work
 from proxy.events import Event, Observer, Observers
 from proxy.http.context import answer_fault, context_of
 from proxy.http.credential import credential
 from proxy.http.faults import CLIENT, Fault
-from proxy.http.receive import ClientGone, whole
+from proxy.http.receive import ClientGone, is_gone_within, whole
 from proxy.report import Report, Route
 from proxy.responses.body.size import MOST
 from proxy.responses.exchange import Exchange, TooComplexError
@@ -31,11 +33,8 @@ from proxy.responses.policy import Policy
 from proxy.responses.recovery.budget import Budget
 from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.routes import route_of
-from proxy.responses.steps import INLINE, Compute, Forward, Recall
+from proxy.responses.steps import Forward, Recall
 from proxy.store.service import StoreService
-
-WORK: Final = 1.0
-"""Seconds of processor time for the forms of one request; beyond them a refusal is relayed as it came."""
 
 
 class PortableMiddleware:
@@ -170,9 +169,13 @@ class _Performer:
         self.held: HeldAnswer | None = None
         self.sent: Scope = {}
         self.count = 0
-        self.worked = 0.0
-        """Seconds of work for this request in other threads."""
+        self.work = Work(call.options.offload, call.credential, memory)
+        self.compute = self.work.perform
         self.committed = False
+        self.task: asyncio.Task[Any] | None = None
+        self.stall: Stall | None = None
+        self.gave_up = False
+        """A later refusal stalled."""
 
     async def run(self) -> None:
         """Perform the steps, and give the client the first refusal where nothing else is left."""
@@ -182,24 +185,6 @@ class _Performer:
         if self.count > 1:
             self.call.spend()
         await self._commit(self.first.parts)
-
-    async def compute(self, step: Compute) -> Any:
-        """The result of a step's work: on the event loop where that is quick, else in another thread."""
-        if step.cost <= INLINE:
-            return step.work()
-        space = 2 * step.cost  # about what the values of a body take while it is worked on
-        self.memory.grow(space)
-        try:
-            return await self.call.options.offload.run(self.call.credential, self._timed, step.work)
-        finally:
-            self.memory.shrink(space)
-
-    def _timed(self, work: Callable[[], Any]) -> Any:
-        began = time.thread_time()
-        try:
-            return work()
-        finally:
-            self.worked += time.thread_time() - began
 
     async def recall(self, step: Recall) -> Recalled | None:
         """Ask the store on behalf of the request's caller."""
@@ -211,30 +196,49 @@ class _Performer:
         if self.count > 1:
             self.call.spend()  # the attempt before, which was a recovery, was refused
         self.call.notice(self.exchange.events)
-        if step.delay and await self._has_left(step.delay):
+        if step.delay and await is_gone_within(self.call.receive, step.delay):
             return None
         self.count += 1
         scope, receive = self._outgoing(step.body)
         del step
         with suppress(_Enough):
-            await self.call.options.app(scope, receive, self._take)
+            await self._answer(scope, receive)
         if self.committed or self.held is None:
             return None
-        if not self.held.is_too_long and not self.held.is_whole:
+        if not (self.held.is_too_long or self.held.is_whole or self.gave_up):
             await self._commit(self.held.parts)  # it broke off: the client gets what arrived of it, visibly cut
             return None
         self.first = self.first or self.held
-        if self.worked > WORK:
+        if self.work.is_spent:
             self.exchange.exhaust()
         return self.held.status, self.held.body()
 
-    async def _has_left(self, seconds: float) -> bool:
-        """Wait; whether the client left meanwhile."""
-        with anyio.move_on_after(seconds):
-            while (await self.call.receive())["type"] != "http.disconnect":
-                pass
-            return True
-        return False
+    async def _answer(self, scope: Scope, receive: Receive) -> None:
+        """Let the app answer an attempt, no longer than a later refusal may take."""
+        self.task = asyncio.current_task()
+        try:
+            await self.call.options.app(scope, receive, self._take)
+            if self.stall is not None:
+                await self.stall.over()
+        except asyncio.CancelledError:
+            if not self.gave_up or self.task is None or self.task.uncancel():
+                raise
+        finally:
+            if self.stall is not None:
+                self.stall.disarm()
+            self.stall = self.task = (
+                None  # each leads back here: what belongs to the request would wait for a collector
+            )
+
+    async def _give_up(self) -> None:
+        """Do not wait for the rest of a refusal: relay it as it arrives, or the first one in the place of a later."""
+        if self.committed or self.held is None or self.held.is_whole or self.held.is_too_long:
+            return
+        if self.first is None:
+            await self._commit(self.held.parts)
+        elif self.task is not None:
+            self.gave_up = True
+            self.task.cancel()
 
     def _outgoing(self, body: bytes) -> tuple[Scope, Receive]:
         """The scope and the `receive` of an attempt; where nothing changed, the body as the client encoded it."""
@@ -250,33 +254,33 @@ class _Performer:
     def _take(self, message: Message) -> Awaitable[None]:
         """Take a message of the app's: hold it if it belongs to a refusal, give it to the client otherwise."""
         if self.committed:
-            return self.call.send(message)
+            return self.call.send(message) if self.stall is None else self._follow(self.stall, message)
         if message["type"] == "http.response.start" and not self.exchange.judges(message["status"]):
             return self._commit([message])
         return self._hold(message)
 
+    async def _follow(self, stall: Stall, message: Message) -> None:
+        """Give the client a message behind those that were held."""
+        await stall.over()
+        await self.call.send(message)
+
     async def _hold(self, message: Message) -> None:
         if self.held is None:
             self.held = HeldAnswer(message["status"], message.get("headers", []), message)
+            self.stall = Stall(self._give_up)
             return
         piece = message.get("body", b"")
         self.held.add(message, piece, more=message.get("more_body", False))
-        if self.held.is_too_long or not self._may_hold(len(piece)):
+        if self.held.is_too_long or not self.memory.may_grow(len(piece)):
             if self.first is not None:
                 raise _Enough
             await self._commit(self.held.parts)
 
-    def _may_hold(self, size: int) -> bool:
-        """Reserve space for a piece of a refusal; where there is none, the refusal is relayed without being judged."""
-        try:
-            self.memory.grow(size)
-        except Fault:
-            return False
-        return True
-
     async def _commit(self, messages: list[Message]) -> None:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
+        if self.stall is not None:
+            self.stall.disarm()
         report = self.exchange.settle(messages[0]["status"])
         if self.call.options.service is not None:
             self.call.context.request_record = self.exchange.request_record

@@ -36,11 +36,17 @@ class Reservation:
 
     def grow(self, size: int) -> None:
         """Reserve `size` bytes more. Raises Fault (503) where the budget does not have them."""
+        if not self.may_grow(size):
+            raise hop_fault("out_of_memory")
+
+    def may_grow(self, size: int) -> bool:
+        """Reserve `size` bytes more, if the budget has them; whether it has."""
         budget = self._budget
         if budget.held + size > budget.most:
-            raise hop_fault("out_of_memory")
+            return False
         budget.held += size
         self._size += size
+        return True
 
     def shrink(self, size: int) -> None:
         """Give back `size` bytes."""

@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from starlette.types import Message, Receive, Scope, Send
 
+from proxy.drivers import stall
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import LossyAnswer, Read, Recovered, Refused, StartedFresh, Unrecovered
 from proxy.responses.policy import Policy
@@ -359,6 +360,39 @@ def test_a_refusal_cut_by_upstream_is_cut_for_the_client(upstream: ScriptedUpstr
     with unpinned(upstream.url, RECOVER) as port:
         received = post(port, {"input": [USER, BARE, ASSISTANT, USER]})
     assert (received.status, received.complete, len(upstream.received)) == (404, False, 1)
+
+
+STALLED = head(404, [(b"Content-Type", b"application/json"), (b"Content-Length", b"5000")]) + b'{"error": '
+
+
+def test_a_refusal_that_stalls_is_relayed(upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal that does not end is given up judging: what arrived is relayed, and what follows as it arrives."""
+    monkeypatch.setattr(stall, "JUDGED", 0.1)
+    gate = Gate()
+    rest = b'"x"}'.ljust(5000 - len(b'{"error": '))
+    upstream.will_answer(script(READ_BODY, STALLED, gate, rest[:100], rest[100:]))
+    with unpinned(upstream.url, RECOVER) as port, RawClient(port) as client:
+        body = json.dumps({"input": [USER, BARE, ASSISTANT, USER]}).encode()
+        client.send(request(b"POST", TARGET, [(b"Content-Type", b"application/json")], body))
+        begun = client.until(b'{"error": ')
+        gate.open()
+        assert client.until(rest) == rest
+    assert begun.startswith(b"HTTP/1.1 404 ")
+    assert len(upstream.received) == 1
+
+
+def test_a_later_refusal_that_stalls_gives_the_first(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a later refusal does not end, the client gets the first one, and upstream's connection is closed."""
+    monkeypatch.setattr(stall, "JUDGED", 0.1)
+    upstream.will_answer(NOT_FOUND, script(READ_BODY, STALLED, UNTIL_CLOSED))
+    with unpinned(upstream.url, RECOVER) as port:
+        received = post(port, {"input": [USER, BARE, ASSISTANT, USER]})
+        upstream.received[1].wait_closed()
+    assert (received.status, received.complete, b"rs_1" in received.body) == (404, True, True)
+    assert report(received)["action"] == "unrecovered"
+    assert report(received)["attempts"] == "2"
 
 
 def test_observe_changes_nothing(upstream: ScriptedUpstream) -> None:

@@ -1,0 +1,35 @@
+"""A refusal that stalls while it is held: after a while it is given up judging.
+
+The app that answers is awaited in the request's own task, so that giving up happens in another one. What the app sends
+meanwhile waits for the end of it (`over`): the client gets every byte in order. There is one `Stall` for each answer
+that is held, and none for others.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+JUDGED: Final = 10.0
+"""Seconds from the head of a refusal to its end, beyond which it is not judged."""
+
+
+class Stall:
+    """Calls `give_up`, `JUDGED` seconds from now."""
+
+    def __init__(self, give_up: Callable[[], Awaitable[None]]) -> None:
+        self._give_up = give_up
+        self._task: asyncio.Future[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(JUDGED, self._start)
+
+    def _start(self) -> None:
+        self._task = asyncio.ensure_future(self._give_up())
+
+    def disarm(self) -> None:
+        """Do not begin to give up."""
+        self._timer.cancel()
+
+    async def over(self) -> None:
+        """Do not begin to give up; where that has begun, wait for its end."""
+        self._timer.cancel()
+        if self._task is not None:
+            await self._task
