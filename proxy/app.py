@@ -27,6 +27,7 @@ from proxy.settings import Settings, SettingsError
 from proxy.store.factory import MissingExtraError, envelope, opened
 from proxy.store.interface import Engine, Options, Store
 from proxy.store.service import StoreService, Terms
+from proxy.store.trial import Trial
 from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Client, Deadlines, Limits
 from proxy.upstream.reverse_proxy import ReverseProxy
@@ -49,6 +50,7 @@ def build(settings: Settings, observer: Observer, store: Store | None = None) ->
 
 def assemble(settings: Settings, observer: Observer, store: Store | None = None) -> Unpinned:
     """The proxy with its instruments; `observer` is notified of what happens as well."""
+    trial = Trial(lambda: open_store(settings), settings.store) if store is None and settings.store != "off" else None
     metrics = Metrics()
     inspection = live_page(settings)
     if settings.admin_listen is not None:
@@ -79,7 +81,9 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     def levels() -> Gauges:
         return Gauges(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
 
-    return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection))
+    return Unpinned(
+        RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection, trial)
+    )
 
 
 def live_page(settings: Settings) -> Inspection | None:

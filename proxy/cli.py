@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands.add_parser("explain", help="say what would become of a request, and why", allow_abbrev=False))
     _add_check(commands.add_parser("check", help="see whether the settings can work", allow_abbrev=False))
     _add_healthcheck(commands.add_parser("healthcheck", help="ask the process on this machine whether it is ready"))
-    _add_store(commands.add_parser("store", help="make, look at or empty what remembers conversations"))
-    _add_demo(commands.add_parser("demo", help="see the problem happen and be gone; no key needed"))
+    _add_store(commands.add_parser("store", help="manage the conversation store"))
+    _add_demo(commands.add_parser("demo", help="demonstrate the problem and the fix; no key needed"))
     _add_fake(commands.add_parser("fake-openai", help="run a fake of the Responses API, for tests of your own"))
     return parser
 
@@ -129,7 +129,7 @@ def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.description = "What an operator does with a store. Exit code 0 if all is well, otherwise 1."
+    parser.description = "Manage the conversation store. Exit code 0 if all is well, otherwise 1."
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in (
         ("init", "make the tables of a database, or bring them up to date; `serve` does so as well, where it may"),
@@ -166,8 +166,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in warnings(vars(chosen)):
         logs.LOGGER.warning("%s", sentence)
-    run(settings, *assemble(settings, logs.LogObserver()))
-    return 0
+    return run(settings, *assemble(settings, logs.LogObserver()))
 
 
 def _explain(chosen: argparse.Namespace) -> int:
@@ -199,7 +198,8 @@ def _check(chosen: argparse.Namespace) -> int:
         sys.stdout.write(f"BAD  {sentence}\n")
 
     from proxy.commands.check import check  # noqa: PLC0415 -- nothing else has a use for it
-    from proxy.commands.store import look, upkeep  # noqa: PLC0415
+    from proxy.commands.store import upkeep  # noqa: PLC0415
+    from proxy.store.trial import look  # noqa: PLC0415
 
     store = upkeep(settings, look) if settings.store != "off" else 0
     return max(check(settings), store, int(bool(complaints)))
@@ -209,9 +209,10 @@ def _store(chosen: argparse.Namespace) -> int:
     settings = load(vars(chosen))
 
     from proxy.commands import store as commands  # noqa: PLC0415 -- nothing else has a use for it
+    from proxy.store.trial import look  # noqa: PLC0415
 
     purge = commands.purge_everything if getattr(chosen, "all", False) else commands.purge
-    work = {"init": commands.initialize, "check": commands.look, "purge": purge}[chosen.command]
+    work = {"init": commands.initialize, "check": look, "purge": purge}[chosen.command]
     return commands.upkeep(settings, work)
 
 

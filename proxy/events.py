@@ -75,6 +75,8 @@ class StartedFresh:
     """`strip` took a `previous_response_id` or reference out and the model started without that history."""
 
     credential: str
+    has_store: bool = False
+    """There is a store, and it did not know the history, or could not be reached."""
 
 
 @dataclass(frozen=True, slots=True)

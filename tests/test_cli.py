@@ -27,7 +27,12 @@ def exit_code(*arguments: str) -> Any:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which the server would have run; nothing is configured and nothing listens."""
     settings: list[Settings] = []
-    monkeypatch.setattr("proxy.server.process.run", lambda chosen, *_: settings.append(chosen))
+
+    def serve(chosen: Settings, *_: object) -> int:
+        settings.append(chosen)
+        return 0
+
+    monkeypatch.setattr("proxy.server.process.run", serve)
     monkeypatch.setattr("proxy.observers.logs.configure", lambda _level, _form: None)
     return settings
 

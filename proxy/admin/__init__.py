@@ -17,13 +17,17 @@ from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection, pages
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
+from proxy.store.trial import Trial
 
 
 @dataclass
 class Readiness:
-    """Whether the process is about to end."""
+    """Whether the process takes new requests."""
 
     draining: bool = False
+    """It is about to end."""
+    lacks_store: bool = False
+    """The store is required, and does not work."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Instruments:
     levels: Callable[[], Gauges] = Gauges
     inspection: Inspection | None = None
     """The last exchanges, where `UNPINNED_INSPECT` is on."""
+    trial: Trial | None = None
+    """The trials of the store, where there is one."""
 
 
 def _is_foreign_script(request: Request, own_name: str) -> bool:
@@ -46,7 +52,10 @@ def _is_foreign_script(request: Request, own_name: str) -> bool:
 
 
 def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starlette:
-    """The admin app. `/livez` answers while the process does; `/readyz` turns 503 when it begins to end."""
+    """The admin app. `/livez` answers while the process does.
+
+    `/readyz` turns 503 when the process begins to end, or lacks a store that is required.
+    """
     read = instruments or Instruments()
     own_name = read.inspection.listening if read.inspection is not None else ""
 
@@ -54,7 +63,11 @@ def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starl
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        return PlainTextResponse("draining\n", 503) if readiness.draining else PlainTextResponse("ready\n")
+        if readiness.draining:
+            return PlainTextResponse("draining\n", 503)
+        if readiness.lacks_store:
+            return PlainTextResponse("the store does not work\n", 503)
+        return PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
         if _is_foreign_script(request, own_name):

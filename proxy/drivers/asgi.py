@@ -189,7 +189,9 @@ class _Performer:
     async def recall(self, step: Recall) -> Recalled | None:
         """Ask the store on behalf of the request's caller."""
         service = self.call.options.service
-        return None if service is None else await service.recall(service.scope(self.call.scope["headers"]), step)
+        if service is None:
+            return None
+        return await service.recall(service.scope(self.call.scope["headers"]), step, self.call.context.request_id)
 
     async def forward(self, step: Forward) -> tuple[int, bytes] | None:
         """Give the app a body; the refusal that it answers, unless the client was given the answer or has left."""

@@ -121,7 +121,12 @@ class LogObserver:
         if self._once.may(f"fresh {event.credential}", 3600):
             message = (
                 "A conversation goes on without its history, which only upstream had: this client relies on "
-                "previous_response_id or item_reference. UNPINNED_MODE=recover keeps them while upstream knows them"
+                "previous_response_id or item_reference. "
+            )
+            message += (
+                "The store did not know it, or could not be reached: x-unpinned-store says which"
+                if event.has_store
+                else "UNPINNED_MODE=recover keeps them while upstream knows them"
             )
             self._log(logging.WARNING, message, told)
 

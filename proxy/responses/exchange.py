@@ -255,7 +255,7 @@ class Exchange:
             self.events.append(Recovered(last.remedy, attempts))
             self._attempts.learn(self._made, self._document)
         if self.policy.mode != "observe":
-            self.events += losses(last.rewrite, self.policy.mode, self._scope)
+            self.events += losses(last.rewrite, self.policy, self._scope)
         return self._report(self._action(last, attempts), last, attempts)
 
     def _settle_refused(self, attempts: int) -> Report:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from proxy.events import Event, LossyAnswer, Read, StartedFresh
 from proxy.report import Action, Fidelity, Report
 from proxy.responses.body.document import Document
+from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.rewrite.rewriter import Rewrite
 
@@ -25,9 +26,9 @@ def report(action: Action, sent: Rewrite, attempts: int) -> Report:
     return Report(action, fidelity, sent.removed, sent.repaired, attempts)
 
 
-def losses(sent: Rewrite, mode: str, scope: LessonScope) -> Iterator[Event]:
+def losses(sent: Rewrite, policy: Policy, scope: LessonScope) -> Iterator[Event]:
     """What was lost by sending a request like this."""
     if sent.lossy:
         yield LossyAnswer(scope.credential, tuple(sorted(sent.lossy)))
-        if mode == "strip" and not sent.lossy.isdisjoint({"previous_response_id", "item_reference"}):
-            yield StartedFresh(scope.credential)
+        if policy.mode == "strip" and not sent.lossy.isdisjoint({"previous_response_id", "item_reference"}):
+            yield StartedFresh(scope.credential, has_store=policy.recalls)

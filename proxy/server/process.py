@@ -27,6 +27,7 @@ from proxy.server.draining import DrainingServer
 from proxy.server.protocol import ClientProtocol
 from proxy.settings import Settings, SettingsError
 from proxy.settings.address import Address
+from proxy.store.trial import Trial
 
 _BACKLOG: Final = 2048
 _TURN: Final = 0.0005
@@ -36,14 +37,16 @@ CLIENTS: Final = 7 / 8
 # <malloc.h> of the GNU C library
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_TRIAL_EVERY: Final = 5.0
+"""Seconds between two trials of a store that is required."""
 _ADMIN_DRAIN: Final = 1
 """Seconds in which the admin listener ends when the other has ended."""
 
 
-def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> None:
-    """Serve `app`, and the admin app with its instruments, until a signal arrives.
+def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> int:
+    """Serve `app`, and the admin app with its instruments, until a signal arrives; the exit code.
 
-    Raises SettingsError where an address cannot be listened on.
+    That is 1 where a store is required and does not work. Raises SettingsError where an address cannot be listened on.
     """
     _raise_descriptor_limit()
     _collect_less()
@@ -59,30 +62,58 @@ def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> None:
             config.timeout_graceful_shutdown = _ADMIN_DRAIN
             servers.append(DrainingServer(config, admin_listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_Process(settings, readiness, servers).run())
+            return runner.run(_Process(settings, readiness, servers, instruments.trial).run())
 
 
 class _Process:
     """The servers of this process, from their start to their end."""
 
-    def __init__(self, settings: Settings, readiness: Readiness, servers: list[DrainingServer]) -> None:
+    def __init__(
+        self, settings: Settings, readiness: Readiness, servers: list[DrainingServer], trial: Trial | None
+    ) -> None:
         self._settings = settings
         self._readiness = readiness
         self._servers = servers
+        self._trial = trial
 
-    async def run(self) -> None:
+    async def run(self) -> int:
         """Serve until a signal comes, then drain: the admin listener goes on until the data listener has ended."""
+        if self._trial is not None and self._settings.store_required and not await self._trial.perform():
+            message = "The store (%s) does not work: %s. It is required, so that Unpinned does not start"
+            LOGGER.error(message, self._trial.name, self._trial.fault)
+            return 1
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
         data, *admins = [asyncio.create_task(server.serve_socket()) for server in self._servers]
         for server in self._servers:
             await server.ready.wait()
-        self._tell()
+        self._log_start()
+        watch = None if self._trial is None else asyncio.create_task(self._watch_store(self._trial))
         await data
+        if watch is not None:
+            watch.cancel()
         for server in self._servers[1:]:
             server.end()
         await asyncio.gather(*admins)
+        return 0
+
+    async def _watch_store(self, trial: Trial) -> None:
+        """Try the store once, or again and again where it is required; log when that turns out otherwise than before.
+
+        Lookups and writes that fail are logged by themselves; readiness has to turn without a request, too.
+        """
+        if not self._settings.store_required and not await trial.perform():
+            message = "The store (%s) does not work: %s. Requests go on without it"
+            LOGGER.warning(message, trial.name, trial.fault)
+        while self._settings.store_required:
+            await asyncio.sleep(_TRIAL_EVERY)
+            works = await trial.perform()
+            if works and self._readiness.lacks_store:
+                LOGGER.info("The store (%s) works again", trial.name)
+            elif not works and not self._readiness.lacks_store:
+                LOGGER.warning("The store (%s) does not work: %s. It is required: not ready", trial.name, trial.fault)
+            self._readiness.lacks_store = not works
 
     def _end(self) -> None:
         if not self._readiness.draining:
@@ -90,17 +121,18 @@ class _Process:
         self._readiness.draining = True
         self._servers[0].end()
 
-    def _tell(self) -> None:
+    def _log_start(self) -> None:
         listen, *admins = [server.name for server in self._servers]
         upstream, mode = self._settings.upstream, self._settings.mode
-        told = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
+        store = "off" if self._trial is None else self._trial.name
+        facts = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
         health = "".join(f", health and metrics on {name}" for name in admins)
         memory = self._settings.max_memory >> 20
-        where = (listen, upstream, mode, memory, health)
+        where = (listen, upstream, mode, store, memory, health)
         LOGGER.info(
-            "Listening on %s (upstream %s, mode %s, memory %d MiB)%s",
+            "Listening on %s (upstream %s, mode %s, store %s, memory %d MiB)%s",
             *where,
-            extra={"told": {**told, "max_memory": self._settings.max_memory}},
+            extra={"told": {**facts, "store": store, "max_memory": self._settings.max_memory}},
         )
 
 

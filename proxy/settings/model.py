@@ -44,6 +44,7 @@ class Settings:
     store_max_conversation: int
     store_capacity: int
     store_key: Keys = field(repr=False)
+    store_required: bool
     store_unstored: bool
     report: bool
     inspect: bool

@@ -185,6 +185,12 @@ TABLE: Final = (
         "Encrypts items in Redis and databases (AES-256-GCM): keys of 32 bytes in Base64 with commas between them, or "
         "`file:PATH`. The first encrypts, all decrypt; the word `plain` among them lets what is not encrypted be read.",
     ),
+    Row(
+        "store_required",
+        "off",
+        SWITCH,
+        "Whether a store that does not work ends the start (exit code 1), and `/readyz` answers 503 while it is down.",
+    ),
     Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
     Row("report", "on", SWITCH, "Add the `x-unpinned-*` response fields."),
     Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),

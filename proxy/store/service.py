@@ -79,8 +79,8 @@ class StoreService:
             return f"name:{self._terms.scope}"
         return credential(fields, self._terms.identity)
 
-    async def recall(self, scope: str | None, wanted: Recall) -> Recalled | None:
-        """What the store knows; None: it is down."""
+    async def recall(self, scope: str | None, wanted: Recall, request_id: str = "") -> Recalled | None:
+        """What the store knows; None: it is down. A failure is logged as that of the request `request_id`."""
         if scope is None or len(wanted.item_ids) > _REFERENCES:
             return _NOTHING
         if wanted.delay:
@@ -91,17 +91,17 @@ class StoreService:
         if not await _within(_ADMISSION, self._turns.acquire()):
             return _NOTHING
         try:
-            return await self._recall(scope, wanted) if self._lookups.admits(self._clock()) else None
+            return await self._recall(scope, wanted, request_id) if self._lookups.admits(self._clock()) else None
         finally:
             self._turns.release()
 
-    async def _recall(self, scope: str, wanted: Recall) -> Recalled | None:
+    async def _recall(self, scope: str, wanted: Recall, request_id: str) -> Recalled | None:
         try:
             async with asyncio.timeout(self._terms.timeout):
                 found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
         except Exception as error:  # noqa: BLE001 -- engines have their own exceptions, and the request goes on
             self._judge(error, scope, small=len(wanted.item_ids) <= _SMALL)
-            self._observer.notice("", StoreFailed("recall", type(error).__name__))
+            self._observer.notice(request_id, StoreFailed("recall", type(error).__name__))
             return None
         except asyncio.CancelledError:
             self._lookups.given_up()
@@ -118,21 +118,21 @@ class StoreService:
         else:
             self._lookups.given_up()
 
-    def failed_to_read(self) -> None:
+    def failed_to_read(self, request_id: str = "") -> None:
         """An answer could not be read, and is not remembered."""
-        self._observer.notice("", StoreFailed("read"))
+        self._observer.notice(request_id, StoreFailed("read"))
 
-    def remember(self, scope: str, response: Remembered) -> None:
+    def remember(self, scope: str, response: Remembered, request_id: str = "") -> None:
         """Have a response remembered, some time soon."""
         if any(len(item) > self._terms.largest for item in response.items):
-            self._observer.notice("", StoreFailed("too_large"))
-        elif not self._queue.put(scope, response):
-            self._observer.notice("", StoreFailed("overflow"))
+            self._observer.notice(request_id, StoreFailed("too_large"))
+        elif not self._queue.put(scope, response, request_id):
+            self._observer.notice(request_id, StoreFailed("overflow"))
 
-    def forget(self, scope: str, response_id: str) -> None:
+    def forget(self, scope: str, response_id: str, request_id: str = "") -> None:
         """Have a response forgotten, behind what is to be remembered before."""
-        if not self._queue.put(scope, response_id):
-            self._observer.notice("", StoreFailed("overflow"))
+        if not self._queue.put(scope, response_id, request_id):
+            self._observer.notice(request_id, StoreFailed("overflow"))
 
     async def _written(self, write: Write) -> Outcome:
         try:
@@ -142,7 +142,7 @@ class StoreService:
                 else:
                     await self._store.remember(write.scope, await self._inlined(write.scope, write.what))
         except Exception as error:  # noqa: BLE001 -- engines have their own exceptions, and the write is retried
-            self._observer.notice("", StoreFailed("remember", type(error).__name__))
+            self._observer.notice(write.request_id, StoreFailed("remember", type(error).__name__))
             if not self._store.is_unreachable(error):
                 return "failed"
             self._writes.failed(self._clock())

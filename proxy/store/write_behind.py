@@ -27,6 +27,8 @@ class Write(NamedTuple):
     """A response to remember, or the name of one to forget."""
     size: int
     done: asyncio.Event
+    request_id: str = ""
+    """The request whose answer it is."""
 
     @property
     def response_id(self) -> str:
@@ -48,12 +50,12 @@ class WriteBehind:
         self.size = 0
         self.worker: asyncio.Task[None] | None = None
 
-    def put(self, scope: str, what: Remembered | str) -> bool:
+    def put(self, scope: str, what: Remembered | str, request_id: str = "") -> bool:
         """Have something written soon; whether there is room for it."""
         size = sum(map(len, what.items)) if isinstance(what, Remembered) else 0
         if self._count >= _MOST or self.size + size > _MOST_BYTES:
             return False
-        self._queues.setdefault(scope, deque()).append(Write(scope, what, size, asyncio.Event()))
+        self._queues.setdefault(scope, deque()).append(Write(scope, what, size, asyncio.Event(), request_id))
         self._count += 1
         self.size += size
         if self.worker is None or self.worker.done():

@@ -13,9 +13,9 @@ import pytest
 
 from proxy.app import open_store
 from proxy.cli import main
-from proxy.commands import store as commands
 from proxy.settings import SettingsError, load
 from proxy.settings.parsers import STORE
+from proxy.store import trial
 from proxy.store.factory import ENGINES, opened
 from proxy.store.interface import Recalled, Remembered
 from tests.support.redis_server import redis_running
@@ -105,7 +105,7 @@ def test_what_forgets(told: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_does_not_answer(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long."""
-    monkeypatch.setattr(commands, "PATIENCE", 0.2)
+    monkeypatch.setattr(trial, "PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://someone:secret@127.0.0.1:{silent.getsockname()[1]}/db"
         code, said = told("check", "--store", url)

@@ -58,7 +58,8 @@ def test_it_says_where_it_listens(process: Process, upstream: ScriptedUpstream) 
     memory = process.log[0]["max_memory"] >> 20
     assert memory > 0
     assert process.log[0]["message"] == (
-        f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode strip, memory {memory} MiB), "
+        f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode strip, store off, "
+        f"memory {memory} MiB), "
         f"health and metrics on http://127.0.0.1:{process.admin_port}"
     )
 
@@ -86,7 +87,7 @@ def test_no_admin_listener(upstream: ScriptedUpstream) -> None:
     with running(UNPINNED_UPSTREAM=upstream.url, UNPINNED_ADMIN_LISTEN="off", UNPINNED_MODE="observe") as process:
         upstream.will_answer(answer(200))
         assert exchange(process.port, GET).status == 200
-        assert process.log[0]["message"].partition(", memory")[0].endswith(f" (upstream {upstream.url}, mode observe")
+        assert process.log[0]["message"].partition(", store")[0].endswith(f" (upstream {upstream.url}, mode observe")
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
 

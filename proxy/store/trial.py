@@ -1,0 +1,92 @@
+"""Whether a store can do what it is for: a test entry is written, read back and deleted.
+
+The trial runs at start and, where the store is required, every few seconds; `unpinned check` and `unpinned store check`
+run it once. Its result is one sentence, which names the store and never its password.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.store.interface import Engine, Remembered
+
+PATIENCE: Final = 10.0
+"""Seconds that a trial may take."""
+
+
+class ForgetfulError(Exception):
+    """A test entry that was written could not be read back: not with these keys, or not at all."""
+
+    def __str__(self) -> str:
+        return "the test entry that was written could not be read back"
+
+
+async def look(engine: Engine) -> str:
+    """Write a test entry to the store, read it back and delete it; a line about the store, and how long that took.
+
+    Raises the engine's exception, TimeoutError or ForgetfulError.
+    """
+    async with asyncio.timeout(PATIENCE):
+        standing = await engine.standing()
+        began = time.perf_counter()
+        await _round_trip(engine)
+        took = (time.perf_counter() - began) * 1000
+    return f"{standing}; write, read and delete check passed in {took:.1f} ms"
+
+
+async def _round_trip(engine: Engine) -> None:
+    scope, item = f"check:{secrets.token_hex(8)}", b'{"role":"user","content":"unpinned store check"}'
+    await engine.remember(scope, Remembered("resp_check", None, (item,)))
+    found = await engine.recall(scope, "resp_check", ())
+    await engine.forget(scope, "resp_check")
+    if found.conversation != (item,):
+        raise ForgetfulError
+
+
+def named(url: str) -> str:
+    """A store's URL without credentials and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, on one line and without parameters."""
+    if isinstance(error, TimeoutError):
+        return f"no answer in {PATIENCE:.0f} seconds"
+    cause = getattr(error, "orig", None) or error
+    return (str(cause) or type(cause).__name__).splitlines()[0]
+
+
+class Trial:
+    """The trials of the store at `url`. `fault` says what was wrong in the last one; None: nothing.
+
+    Each trial opens the store anew, and closes it: it depends on no connection, and keeps none open at the end.
+    """
+
+    def __init__(self, opened: Callable[[], Engine | None], url: str) -> None:
+        self._opened = opened
+        self.name = named(url)
+        self.fault: str | None = None
+
+    async def perform(self) -> bool:
+        """Try the store, as the first request would use it (which makes missing tables); whether it works."""
+        try:
+            await self._try()
+        except Exception as error:  # noqa: BLE001 -- each engine's client has its own exceptions
+            self.fault = reason(error)
+        else:
+            self.fault = None
+        return self.fault is None
+
+    async def _try(self) -> None:
+        engine = self._opened()
+        if engine is None:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await _round_trip(engine)
+        finally:
+            await engine.close()
