@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.drivers import loop
-from proxy.drivers.attempt import HeldAnswer, attempt_fields
+from proxy.drivers.attempt import Enough, HeldAnswer, attempt_fields
 from proxy.drivers.memory import MemoryBudget, Reservation
 from proxy.drivers.offload import Offload
 from proxy.drivers.request_body import RequestBody
@@ -191,7 +191,10 @@ class _Performer:
         service = self.call.options.service
         if service is None:
             return None
-        return await service.recall(service.scope(self.call.scope["headers"]), step, self.call.context.request_id)
+        found = await service.recall(service.scope(self.call.scope["headers"]), step, self.call.context.request_id)
+        if found is not None:
+            self.memory.grow(2 * found.size)  # with the body that is made of it
+        return found
 
     async def forward(self, step: Forward) -> tuple[int, bytes] | None:
         """Give the app a body; the refusal that it answers, unless the client was given the answer or has left."""
@@ -203,7 +206,7 @@ class _Performer:
         self.count += 1
         scope, receive = self._outgoing(step.body)
         del step
-        with suppress(_Enough):
+        with suppress(Enough):
             await self._answer(scope, receive)
         if self.committed or self.held is None:
             return None
@@ -275,7 +278,7 @@ class _Performer:
         self.held.add(message, piece, more=message.get("more_body", False))
         if self.held.is_too_long or not self.memory.may_grow(len(piece)):
             if self.first is not None:
-                raise _Enough
+                raise Enough
             await self._commit(self.held.parts)
 
     async def _commit(self, messages: list[Message]) -> None:
@@ -294,7 +297,3 @@ class _Performer:
         await self.call.send(self.call.reported(messages[0], report))
         for message in messages[1:]:
             await self.call.send(message)
-
-
-class _Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer is wanted
-    """A later refusal is too long to be held; the first one will be relayed."""

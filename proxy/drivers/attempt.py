@@ -71,3 +71,7 @@ class HeldAnswer:
             return content_coding.decode(coding, body, HELD)
         except (content_coding.CorruptError, content_coding.TooLargeError):
             return b""
+
+
+class Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer is wanted
+    """A later refusal is too long to be held; the first one will be relayed."""

@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.http.context import answer_fault
-from proxy.http.faults import Fault
+from proxy.http.context import answer_fault, context_of
+from proxy.http.faults import Fault, hop_fault
 
 
 class ServerErrorsMiddleware:
@@ -30,11 +30,15 @@ class ServerErrorsMiddleware:
             return await self.app(scope, receive, noticed)
         except (Exception, CancelledError) as reason:
             if not committed:
-                await answer_fault(_fault(reason), scope, send)
+                await answer_fault(_fault(reason, is_sent=context_of(scope).is_forwarded), scope, send)
             raise
 
 
-def _fault(reason: BaseException) -> Fault:
+def _fault(reason: BaseException, *, is_sent: bool) -> Fault:
+    if isinstance(reason, MemoryError):
+        # The machine had less than the budget says. Where upstream has seen nothing, the client may try again.
+        message = "Unpinned ran out of memory before the response began."
+        return Fault(503, "out_of_memory", message, kind="server_error") if is_sent else hop_fault("out_of_memory")
     if isinstance(reason, CancelledError):
         return Fault(503, "draining", "Unpinned is shutting down; the request was not completed.", kind="server_error")
     return Fault(500, "internal_error", "Internal error in Unpinned; see its log.", kind="server_error")

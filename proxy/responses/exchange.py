@@ -106,7 +106,7 @@ class Exchange:
         wanted: Recall | None = yield Compute(partial(self._wanted, status, refusal), self._look_cost())
         while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted
-            self._cost += sum(map(len, found.conversation or ())) if found is not None else 0
+            self._cost += found.size if found is not None else 0
             cost = self._look_cost() if wanted.compares else self._cost // _GLANCE
             wanted = yield Compute(partial(self._take, self._memory, found), cost)
 

@@ -35,6 +35,11 @@ class Recalled(NamedTuple):
     items: Mapping[str, bytes]
     """The items that are known, by id."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(map(len, self.conversation or ())) + sum(map(len, self.items.values()))
+
 
 class Resolved(NamedTuple):
     """A request in which what was known took the place of its references."""
