@@ -34,7 +34,7 @@ RemovedName = Literal[
     "conversation",
     "trimmed",
 ]
-RepairedName = Literal["orphan_output", "placeholder", "image", "summary", "note"]
+RepairedName = Literal["orphan_output", "placeholder", "image", "summary", "note", "call_id"]
 Name = RemovedName | RepairedName
 StoreOutcome = Literal["hit", "miss", "down"]
 StoreFailure = Literal["recall", "remember", "overflow", "read", "too_large"]
@@ -140,6 +140,12 @@ REPAIRED: Final[dict[RepairedName, Explanation]] = {
         "A call that only its own server can go on with takes the form of a note.",
         "the call as a call: a note says what was asked, and what came of it",
         "Keep the reasoning of computer calls with them, and containers alive for as long as a conversation.",
+    ),
+    "call_id": Explanation(
+        "sometimes",
+        "Two calls with one id, and ids of more than 64 characters, are refused: a call and its output get a new one.",
+        "nothing, where calls with one id and their outputs stand in the same order",
+        "Give each call an id of its own, of 64 characters at most.",
     ),
 }
 """Names of `x-unpinned-repaired`. No metric counts them."""

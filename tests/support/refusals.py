@@ -4,6 +4,7 @@ A row of `CATALOGUE` and `RELATIVES` is (status, body, kind); of `STRANGERS`, (s
 dict has the shape `{"error": {…}}` unless it brings its own; a string is plain text.
 """
 
+import json
 from typing import Any, Final
 
 NULL: Final[dict[str, Any]] = {"type": "invalid_request_error", "param": None, "code": None}
@@ -216,6 +217,44 @@ CATALOGUE: Final[list[tuple[int, Any, str | None]]] = [
     ),
     (200, {"type": "error", "code": "server_error", "message": NOT_STORED, "param": None, "sequence_number": 0}, None),
     (200, {"type": "error", "sequence_number": 2, "error": {"code": "x", "message": NOT_STORED, "param": None}}, None),
+    # Words of Azure's resources, of GitHub Copilot's connections, of gateways (public reports, 2026-11).
+    (400, error("The requested item was created under a different Azure OpenAI resource.\n[trace_id=f1]"), "item"),
+    (400, error("requested response was created under a different Azure OpenAI resource"), "response"),
+    (400, error("input item ID does not belong to this connection", "bad_request"), "item"),
+    (401, error("input item ID does not belong to this connection", ""), "item"),
+    (400, error("encrypted_content belongs to another account"), "encrypted"),
+    (400, error("Encrypted function output content could not be decrypted or decoded."), "encrypted"),
+    (400, error("Reasoning input items can only be provided to a reasoning or computer use model."), "encrypted"),
+    (400, error("invalid params, tool result's tool id(call_n3) not found (2013)"), "pairing"),
+    (
+        400,
+        error("Invalid request: previous_response_id is not supported", "invalid_prompt", "previous_response_id"),
+        "response",
+    ),
+    (400, error("input.3.phase: property 'input.3.phase' is unsupported", None, "validation_error"), "field"),
+    (400, error("Invalid value for 'input.3.id': expected a value.", None, "input.3.id"), "field"),
+    # Shapes: refusals in refusals, as JSON and as Python prints them.
+    (400, {"errorMessage": json.dumps(error(UNREASONED))}, "pairing"),
+    (400, {"fault": {"faultstring": NOT_STORED, "detail": {"errorcode": "x"}}}, "item"),
+    (400, {"error": {"message": {"error": {"message": NOT_STORED}}}}, "item"),
+    (
+        404,
+        error(
+            f"litellm.NotFoundError: OpenAIException - Error code: 404 - {error(NOT_STORED)}. "
+            "Received Model Group=azure_gpt-5\nAvailable Model Group Fallbacks=None"
+        ),
+        "item",
+    ),
+    (
+        400,
+        error(
+            "2 validation errors:\n  {'type': 'string_type', 'loc': ('body', 'input', 'str'), "
+            "'msg': 'Input should be a valid string'}\n"
+            "  {'type': 'missing', 'loc': ('body', 'input', 'list[union[Message]]', 3, 'Message', 'id'), "
+            "'msg': 'Field required'}"
+        ),
+        "field",
+    ),
 ]
 
 # The same refusals in the words and shapes of gateways and of other servers of this API.
@@ -583,6 +622,10 @@ STRANGERS: Final[list[tuple[int, Any]]] = [
     (400, error("Unknown parameter: 'input_items'.", "unknown_parameter", "input_items")),
     # Other statuses.
     (401, error("Incorrect API key provided: item rs_1 not found.", "invalid_api_key", None)),
+    (401, error(NOT_STORED)),
+    (401, error("API key does not belong to this connection", "")),
+    (400, error(f"Your prompt '{NOT_STORED}' was flagged.", "invalid_prompt", None)),
+    (404, error("The model was not found. Received Model Group=item_1")),
     (403, error(NOT_STORED)),
     (407, error(NOT_STORED)),
     (413, error(NO_PARENT)),

@@ -1,10 +1,13 @@
 """The words of a refusal of any shape: message, code and param.
 
 Bodies are `{"error": {"message", "code", "param"}}`, FastAPI's `{"detail": …}`, `{"message": …}`, or plain text. A
-gateway may put upstream's whole refusal, as text, into its own message. Nothing is judged here.
+gateway may put upstream's whole refusal, as text, into its own message: as JSON, or as Python prints it. Nothing is
+judged here.
 """
 
+import ast
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
@@ -16,8 +19,13 @@ _MOST: Final = 16
 """Sayings of one refusal that are looked at."""
 
 _DEEPEST: Final = 8
-_MESSAGES: Final = ("message", "msg", "detail", "title")
-_INNER: Final = ("error", "detail", "errors", "response", "metadata", "raw")  # metadata.raw: OpenRouter
+# errorMessage: Azure API Management; faultstring: Apigee.
+_MESSAGES: Final = ("message", "msg", "errorMessage", "error_message", "faultstring", "detail", "title")
+# metadata.raw: OpenRouter; fault: Apigee.
+_INNER: Final = ("error", "detail", "errors", "response", "metadata", "raw", "fault")
+_LITELLM: Final = re.compile(r"\.?\s*Received Model Group=.*", re.DOTALL)
+"""What LiteLLM's router adds to a message: names of models, which would say that a model was not found."""
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 class Said(NamedTuple):
@@ -51,30 +59,55 @@ def _within(part: object, depth: int) -> Iterator[Said]:
     if isinstance(part, list):
         yield from _within(part[0] if part else None, depth + 1)
     elif isinstance(part, str):
-        yield from _within(_quoted(part), depth + 1)
+        yield from _quoted(part, depth)
         yield Said(_tidy(part), "", "")
     elif isinstance(part, dict):
         for name in _INNER:
             yield from _within(part.get(name), depth + 1)
+        if isinstance(part.get("message"), dict | list):
+            yield from _within(part["message"], depth + 1)
         message = next((part[name] for name in _MESSAGES if isinstance(part.get(name), str)), "")
-        yield from _within(_quoted(message), depth + 1)
+        yield from _quoted(message, depth)
         code, param = (value if isinstance(value, str) else "" for value in (part.get("code"), part.get("param")))
         yield Said(_tidy(message), code, param or _location(part.get("loc")))
 
 
-def _quoted(text: str) -> object:
-    """The JSON object that stands in the text of a message."""
-    start = text.find("{", 0, _LONGEST)
-    return _json(text[start : text.rfind("}") + 1]) if start >= 0 else None
+def _quoted(text: str, depth: int) -> Iterator[Said]:
+    """What the object says that stands in the text of a message; else the objects that stand there line by line.
+
+    vLLM prints the errors of pydantic so, one a line; LiteLLM the body of upstream's refusal.
+    """
+    text = text[: 2 * _LONGEST]
+    start = text.find("{")
+    if start < 0:
+        return
+    whole = _object(text[start : text.rfind("}") + 1])
+    if whole is not None:
+        yield from _within(whole, depth + 1)
+        return
+    for line in text.splitlines():
+        if line.lstrip().startswith("{"):
+            yield from _within(_object(line.strip()), depth + 1)
+
+
+def _object(text: str) -> object:
+    """An object as JSON, or as Python prints it."""
+    found = _json(text)
+    if found is None and "':" in text:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+    return found
 
 
 def _tidy(message: str) -> str:
-    return " ".join(message[:_LONGEST].split())
+    return " ".join(_LITELLM.sub("", message[:_LONGEST]).split())
 
 
 def _location(loc: object) -> str:
-    """FastAPI's `["body", "input", 7, "status"]` as `input[7].status`."""
-    if not isinstance(loc, list):
+    """FastAPI's `["body", "input", 7, "status"]` as `input[7].status`, without the names of types among them."""
+    if not isinstance(loc, list | tuple):
         return ""
-    names = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc if step != "body"]
-    return "".join(names).removeprefix(".")
+    steps = [step for step in loc if isinstance(step, int) or (_NAME.fullmatch(str(step)) and step != "body")]
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")

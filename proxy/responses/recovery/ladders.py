@@ -44,6 +44,28 @@ def _portable(_: Refusal, situation: Situation) -> Form:
     return replace(situation.form, portable=True)
 
 
+def _without_ids(_: Refusal, situation: Situation) -> Form:
+    return replace(situation.form, portable=True, no_ids=True)
+
+
+def _without_doubled_ids(refusal: Refusal, situation: Situation) -> Form | None:
+    """Two items with one id, which some client made up, are two items: without ids both stay."""
+    ids = [entry.item.text("id") for entry in situation.sent.entries if entry.sent and "id" not in entry.cut]
+    return replace(situation.form, no_ids=True) if any(ids.count(id_) > 1 for id_ in refusal.ids) else None
+
+
+def _with_summaries(refusal: Refusal, situation: Situation) -> Form | None:
+    """A gateway calls a reasoning without its summary an unreadable blob."""
+    known = ("reasoning", "summary")
+    if refusal.blob or refusal.ids:
+        return None
+    lacking = any(
+        entry.item.kind.name == "reasoning" and "summary" not in entry.item.fields for entry in situation.sent.entries
+    )
+    lacks = lacking and not situation.form.portable and known not in situation.form.demanded
+    return replace(situation.form, demanded=situation.form.demanded | {known}) if lacks else None
+
+
 def _without(refusal: Refusal, situation: Situation) -> Form:
     lost = refusal.ids | _sharing_fate(refusal, situation)
     return replace(situation.form, portable=True, without=situation.form.without | lost)
@@ -83,6 +105,10 @@ def _without_blobs(_: Refusal, situation: Situation) -> Form:
     return replace(situation.form, no_blobs=True)
 
 
+def _without_reasoning(_: Refusal, situation: Situation) -> Form:
+    return replace(situation.form, no_blobs=True, no_reasoning=True)
+
+
 def _noted_containers(refusal: Refusal, situation: Situation) -> Form:
     expired = refusal.ids or {entry.came.text("container_id") or "" for entry in situation.sent.entries}
     return replace(situation.form, containers=situation.form.containers | expired)
@@ -90,13 +116,29 @@ def _noted_containers(refusal: Refusal, situation: Situation) -> Form:
 
 def _field(refusal: Refusal, situation: Situation) -> Form | None:
     label = label_of(refusal, situation.sent)
-    if label is None:
+    if label is None or (refusal.field == "content" and label != "reasoning"):
         return None
-    known = frozenset({(label, refusal.field)})
     form = situation.form
+    known = frozenset((each, refusal.field) for each in _labels(label, refusal, situation))
     if refusal.demanded:
         return replace(form, demanded=form.demanded | known, refused=form.refused - known)
     return replace(form, refused=form.refused | known, demanded=form.demanded - known)
+
+
+def _labels(label: str, refusal: Refusal, situation: Situation) -> set[str]:
+    """The kind of item that has the refused field; all that have it where it was refused of another kind before.
+
+    A refusal names one item at a time, and there are more kinds than attempts.
+    """
+    before = {field for _, field in situation.form.refused}
+    if refusal.demanded or refusal.field == "id" or refusal.field not in before:
+        return {label}
+    return {label} | {entry.item.kind.label for entry in situation.sent.entries if refusal.field in entry.item.fields}
+
+
+def _as_it_arrived(refusal: Refusal, situation: Situation) -> Form | None:
+    """What upstream demands because it was taken out, it gets back: vLLM and gateways check items by their fields."""
+    return replace(situation.form, portable=False) if refusal.demanded and situation.form.portable else None
 
 
 def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
@@ -122,11 +164,23 @@ def _trimmed(_: Refusal, situation: Situation) -> Form | None:
 _LADDERS: Final[dict[RefusalKind, tuple[tuple[Remedy, Rung], ...]]] = {
     "locked": (("same", _same),),
     "response": (("same", _same), ("portable", _portable), ("fresh", _trimmed)),
-    "item": (("portable", _portable), ("repaired", _without), ("fresh", _trimmed)),
-    "pairing": (("repaired", _repaired), ("fresh", _trimmed)),
-    "encrypted": (("repaired", _without_named_blobs), ("repaired", _without_blobs), ("fresh", _trimmed)),
+    "item": (
+        ("portable", _portable),
+        ("repaired", _without_ids),
+        ("repaired", _without),
+        ("same", _same),
+        ("fresh", _trimmed),
+    ),
+    "pairing": (("repaired", _without_doubled_ids), ("repaired", _repaired), ("fresh", _trimmed)),
+    "encrypted": (
+        ("repaired", _with_summaries),
+        ("repaired", _without_named_blobs),
+        ("repaired", _without_blobs),
+        ("repaired", _without_reasoning),
+        ("fresh", _trimmed),
+    ),
     "container": (("repaired", _noted_containers),),
-    "field": (("repaired", _field),),
+    "field": (("repaired", _field), ("repaired", _as_it_arrived)),
     "envelope": (("repaired", _without_envelope),),
 }
 
@@ -148,7 +202,7 @@ def still_names(refusal: Refusal, body: bytes, *, side_route: bool) -> bool:
     situation = Situation(document, Form(asks=not side_route), sent, 0, side_route)
     names_blobs = refusal.kind == "encrypted" and bool(refusal.blob or refusal.ids)
     for remedy, rung in _LADDERS[refusal.kind]:
-        if remedy == "same" or (names_blobs and rung is _without_blobs):
+        if remedy == "same" or (names_blobs and rung in (_without_blobs, _without_reasoning)):
             continue
         form = rung(refusal, situation)
         if form is not None and rewrite(document, form).body != body:

@@ -41,7 +41,11 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 # Not a word about the content of the request: credentials, quota, time, size.
-NEVER_OURS: Final = frozenset({401, 402, 403, 407, 408, 413, 415, 429})
+NEVER_OURS: Final = frozenset({402, 403, 407, 408, 413, 415, 429})
+
+_OF_AN_ITEM: Final = 401
+"""A status under which GitHub Copilot refuses an item of another connection; of nothing else it is ours to judge."""
+_FOREIGN_ITEM: Final = _pattern(r"\bitem\s+id\s+does\s+not\s+belong\s+to\s+this\s+connection")
 
 _CODES: Final[dict[str, RefusalKind | None]] = {
     "conversation_locked": "locked",  # careme#379
@@ -58,8 +62,9 @@ _CODES: Final[dict[str, RefusalKind | None]] = {
     # They may quote what a user wrote.
     "moderation_blocked": None,
     "content_filter": None,
-    "invalid_prompt": None,
 }
+_OF_A_PROMPT: Final = "invalid_prompt"
+"""A code of OpenAI's for content that is flagged, which quotes the user; of OpenRouter's for any request it refuses."""
 
 _MISSING: Final = (
     r"(?:not\s+(?:be\s+|been\s+)?(?:found|exist|available|persisted|stored|recogni[sz]ed|known|resolved|located)|"
@@ -90,10 +95,13 @@ _ROWS: Final = (
         "encrypted",
         _pattern(
             r"encrypted[\s_]+(?:reasoning|content|blob).{0,200}(?:verif|decrypt|decod|did not match|mismatch|invalid|"
-            r"tamper|corrupt|malformed)|(?:verif|decrypt|decod|invalid|malformed|corrupt)\w*.{0,60}encrypted[\s_]+content|"
+            r"tamper|corrupt|malformed|belongs?\s+to\s+another|not\s+issued|another\s+(?:account|organi[sz]ation|key))|"
+            r"encrypted\s+(?:function\s+)?output\s+content.{0,80}(?:decrypt|decod)|(?:verif|decrypt|decod|invalid|malformed|corrupt)\w*.{0,60}encrypted[\s_]+content|"
             r"invalid_encrypted_content"
         ),
     ),
+    # A model that does not reason takes no reasoning, with or without a blob.
+    _Row("encrypted", _pattern(r"reasoning\s+(?:input\s+)?items?\s+can\s+only\s+be\s+provided\s+to\s+a\s+reasoning")),
     # vscode#320060, continue#10092; other sentences of the same from vLLM, DeepSeek and gateways
     _Row(
         "pairing",
@@ -106,12 +114,21 @@ _ROWS: Final = (
             r"(?:\w+\s+)?(?:output|result)|"
             r"missing\s+(?:tool|function)[\s_]+(?:call\s+)?(?:outputs?|results?)\s+for|"
             r"(?:tool|function)[\s_]calls?\b.{0,60}must be followed by|"
+            r"tool\s+(?:result|output)\S*\s+(?:tool\s+)?(?:call\s+)?id.{0,80}not\s+found|"
             r"call_ids?\b.{0,40}(?:did not have|do not have|does not have|have no|without)\s+(?:\w+\s+)?"
             r"(?:response|output|result)"
         ),
     ),
     # mastra#8738, continue#8933, continue#10200
-    _Row("pairing", _pattern(r"without its required|required .{0,20}following item|duplicate item")),
+    _Row(
+        "pairing",
+        _pattern(r"without its required|required .{0,20}following item|duplicate item|duplicate\s+\w*call_output"),
+    ),
+    # Azure's resources; "requested response" names no id (community reports, 2026-11)
+    _Row("response", _pattern(r"\bresponse\b.{0,60}created\s+(?:under|by|in|with)\s+(?:a\s+)?different\b")),
+    _Row("item", _pattern(r"\bitems?\b.{0,60}created\s+(?:under|by|in|with)\s+(?:a\s+)?different\b")),
+    # GitHub Copilot, whose ids belong to a connection
+    _Row("item", _pattern(r"\bitem\b.{0,40}\bdoes\s+not\s+belong\s+to\s+this\s+(?:connection|session|resource)")),
     # openclaw#138954 (zero data retention), oh-my-pi (no stored responses over HTTP), kaapi-backend#317 (bad id)
     _Row("response", _pattern(rf"previous_response_not_found|{_RESPONSE}.{{0,160}}(?:{_MISSING}|{_BARRED})")),
     _Row("response", _pattern(rf"(?:{_MISSING}|{_BARRED}).{{0,80}}{_RESPONSE}"), _pattern(r"must be provided")),
@@ -120,13 +137,20 @@ _ROWS: Final = (
     _Row("item", _pattern(rf"{_MISSING}.{{0,80}}{_ITEM}"), _OTHER),
 )
 
-_FIELD: Final = re.compile(r"input\[(\d{1,9})\]\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z0-9_\[\].]+)?)")
+_FIELD: Final = re.compile(
+    r"input(?:\[(\d{1,9})\]|\.(\d{1,9}))\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z_\[][A-Za-z0-9_\[\].]*)?)"
+)
+"""`input[7].status`, or as some gateways write it `input.7.status`."""
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
 _UNKNOWN_FIELD: Final = _pattern(
-    r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected"
+    r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected|"
+    r"property\s+is\s+(?:unsupported|not\s+supported)"
 )
-_MISSING_FIELD: Final = _pattern(r"missing[\s_]required|field required|is required|required parameter")
+_TOO_LONG: Final = _pattern(r"string_above_max_length|too long")
+# OpenAI takes no readable content of a reasoning, which open models send; of other items the rung says no.
+_EMPTY_ONLY: Final = _pattern(r"maximum length 0\b")
+_MISSING_FIELD: Final = _pattern(r"missing[\s_]required|field required|is required|required parameter|expected a value")
 _UNKNOWN_TOP: Final = re.compile(r"Unknown parameter: '([A-Za-z0-9_]+)'")
 _ID_REQUIRED: Final = _pattern(
     r"(?:^|[.:;]\s|\b(?:item|items|reasoning|the|an)\s)['\"`]?id['\"`]?(?:\s+field)?\s+is\s+required|"
@@ -156,6 +180,7 @@ _NAMED: Final = re.compile(
 )
 _AFTER_CALL: Final = re.compile(r"\bfor (?:\w+ ){0,2}calls? (?!outputs?\b)([A-Za-z0-9_-]+)")
 _BLOB: Final = re.compile(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0-9_+/=-]{1,64})")
+_NO_ID: Final = re.compile(r"[a-z]+_(?:id|url|type|key)")
 # Names that stand where ids stand, or look like them.
 _NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_calls", "tool_call_id", "not", *KINDS})
 
@@ -165,6 +190,10 @@ def classify(status: int, body: bytes) -> Refusal | None:
     if not 400 <= status < 500 or status in NEVER_OURS:
         return None
     for said in sayings(body):
+        if status == _OF_AN_ITEM and not _FOREIGN_ITEM.search(said.message):
+            continue
+        if said.code == _OF_A_PROMPT and not (said.param and _STATE_PARAM.fullmatch(said.param)):
+            return None
         if said.code in _CODES:
             kind = _CODES[said.code]
             return None if kind is None else _refusal(kind, said)
@@ -195,7 +224,11 @@ def _field(said: Said) -> Refusal | None:
         if _ID_REQUIRED.search(said.message) and not said.param:
             return Refusal("field", field="id", demanded=True)
         return None
-    index, name, rest = int(match[1]), match[2], match[3]
+    index, name, rest = int(match[1] or match[2]), match[3], match[4]
+    if name == "call_id" and not rest and _TOO_LONG.search(words):
+        return _refusal("pairing", said)
+    if name == "content" and not rest and _EMPTY_ONLY.search(words):
+        return Refusal("field", index=index, field=name)
     if _MISSING_FIELD.search(words) and not rest:
         return Refusal("field", index=index, field=name, demanded=True)
     part = _PART_FIELD.fullmatch(rest) if name == "content" else None
@@ -225,7 +258,7 @@ def _refusal(kind: RefusalKind, said: Said) -> Refusal:
     index = re.search(r"input\[(\d{1,9})\]", said.param)
     return Refusal(
         kind,
-        ids=frozenset(named - _NO_IDS),
+        ids=frozenset(id_ for id_ in named - _NO_IDS if not _NO_ID.fullmatch(id_)),
         index=int(index[1]) if index else None,
         blob=(blob[1], blob[2]) if blob else None,
     )

@@ -5,13 +5,18 @@ it produced. Upstream refuses anything else (400: "No tool call found for …", 
 "… was provided without its required following item").
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection
+from hashlib import sha256
 from itertools import groupby
+from typing import Final
 
 from proxy.responses.items import CALLS, REASONING, REFERENCE
 from proxy.responses.rewrite.draft import Draft, Entry
 from proxy.responses.rewrite.substitutes import call_note, output_note, placeholder_output, tools_item
+
+LONGEST_CALL_ID: Final = 64
+"""Characters of a call id that OpenAI takes, measured 2026-11 by its own refusal."""
 
 
 class Pairs:
@@ -108,6 +113,31 @@ def note_unreasoned(draft: Draft, named: Collection[str]) -> None:
     for call in calls:
         if call in answered and call.came.kind.name != "program":
             note_pair(draft, call, answered[call])
+
+
+def rename_calls(draft: Draft) -> None:
+    """Give calls whose id is too long, or an earlier call's, a new one, and their outputs the same.
+
+    OpenAI takes 64 characters (400 string_above_max_length); models behind gateways count `terminal:0` in each turn
+    anew. The new id is made of the old one and of its place among those that are the same, so that it stays on every
+    turn. A second output of one call becomes a note.
+    """
+    count: Counter[str] = Counter()
+    for call, outputs in Pairs(draft.sent()).answered.items():
+        for output in outputs[1:]:
+            draft.replace(output, output_note(output.item), "orphan_output")
+        old = call.item.text("call_id")
+        if old is None or not outputs or call.fate != "kept" or outputs[0].fate != "kept":
+            continue
+        count[old] += 1
+        if len(old) > LONGEST_CALL_ID or count[old] > 1:
+            new = sha256(f"{old} {count[old]}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+            for entry in (call, outputs[0]):
+                entry.cut |= {"call_id"}
+                entry.put = {**entry.put, "call_id": b'"call_%s"' % new.encode()}
+            draft.repaired["call_id"] += 1
+            if count[old] > 1:
+                draft.lossy.add("call_id")  # which output belongs to which of them is told by their order alone
 
 
 def drop_duplicates(draft: Draft) -> None:

@@ -32,6 +32,8 @@ class Form:
     drop_conversation: bool = False
     repaired: bool = False
     """Pairs are made whole and ids go from every turn, while references stay."""
+    no_ids: bool = False
+    """Ids go from every turn, also from those that a pinned id or a profile lets keep theirs."""
     unpaired: frozenset[str] = frozenset()
     """Call ids and item ids that upstream named when it refused a pair."""
     without: frozenset[str] = frozenset()
@@ -40,6 +42,8 @@ class Form:
     """Literals of `encrypted_content` that go."""
     no_blobs: bool = False
     """All of them go, compactions as well."""
+    no_reasoning: bool = False
+    """All reasoning goes: the model takes none, or takes none for its own."""
     containers: frozenset[str] = frozenset()
     """Containers that have expired: their code interpreter calls become notes."""
     refused: frozenset[tuple[str, str]] = frozenset()
@@ -96,7 +100,8 @@ class _Rewriting:
         self.lossy = self.changes.lossy
         self.edits: list[Edit] = []
         self.portable = form.portable and (form.drop_conversation or document.raw("conversation") is None)
-        self.strips_every_turn = form.repaired or form.no_blobs or any(name == "id" for _, name in form.refused)
+        every_turn = form.no_ids or form.repaired or form.no_blobs or form.no_reasoning
+        self.strips_every_turn = every_turn or any(name == "id" for _, name in form.refused)
         """Ids go from all turns, also from those that a pinned id or a profile lets keep theirs."""
         self.strips_ids = self.portable or self.strips_every_turn or bool(form.blobs)
         """Ids go, so that what consists of its id has to go as well."""
@@ -176,6 +181,7 @@ class _Rewriting:
 
     def repair_items(self, draft: Draft) -> None:
         pairing.drop_duplicates(draft)
+        pairing.rename_calls(draft)
         pairing.note_unreasoned(draft, self.form.unpaired)
 
     def repair_pairs(self, draft: Draft) -> None:
@@ -236,7 +242,7 @@ def _takes_items(it: _Rewriting) -> bool:
     """Whether the form takes items away, so that others may have lost what they need."""
     form = it.form
     named = form.blobs or form.without or form.containers or form.keep_last
-    return it.portable or form.repaired or form.no_blobs or bool(named)
+    return it.portable or form.repaired or form.no_blobs or form.no_reasoning or bool(named)
 
 
 _Rule = tuple[Callable[[_Rewriting, Draft], None], Callable[[_Rewriting], object]]
@@ -248,6 +254,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     (lambda _, draft: rules.replace_images(draft), lambda it: it.strips_ids),
     # What upstream refused by name.
     (_Rewriting.drop_blobs, lambda it: it.form.blobs or it.form.no_blobs),
+    (lambda _, draft: rules.drop_reasoning(draft), lambda it: it.form.no_reasoning),
     (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda it: it.form.without),
     (lambda it, draft: rules.note_expired_code(draft, it.form.containers), lambda it: it.form.containers),
     # Calls that cannot stand without reasoning become notes before pairs are counted, with their outputs.

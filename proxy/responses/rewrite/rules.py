@@ -107,6 +107,14 @@ def drop_blobs(draft: Draft, is_refused: Collection[bytes] | None) -> None:
             draft.drop(entry, "compaction")
 
 
+def drop_reasoning(draft: Draft) -> None:
+    """Take out all reasoning, with its summaries: upstream's model takes none."""
+    for entry in draft.entries if REASONING.name in draft.kinds else ():
+        if entry.came.kind is REASONING and entry.fate == "kept":
+            draft.drop(entry, "reasoning")
+            entry.lost_reasoning = True
+
+
 def replace_images(draft: Draft) -> None:
     """Show what image generation calls made as images; a call is always looked up by its id (rikkahub#1198)."""
     for entry in draft.entries if IMAGE.name in draft.kinds else ():
@@ -196,6 +204,9 @@ def _unwelcome(item: Item, profile: str) -> Iterator[str]:
         yield "status"  # litellm, azure transformation
 
 
+_COUNTED_AS: Final[dict[str, RemovedName]] = {"id": "item_id", "content": "reasoning"}
+
+
 def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
     """Take out fields that upstream has refused, `(label of the kind, field)`; `content[].x` is `x` of its parts."""
     for label, path in refused:
@@ -205,7 +216,9 @@ def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
             if path.startswith("content[]."):
                 _mark_parts(draft, entry, frozenset({path.removeprefix("content[].")}))
             elif path in entry.came.fields and path not in entry.cut:
-                draft.cut(entry, path, "item_id" if path == "id" else "envelope_field")
+                draft.cut(entry, path, _COUNTED_AS.get(path, "envelope_field"))
+                if path == "content":
+                    draft.lossy.add("reasoning")  # what an open model thought, in words
 
 
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:

@@ -34,6 +34,7 @@ def _ladder(refusal: Refusal, situation: Situation | None = None) -> list[tuple[
 
 
 TRIM = ("fresh", Form(portable=True, keep_last=3))
+BARE = ("repaired", Form(no_blobs=True, no_reasoning=True))
 IDS = frozenset({"rs_1"})
 
 
@@ -44,24 +45,30 @@ IDS = frozenset({"rs_1"})
         (Refusal("response"), [("same", CAME), ("portable", Form(portable=True)), TRIM]),
         (
             Refusal("item", IDS),
-            [("portable", Form(portable=True)), ("repaired", Form(portable=True, without=IDS | {"rs_2"})), TRIM],
+            [
+                ("portable", Form(portable=True)),
+                ("repaired", Form(portable=True, no_ids=True)),
+                ("repaired", Form(portable=True, without=IDS | {"rs_2"})),
+                ("same", CAME),
+                TRIM,
+            ],
         ),
         (Refusal("pairing", IDS), [("repaired", Form(repaired=True, unpaired=IDS)), TRIM]),
-        (Refusal("encrypted"), [("repaired", Form(no_blobs=True)), TRIM]),
+        (Refusal("encrypted"), [("repaired", Form(no_blobs=True)), BARE, TRIM]),
         (
             Refusal("encrypted", IDS),
-            [("repaired", Form(blobs=frozenset({b'"gAAAA"'}))), ("repaired", Form(no_blobs=True)), TRIM],
+            [("repaired", Form(blobs=frozenset({b'"gAAAA"'}))), ("repaired", Form(no_blobs=True)), BARE, TRIM],
         ),
         (
             Refusal("encrypted", blob=("gAB", "D==")),
-            [("repaired", Form(blobs=frozenset({b'"gABCD=="'}))), ("repaired", Form(no_blobs=True)), TRIM],
+            [("repaired", Form(blobs=frozenset({b'"gABCD=="'}))), ("repaired", Form(no_blobs=True)), BARE, TRIM],
         ),
-        (Refusal("encrypted", blob=("gAB", "X==")), [("repaired", Form(no_blobs=True)), TRIM]),
+        (Refusal("encrypted", blob=("gAB", "X==")), [("repaired", Form(no_blobs=True)), BARE, TRIM]),
         (
             Refusal("encrypted", index=1),
-            [("repaired", Form(blobs=frozenset({b'"gAAAA"'}))), ("repaired", Form(no_blobs=True)), TRIM],
+            [("repaired", Form(blobs=frozenset({b'"gAAAA"'}))), ("repaired", Form(no_blobs=True)), BARE, TRIM],
         ),
-        (Refusal("encrypted", index=99), [("repaired", Form(no_blobs=True)), TRIM]),
+        (Refusal("encrypted", index=99), [("repaired", Form(no_blobs=True)), BARE, TRIM]),
         (Refusal("container", IDS), [("repaired", Form(containers=IDS))]),
         (Refusal("envelope", field="status"), [("repaired", Form(no_envelope=True))]),
         (
@@ -87,15 +94,15 @@ def test_ladders(refusal: Refusal, ladder: list[tuple[str, Form]]) -> None:
 def test_items_of_one_kind_share_their_fate() -> None:
     """A refusal names one id of all that are unknown: with it go the others of its kind that were sent."""
     azure = _situation(Form(portable=True, profile="azure"))
-    assert _ladder(Refusal("item", IDS), azure)[1][1].without == {"rs_1", "rs_2"}
-    assert _ladder(Refusal("item", frozenset({"elsewhere"})), azure)[1][1].without == {"elsewhere"}
+    assert _ladder(Refusal("item", IDS), azure)[2][1].without == {"rs_1", "rs_2"}
+    assert _ladder(Refusal("item", frozenset({"elsewhere"})), azure)[2][1].without == {"elsewhere"}
 
 
 def test_rungs_add_up() -> None:
     """What earlier refusals taught stays in the forms that follow."""
     form = Form(portable=True, without=frozenset({"a"}), unpaired=frozenset({"b"}), blobs=frozenset({b'"x"'}))
     situation = _situation(form)
-    assert _ladder(Refusal("item", IDS), situation)[1][1].without == {"a", "rs_1", "rs_2"}
+    assert _ladder(Refusal("item", IDS), situation)[2][1].without == {"a", "rs_1", "rs_2"}
     assert _ladder(Refusal("pairing", IDS), situation)[0][1].unpaired == {"b", "rs_1"}
     assert _ladder(Refusal("encrypted", IDS), situation)[0][1].blobs == {b'"x"', b'"gAAAA"'}
     field = frozenset({("reasoning", "id")})
@@ -103,6 +110,108 @@ def test_rungs_add_up() -> None:
     assert _ladder(Refusal("field", field="id", demanded=True), given)[0][1] == Form(demanded=field)
     taken = _situation(Form(demanded=field))
     assert _ladder(Refusal("field", index=1, field="id"), taken)[0][1] == Form(refused=field)
+
+
+def test_what_is_demanded_is_given_back() -> None:
+    """Where upstream demands a field that was taken out, the field comes back, and then the request as it arrived."""
+    portable = _situation(Form(portable=True))
+    demanded = Form(portable=True, demanded=frozenset({("reasoning", "id")}))
+    assert _ladder(Refusal("field", field="id", demanded=True), portable) == [
+        ("repaired", demanded),
+        ("repaired", Form()),
+    ]
+
+
+def _situation_of(items: list[Any], form: Form = CAME) -> Situation:
+    document = read(json.dumps({"input": items}).encode())
+    assert document is not None
+    return Situation(document, form, rewrite(document, form), 3, side_route=False)
+
+
+def test_doubled_ids_go_before_an_item_does() -> None:
+    """Two items that a client gave one id both stay, without ids; a duplicate is dropped only after that."""
+    situation = _situation_of([USER, {**SAID, "id": "msg_1"}, USER, {**SAID, "id": "msg_1"}, USER])
+    ladder = _ladder(Refusal("pairing", frozenset({"msg_1"})), situation)
+    assert ladder[0] == ("repaired", Form(no_ids=True))
+    assert rewrite(situation.document, ladder[0][1]).lossy == set()
+    assert _ladder(Refusal("pairing", frozenset({"msg_2"})), situation)[0][1].repaired
+
+
+def test_a_missing_summary_is_given_first() -> None:
+    """Where a reasoning has no summary, it gets one before a blob is taken for unreadable, unless one was named."""
+    bare = {key: value for key, value in REASONING.items() if key != "summary"}
+    situation = _situation_of([USER, bare, SAID, USER])
+    summary = Form(demanded=frozenset({("reasoning", "summary")}))
+    assert _ladder(Refusal("encrypted"), situation)[0] == ("repaired", summary)
+    assert ("repaired", summary) not in _ladder(Refusal("encrypted", IDS), situation)
+    assert ("repaired", summary) not in _ladder(Refusal("encrypted"), _situation_of([USER, REASONING, SAID, USER]))
+
+
+def _call(call_id: str) -> list[dict[str, Any]]:
+    return [
+        {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": call_id, "output": "x"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call_ids", "renamed", "lossy"),
+    [
+        (["a", "b"], [], set()),
+        (["a", "a"], [1], {"call_id"}),
+        (["a", "b", "a", "a"], [2, 3], {"call_id"}),
+        (["x" * 64], [], set()),
+        (["x" * 65, "a"], [0], set()),
+    ],
+)
+def test_call_ids_are_renamed_at_both_ends(call_ids: list[str], renamed: list[int], lossy: set[str]) -> None:
+    """A call id that is doubled or too long is replaced in its call and its output, the same way on every turn."""
+    items = [item for call_id in call_ids for item in _call(call_id)]
+    sent = rewrite(_situation_of([USER, *items]).document, Form(repaired=True))
+    found = [item["call_id"] for item in json.loads(sent.body)["input"] if "call_id" in item]
+    assert found[::2] == found[1::2]
+    assert [place for place, call_id in enumerate(found[::2]) if call_id != call_ids[place]] == renamed
+    assert len(set(found)) == len(call_ids)
+    assert (sent.lossy, sent.repaired.get("call_id", 0)) == (lossy, len(renamed))
+    longer = rewrite(_situation_of([USER, *items, USER]).document, Form(repaired=True))
+    assert [item.get("call_id") for item in json.loads(longer.body)["input"] if "call_id" in item] == found
+
+
+def test_a_second_output_of_a_call_becomes_a_note() -> None:
+    """Of two outputs of one call the first stays, and the other is told as text."""
+    sent = rewrite(_situation_of([USER, *_call("a"), _call("a")[1]]).document, Form(repaired=True))
+    assert [item.get("type") for item in json.loads(sent.body)["input"]].count("function_call_output") == 1
+    assert sent.repaired["orphan_output"] == 1
+
+
+def test_a_field_refused_of_a_second_kind_goes_from_all() -> None:
+    """A field that was refused of one kind of item, and then of another, goes from every kind that has it."""
+    items = [{**USER, "x": 1}, {**SAID, "x": 1}, {**REASONING, "x": 1}, SAID]
+    document = read(json.dumps({"input": items}).encode())
+    assert document is not None
+    form = Form(refused=frozenset({("message:user", "x")}))
+    situation = Situation(document, form, rewrite(document, form), 3, side_route=False)
+    [(_, following)] = _ladder(Refusal("field", index=1, field="x"), situation)
+    assert following.refused == {(label, "x") for label in ("message:user", "message:assistant", "reasoning")}
+    assert b'"x"' not in rewrite(document, following).body
+
+
+@pytest.mark.parametrize(("index", "count"), [(1, 1), (4, 0)])
+def test_only_reasoning_gives_up_its_content(index: int, count: int) -> None:
+    """Readable content that upstream refuses goes from reasoning, and from nothing else."""
+    assert len(_ladder(Refusal("field", index=index, field="content"))) == count
+
+
+def test_without_ids_or_reasoning() -> None:
+    """Without ids a turn with a signed or pairing id keeps that one only; without reasoning none of it is left."""
+    document = _situation().document
+    bare = rewrite(document, Form(profile="azure", portable=True, no_ids=True))
+    assert [id_ for id_ in (b"msg_1", b"rs_1", b"rs_2", b"msg_2") if id_ in bare.body] == []
+    assert b'"reasoning"' in bare.body
+    assert bare.lossy == set()
+    gone = rewrite(document, Form(portable=True, no_reasoning=True))
+    assert b"reasoning" not in gone.body
+    assert "reasoning" in gone.lossy
 
 
 @pytest.mark.parametrize("situation", [_situation(keep_last=0), _situation(side_route=True)])
