@@ -98,7 +98,7 @@ def try_out(root: Path, config: dict[str, Any]) -> None:
     [address] = own_addresses(1)
     settings = [each.split("=", 1) for each in config["Env"] if each.startswith("UNPINNED_")]
     container = Container(root, config, {name: value.replace("0.0.0.0", address) for name, value in settings})
-    expect("its root is read-only", so=container.run("touch", "/tmp/x") != 0)
+    expect("its root is read-only", so=container.run("touch", "/probe") != 0)
     expect("it runs as 65532", so=container.run("sh", "-c", 'test "$(id -u):$(id -g)" = 65532:65532') == 0)
     kind, *healthcheck = config["Healthcheck"]["Test"]
     expect("before it runs it is not healthy", so=kind == "CMD" and container.run(*healthcheck) != 0)

@@ -136,6 +136,15 @@ def _labels(label: str, refusal: Refusal, situation: Situation) -> set[str]:
     return {label} | {entry.item.kind.label for entry in situation.sent.entries if refusal.field in entry.item.fields}
 
 
+def _noted_hosted(refusal: Refusal, situation: Situation) -> Form | None:
+    """A search whose shape or lost id is refused is context only: the model reads of it in words (codex#6700)."""
+    entries = situation.sent.entries
+    kind = entries[refusal.index].item.kind if refusal.index is not None and refusal.index < len(entries) else None
+    if kind is None or not kind.hosted:
+        return None
+    return replace(situation.form, portable=True, noted=situation.form.noted | {kind.label})
+
+
 def _as_it_arrived(refusal: Refusal, situation: Situation) -> Form | None:
     """What upstream demands because it was taken out, it gets back: vLLM and gateways check items by their fields."""
     return replace(situation.form, portable=False) if refusal.demanded and situation.form.portable else None
@@ -180,7 +189,7 @@ _LADDERS: Final[dict[RefusalKind, tuple[tuple[Remedy, Rung], ...]]] = {
         ("fresh", _trimmed),
     ),
     "container": (("repaired", _noted_containers),),
-    "field": (("repaired", _field), ("repaired", _as_it_arrived)),
+    "field": (("repaired", _field), ("repaired", _noted_hosted), ("repaired", _as_it_arrived)),
     "envelope": (("repaired", _without_envelope),),
 }
 

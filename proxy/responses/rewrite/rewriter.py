@@ -46,6 +46,8 @@ class Form:
     """All reasoning goes: the model takes none, or takes none for its own."""
     containers: frozenset[str] = frozenset()
     """Containers that have expired: their code interpreter calls become notes."""
+    noted: frozenset[str] = frozenset()
+    """Labels of kinds of hosted calls, which are context only, that become notes."""
     refused: frozenset[tuple[str, str]] = frozenset()
     """(label of the kind, field) that go."""
     demanded: frozenset[tuple[str, str]] = frozenset()
@@ -241,7 +243,7 @@ class _Rewriting:
 def _takes_items(it: _Rewriting) -> bool:
     """Whether the form takes items away, so that others may have lost what they need."""
     form = it.form
-    named = form.blobs or form.without or form.containers or form.keep_last
+    named = form.blobs or form.without or form.containers or form.noted or form.keep_last
     return it.portable or form.repaired or form.no_blobs or form.no_reasoning or bool(named)
 
 
@@ -257,6 +259,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     (lambda _, draft: rules.drop_reasoning(draft), lambda it: it.form.no_reasoning),
     (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda it: it.form.without),
     (lambda it, draft: rules.note_expired_code(draft, it.form.containers), lambda it: it.form.containers),
+    (lambda it, draft: rules.note_hosted_calls(draft, it.form.noted), lambda it: it.form.noted),
     # Calls that cannot stand without reasoning become notes before pairs are counted, with their outputs.
     (lambda _, draft: rules.note_unreasoned_computer_calls(draft), lambda _: True),
     (_Rewriting.repair_items, lambda it: it.form.repaired),

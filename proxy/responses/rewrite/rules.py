@@ -20,7 +20,7 @@ from proxy.responses.items import (
 )
 from proxy.responses.rewrite.draft import Draft, Entry, Turn
 from proxy.responses.rewrite.pairing import Pairs, note_pair
-from proxy.responses.rewrite.substitutes import code_note, image_message
+from proxy.responses.rewrite.substitutes import code_note, hosted_note, image_message
 
 _ITEM_ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
 _PART_ENVELOPE: Final = frozenset(PART_ENVELOPE)
@@ -131,6 +131,13 @@ def note_expired_code(draft: Draft, containers: Collection[str]) -> None:
     for entry in draft.entries:
         if entry.came.kind is CODE_INTERPRETER and entry.sent and entry.came.text("container_id") in containers:
             draft.replace(entry, code_note(entry.came), "note")
+
+
+def note_hosted_calls(draft: Draft, labels: Collection[str]) -> None:
+    """Turn calls of upstream's own tools into notes: their shape, or their lost id, is refused, and nothing pairs."""
+    for entry in draft.entries:
+        if entry.fate == "kept" and entry.came.kind.hosted and entry.came.kind.label in labels:
+            draft.replace(entry, hosted_note(entry.came), "note")
 
 
 def note_unreasoned_computer_calls(draft: Draft) -> None:

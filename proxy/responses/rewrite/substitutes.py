@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.responses.body.document import Fields, Item, objects
 from proxy.responses.body.lenient import text
-from proxy.responses.items import Placeholder
+from proxy.responses.items import CODE_INTERPRETER, Placeholder
 
 LONGEST_NOTE: Final = 16_000
 """Characters of a tool's text that a note takes over."""
@@ -46,6 +46,14 @@ def code_note(call: Item) -> bytes:
     code = call.text("code") or ""
     logs = "\n".join(_texts(objects(call.raw("outputs") or b"[]")))
     return assistant_note(_shortened(f"[Code interpreter] {code}\n{logs}".rstrip()))
+
+
+def hosted_note(call: Item) -> bytes:
+    """The note that stands for a call that upstream's own tool has answered: its kind and what it was called with."""
+    if call.kind is CODE_INTERPRETER:
+        return code_note(call)
+    given = call.raw("action") or call.raw("queries") or call.raw("arguments") or b""
+    return assistant_note(f"[{call.kind.name}] {_shortened(given.decode('utf-8', 'replace'))}".rstrip())
 
 
 def _shortened(content: str) -> str:

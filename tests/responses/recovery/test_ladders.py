@@ -147,6 +147,19 @@ def test_a_missing_summary_is_given_first() -> None:
     assert ("repaired", summary) not in _ladder(Refusal("encrypted"), _situation_of([USER, REASONING, SAID, USER]))
 
 
+def test_a_hosted_call_that_is_refused_becomes_a_note() -> None:
+    """A search whose shape or id is refused goes on as a note with what was searched; a function's call does not."""
+    search = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "ferry"}}
+    situation = _situation_of([USER, search, SAID, *_call("a"), USER])
+    last = _ladder(Refusal("field", index=1, field="id", demanded=True), situation)[-1][1]
+    sent = rewrite(situation.document, last)
+    assert b"web_search_call]" in sent.body
+    assert b"ferry" in sent.body
+    assert b'"type": "web_search_call"' not in sent.body
+    assert (sent.repaired["note"], sent.lossy) == (1, {"note"})
+    assert len(_ladder(Refusal("field", index=3, field="id", demanded=True), situation)) == 1
+
+
 def _call(call_id: str) -> list[dict[str, Any]]:
     return [
         {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"},
