@@ -233,6 +233,8 @@ CATALOGUE: Final[list[tuple[int, Any, str | None]]] = [
     ),
     (400, error("input.3.phase: property 'input.3.phase' is unsupported", None, "validation_error"), "field"),
     (400, error("Invalid value for 'input.3.id': expected a value.", None, "input.3.id"), "field"),
+    (400, error("Unknown parameter: 'input[3].action.query'.", "unknown_parameter", "input[3].action.query"), "field"),
+    (400, error("Unknown parameter: 'input[3].action'.", "unknown_parameter", "input[3].action"), "field"),
     # Shapes: refusals in refusals, as JSON and as Python prints them.
     (400, {"errorMessage": json.dumps(error(UNREASONED))}, "pairing"),
     (400, {"fault": {"faultstring": NOT_STORED, "detail": {"errorcode": "x"}}}, "item"),

@@ -114,9 +114,13 @@ def _noted_containers(refusal: Refusal, situation: Situation) -> Form:
     return replace(situation.form, containers=situation.form.containers | expired)
 
 
+# Fields that most items are made of, and that one kind can do without: an image call's action is a label of its tool.
+_OF_ONE_KIND: Final = {"content": "reasoning", "action": "image_generation_call"}
+
+
 def _field(refusal: Refusal, situation: Situation) -> Form | None:
     label = label_of(refusal, situation.sent)
-    if label is None or (refusal.field == "content" and label != "reasoning"):
+    if label is None or _OF_ONE_KIND.get(refusal.field, label) != label:
         return None
     form = situation.form
     known = frozenset((each, refusal.field) for each in _labels(label, refusal, situation))

@@ -143,6 +143,7 @@ _FIELD: Final = re.compile(
 """`input[7].status`, or as some gateways write it `input.7.status`."""
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
+_NESTED: Final = re.compile(r"\.(?!type$)[A-Za-z_][A-Za-z0-9_]*")
 _UNKNOWN_FIELD: Final = _pattern(
     r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected|"
     r"property\s+is\s+(?:unsupported|not\s+supported)"
@@ -234,7 +235,9 @@ def _field(said: Said) -> Refusal | None:
     part = _PART_FIELD.fullmatch(rest) if name == "content" else None
     if part and _UNKNOWN_FIELD.search(words):
         return Refusal("field", index=index, field=f"content[].{part[1]}")
-    if rest or name in _SUBSTANCE:
+    if _NESTED.fullmatch(rest) and _UNKNOWN_FIELD.search(words):
+        return Refusal("field", index=index, field=name + rest)
+    if rest or (name in _SUBSTANCE and not (name == "action" and _UNKNOWN_FIELD.search(words))):
         return None
     # A bad id is worse than none, and a null is no omission (openai-python#3008); other values are the client's.
     unwelcome = name == "id" or (name == "status" and "null" in said.message) or _UNKNOWN_FIELD.search(words)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from proxy.report import RemovedName
-from proxy.responses.body.document import Item, objects
+from proxy.responses.body.document import Item, cut_members, members_of, objects, splice
 from proxy.responses.items import (
     CODE_INTERPRETER,
     COMPACTION,
@@ -222,10 +222,22 @@ def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
                 continue
             if path.startswith("content[]."):
                 _mark_parts(draft, entry, frozenset({path.removeprefix("content[].")}))
+            elif "." in path:
+                _cut_nested(draft, entry, *path.split(".", 1))
             elif path in entry.came.fields and path not in entry.cut:
                 draft.cut(entry, path, _COUNTED_AS.get(path, "envelope_field"))
                 if path == "content":
                     draft.lossy.add("reasoning")  # what an open model thought, in words
+
+
+def _cut_nested(draft: Draft, entry: Entry, name: str, inner: str) -> None:
+    """Take the member `inner` out of the object that the member `name` holds (`action.query` of a web search)."""
+    held = entry.put.get(name) or entry.came.raw(name) or b""
+    fields = objects(b"[" + held + b"]")[0] if held[:1] == b"{" else {}
+    if inner in fields and not (name in entry.cut and name not in entry.put):
+        entry.cut |= {name}
+        entry.put = {**entry.put, name: splice(held, cut_members(members_of(held, 0, fields), {inner}))}
+        draft.count_removed("envelope_field", entry.came)
 
 
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:

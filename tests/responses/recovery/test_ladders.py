@@ -160,6 +160,27 @@ def test_a_hosted_call_that_is_refused_becomes_a_note() -> None:
     assert len(_ladder(Refusal("field", index=3, field="id", demanded=True), situation)) == 1
 
 
+@pytest.mark.parametrize(
+    ("action", "left"),
+    [
+        ('{"type": "find_in_page", "query": "x", "url": "u"}', '{"type": "find_in_page", "url": "u"}'),
+        ('{"query": 1e400}', "{}"),
+        ('{"type": "search"}', '{"type": "search"}'),
+        ('"query"', '"query"'),
+    ],
+)
+def test_a_field_of_a_nested_object_is_taken_out(action: str, left: str) -> None:
+    """Of an object within an item the refused field goes, and every other byte of it stays."""
+    call = b'{"type": "web_search_call", "action": %s, "status": "completed"}' % action.encode()
+    document = read(b'{"input": [%s, {"role": "user"}]}' % call)
+    assert document is not None
+    sent = rewrite(document, Form(refused=frozenset({("web_search_call", "action.query")})))
+    assert left in sent.body.decode()
+    assert json.loads(sent.body)["input"][0]["status"] == "completed"
+    assert (sent.body == document.body) == (left == action)
+    assert sent.lossy == set()
+
+
 def _call(call_id: str) -> list[dict[str, Any]]:
     return [
         {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"},
@@ -209,10 +230,10 @@ def test_a_field_refused_of_a_second_kind_goes_from_all() -> None:
     assert b'"x"' not in rewrite(document, following).body
 
 
-@pytest.mark.parametrize(("index", "count"), [(1, 1), (4, 0)])
-def test_only_reasoning_gives_up_its_content(index: int, count: int) -> None:
-    """Readable content that upstream refuses goes from reasoning, and from nothing else."""
-    assert len(_ladder(Refusal("field", index=index, field="content"))) == count
+@pytest.mark.parametrize(("index", "field", "count"), [(1, "content", 1), (4, "content", 0), (1, "action", 0)])
+def test_what_most_items_are_made_of_stays(index: int, field: str, count: int) -> None:
+    """Readable content that upstream refuses goes from reasoning, and from nothing else; so with an image's action."""
+    assert len(_ladder(Refusal("field", index=index, field=field))) == count
 
 
 def test_without_ids_or_reasoning() -> None:

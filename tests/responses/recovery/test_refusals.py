@@ -97,7 +97,7 @@ def test_named_ids(message: str, ids: set[str]) -> None:
         ),
         ("Unknown parameter: 'usage'.", "usage", Refusal("envelope", field="usage")),
         ("Unknown parameter: 'output_text'.", None, Refusal("envelope", field="output_text")),
-        ("Unknown parameter: 'input[1].phase.x'.", "input[1].phase.x", None),
+        ("Unknown parameter: 'input[1].phase.x'.", "input[1].phase.x", Refusal("field", index=1, field="phase.x")),
         ("Invalid value: 'x'. Supported values are: 'y'.", "input[1].phase", None),
         ("ID is required", "tools[0]", None),
     ],
