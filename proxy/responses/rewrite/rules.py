@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from proxy.report import RemovedName
-from proxy.responses.body.document import Item, cut_members, members_of, objects, splice
+from proxy.responses.body.document import Item, cut_members, cut_spans, members_of, objects, splice
+from proxy.responses.body.lenient import elements
 from proxy.responses.items import (
     CODE_INTERPRETER,
     COMPACTION,
@@ -98,6 +99,8 @@ def _put_summary(draft: Draft, entry: Entry) -> None:
 def drop_blobs(draft: Draft, is_refused: Collection[bytes] | None) -> None:
     """Take the refused `encrypted_content` literals out of reasoning; None: all of them, and compactions as well."""
     for entry in draft.entries:
+        if is_refused is None and entry.fate == "kept" and entry.came.kind.name in _WITH_BLOB_PARTS:
+            _drop_blob_parts(draft, entry)
         blob = entry.came.raw("encrypted_content")
         if blob in _EMPTY or entry.fate == "dropped" or (is_refused is not None and blob not in is_refused):
             continue
@@ -105,6 +108,25 @@ def drop_blobs(draft: Draft, is_refused: Collection[bytes] | None) -> None:
             _reduce(draft, entry, "encrypted_content")
         elif entry.came.kind is COMPACTION:
             draft.drop(entry, "compaction")
+
+
+_WITH_BLOB_PARTS: Final = frozenset({"agent_message", "function_call_output", "custom_tool_call_output"})
+
+
+def _drop_blob_parts(draft: Draft, entry: Entry) -> None:
+    """Take the parts out that are `{"type": "encrypted_content", …}`, or the item where there are no others."""
+    for name in ("content", "output"):
+        parts = entry.came.raw(name) or b""
+        if parts[:1] != b"[":
+            continue
+        doomed = [Item(part).text("type") == "encrypted_content" for part in objects(parts)]
+        if all(doomed) and doomed and entry.came.kind.name == "agent_message":
+            draft.drop(entry, "encrypted_content")
+        elif any(doomed):
+            entry.cut |= {name}
+            entry.put = {**entry.put, name: splice(parts, cut_spans(elements(parts, 0), doomed))}
+            draft.count_removed("encrypted_content", entry.came)
+            draft.lossy.add("encrypted_content")
 
 
 def drop_reasoning(draft: Draft) -> None:

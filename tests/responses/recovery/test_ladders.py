@@ -181,6 +181,27 @@ def test_a_field_of_a_nested_object_is_taken_out(action: str, left: str) -> None
     assert sent.lossy == set()
 
 
+BLOB_PART = '{"type": "encrypted_content", "encrypted_content": "gAAAA"}'
+
+
+@pytest.mark.parametrize(
+    ("item", "left"),
+    [
+        ('{"type": "agent_message", "content": [%s, {"type": "input_text", "text": "1e400"}]}', True),
+        ('{"type": "agent_message", "content": [%s]}', False),
+        ('{"type": "function_call_output", "call_id": "a", "output": [{"type": "input_text", "text": "x"},%s]}', True),
+    ],
+)
+def test_blobs_in_parts(item: str, left: bool) -> None:
+    """Encrypted parts go from messages of agents and from outputs; a message of nothing else goes with them."""
+    document = read(b'{"input": [%s, {"role": "user", "content": "x"}]}' % item.replace("%s", BLOB_PART).encode())
+    assert document is not None
+    sent = rewrite(document, Form(no_blobs=True))
+    assert b"encrypted_content" not in sent.body
+    assert len(json.loads(sent.body)["input"]) == 1 + left
+    assert (sent.removed["encrypted_content"], sent.lossy) == (1, {"encrypted_content"})
+
+
 def _call(call_id: str) -> list[dict[str, Any]]:
     return [
         {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"},
