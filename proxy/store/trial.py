@@ -5,13 +5,15 @@ run it once. Its result is one sentence, which names the store and never its pas
 """
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from proxy.store.interface import Engine, Remembered
+
+_OPTIONS: Final = re.compile(r"[?#]")
 
 PATIENCE: Final = 10.0
 """Seconds that a trial may take."""
@@ -47,9 +49,18 @@ async def _round_trip(engine: Engine) -> None:
 
 
 def named(url: str) -> str:
-    """A store's URL without credentials and options."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
+    """A store's URL without credentials and options; the scheme alone where it cannot be told where they end.
+
+    Clients differ in how they read a password with `/`, `#`, `?` or `@` in it: what stands before the last `@` is left
+    out, and so is everything where a `?` or `#` stands before one.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    place = _OPTIONS.split(rest, maxsplit=1)[0]
+    if scheme.startswith("sqlite"):
+        return f"{scheme}://{place}"
+    return f"{scheme}://" if "@" in rest[len(place) :] else f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def reason(error: Exception) -> str:
