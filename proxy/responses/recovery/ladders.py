@@ -16,6 +16,7 @@ from typing import Final
 
 from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document, read
+from proxy.responses.items import COMPACTION
 from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
@@ -44,14 +45,22 @@ def _portable(_: Refusal, situation: Situation) -> Form:
     return replace(situation.form, portable=True)
 
 
-def _without_ids(_: Refusal, situation: Situation) -> Form:
-    return replace(situation.form, portable=True, no_ids=True)
+def _without_ids(_: Refusal, situation: Situation) -> Form | None:
+    """Ids go from every turn. An id that pairs stays, and would be refused next: then the attempt is better spent."""
+    pairing = any(
+        entry.sent and entry.came.kind.id == "pinned" and entry.came.kind is not COMPACTION
+        for entry in situation.sent.entries
+    )
+    return None if pairing else replace(situation.form, portable=True, no_ids=True)
 
 
 def _without_doubled_ids(refusal: Refusal, situation: Situation) -> Form | None:
-    """Two items with one id, which some client made up, are two items: without ids both stay."""
-    ids = [entry.item.text("id") for entry in situation.sent.entries if entry.sent and "id" not in entry.cut]
-    return replace(situation.form, no_ids=True) if any(ids.count(id_) > 1 for id_ in refusal.ids) else None
+    """Two different items with one id, which some client made up, are two items: without ids both stay."""
+    for id_ in refusal.ids:
+        came = [entry.came.fields for entry in situation.sent.entries if entry.sent and entry.came.text("id") == id_]
+        if len({tuple(sorted((name, bytes(value)) for name, value in fields.items())) for fields in came}) > 1:
+            return replace(situation.form, no_ids=True)
+    return None
 
 
 def _with_summaries(refusal: Refusal, situation: Situation) -> Form | None:

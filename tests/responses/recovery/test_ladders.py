@@ -129,8 +129,11 @@ def _situation_of(items: list[Any], form: Form = CAME) -> Situation:
 
 
 def test_doubled_ids_go_before_an_item_does() -> None:
-    """Two items that a client gave one id both stay, without ids; a duplicate is dropped only after that."""
-    situation = _situation_of([USER, {**SAID, "id": "msg_1"}, USER, {**SAID, "id": "msg_1"}, USER])
+    """Two different items that a client gave one id both stay, without ids; one that is there twice is dropped."""
+    other = {**SAID, "id": "msg_1", "content": [{"type": "output_text", "text": "another", "annotations": []}]}
+    same = _situation_of([USER, {**SAID, "id": "msg_1"}, USER, {**SAID, "id": "msg_1"}, USER])
+    assert _ladder(Refusal("pairing", frozenset({"msg_1"})), same)[0][1].repaired
+    situation = _situation_of([USER, {**SAID, "id": "msg_1"}, USER, other, USER])
     ladder = _ladder(Refusal("pairing", frozenset({"msg_1"})), situation)
     assert ladder[0] == ("repaired", Form(no_ids=True))
     assert rewrite(situation.document, ladder[0][1]).lossy == set()
@@ -255,6 +258,12 @@ def test_a_field_refused_of_a_second_kind_goes_from_all() -> None:
 def test_what_most_items_are_made_of_stays(index: int, field: str, count: int) -> None:
     """Readable content that upstream refuses goes from reasoning, and from nothing else; so with an image's action."""
     assert len(_ladder(Refusal("field", index=index, field=field))) == count
+
+
+def test_ids_that_pair_are_not_tried_without() -> None:
+    """Where an id pairs a call with its output, no attempt is spent on the ids of the other turns."""
+    situation = _situation_of([USER, PINNED["computer_call"], USER], Form(portable=True))
+    assert not any(form.no_ids for _, form in _ladder(Refusal("item", IDS), situation))
 
 
 def test_without_ids_or_reasoning() -> None:
