@@ -75,6 +75,7 @@ class _Process:
         self._readiness = readiness
         self._servers = servers
         self._trial = trial
+        self._is_over = asyncio.Event()
 
     async def run(self) -> int:
         """Serve until a signal comes, then drain: the admin listener goes on until the data listener has ended."""
@@ -91,8 +92,9 @@ class _Process:
         self._log_start()
         watch = None if self._trial is None else asyncio.create_task(self._watch_store(self._trial))
         await data
+        self._is_over.set()
         if watch is not None:
-            watch.cancel()
+            await watch  # to its end: a database's connection that is cancelled while it opens leaves a thread behind
         for server in self._servers[1:]:
             server.end()
         await asyncio.gather(*admins)
@@ -107,7 +109,10 @@ class _Process:
             message = "The store (%s) does not work: %s. Requests go on without it"
             LOGGER.warning(message, trial.name, trial.fault)
         while self._settings.store_required:
-            await asyncio.sleep(_TRIAL_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_over.wait(), _TRIAL_EVERY)
+            if self._is_over.is_set():
+                break
             works = await trial.perform()
             if works and self._readiness.lacks_store:
                 LOGGER.info("The store (%s) works again", trial.name)
