@@ -7,6 +7,7 @@ import gzip
 import socket
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -115,7 +116,8 @@ def test_refused_to_the_end() -> None:
         assert differ(made.attempts)
 
 
-CODINGS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+# gzip writes the time into its head: the same refusal has the same bytes only where that is left out.
+CODINGS: dict[str, Callable[[bytes], bytes]] = {"gzip": partial(gzip.compress, mtime=0), "deflate": zlib.compress}
 
 
 @pytest.mark.parametrize("coding", CODINGS)
