@@ -52,7 +52,7 @@ _RUNGS: Final = 4
 _REFUSAL: Final = 40
 """A byte of a refusal's text: 2,048 full of words that look like refusals' take 13 ms."""
 _JUDGED: Final = 4 * 1024
-"""Bytes of a refusal beyond which judging it costs no more."""
+"""Bytes of a refusal up to which its cost is counted: a longer one is classified in another thread in any case."""
 _SMALL: Final = 8 * 1024
 """Bytes up to which objects are not counted: there cannot be many."""
 
@@ -87,7 +87,7 @@ class Exchange:
         """The steps from the body that arrived to the answer; see the module's docstring. Raises TooComplexError."""
         first = yield Compute(self._glance, self._cost // _GLANCE)
         if first is None:
-            yield from self._resolve(0, b"")
+            yield from self._resolve()
             if self._memory is not None:
                 first = yield Compute(self._short_way, self._cost // _GLANCE)
         if first is None:
@@ -95,15 +95,15 @@ class Exchange:
         refusal = yield first
         while True:
             status, body = refusal
-            yield from self._resolve(status, body)
-            cost = max(_RUNGS * self._look_cost(), _REFUSAL * min(len(body), _JUDGED))
-            refusal = yield (yield Compute(partial(self._judge, status, body), cost))
+            self._made[-1].refusal = yield Compute(partial(classify, status, body), _REFUSAL * min(len(body), _JUDGED))
+            yield from self._resolve()
+            refusal = yield (yield Compute(partial(self._judge, status), _RUNGS * self._look_cost()))
 
-    def _resolve(self, status: int, refusal: bytes) -> Steps:
+    def _resolve(self) -> Steps:
         """Ask the store for what the request refers to, and again for what another process may just be writing."""
         if not self.policy.recalls:
             return
-        wanted: Recall | None = yield Compute(partial(self._wanted, status, refusal), self._look_cost())
+        wanted: Recall | None = yield Compute(self._wanted, self._look_cost())
         while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted
             self._cost += found.size if found is not None else 0
@@ -152,20 +152,20 @@ class Exchange:
         self.events.append(Read(short.items, short.found) if memory is None else self._facts(memory.came))
         return self._begin(Attempt(self._attempts.plain_form(portable=True), short.rewrite))
 
-    def _wanted(self, status: int, refusal: bytes) -> Recall | None:
-        """What to ask the store before the first attempt (status 0), or before the refusal is judged; None: nothing."""
+    def _wanted(self) -> Recall | None:
+        """What to ask the store before the first attempt, or before what follows a refusal; None: nothing."""
         if self._memory is None:
             document = self._document
-            if document is None or not self._may_recall(document, status, refusal):
+            if document is None or not self._may_recall(document):
                 return None
             self._memory = Recollection(document, self.policy)
         return self._memory.next
 
-    def _may_recall(self, document: Document, status: int, refusal: bytes) -> bool:
-        if not status:
+    def _may_recall(self, document: Document) -> bool:
+        if not self._made:
             return self.policy.mode != "recover" or self._attempts.will_be_refused(document)
-        refused = classify(status, refusal) if len(self._made) <= self.policy.max_recoveries else None
-        return refused is not None and refused.kind in RESOLVABLE
+        refusal = self._made[-1].refusal
+        return len(self._made) <= self.policy.max_recoveries and refusal is not None and refusal.kind in RESOLVABLE
 
     def _take(self, memory: Recollection, found: Recalled | None) -> Recall | None:
         """Take what the store knows; what to ask next, None: nothing."""
@@ -199,10 +199,9 @@ class Exchange:
             self._note_removed(first.rewrite.ids_taken())
         return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
 
-    def _judge(self, status: int, body: bytes) -> Forward | Relay:
+    def _judge(self, status: int) -> Forward | Relay:
         """What follows a refusal."""
-        attempt, document = self._made[-1], self._document
-        attempt.refusal = refusal = classify(status, body)
+        refusal, document = self._made[-1].refusal, self._document
         following = None
         if refusal is not None and document is not None and not self._is_exhausted:
             resolved = self._memory is not None and self._memory.resolved is not None

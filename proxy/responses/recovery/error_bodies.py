@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 _LONGEST: Final = 2048
-"""Characters of a message that are looked at. The longest known has 500; 2,048 cost 13 ms at worst."""
+"""Characters of a message that are looked at. The longest known has 500; 2,048 cost 13 ms at worst: each."""
 
 _MOST: Final = 16
 """Sayings of one refusal that are looked at."""

@@ -16,9 +16,10 @@ from typing import Final
 
 from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document, read
-from proxy.responses.items import COMPACTION
+from proxy.responses.items import COMPACTION, REASONING
 from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import Refusal
+from proxy.responses.rewrite.draft import Entry
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 
 
@@ -65,14 +66,12 @@ def _without_doubled_ids(refusal: Refusal, situation: Situation) -> Form | None:
 
 def _with_summaries(refusal: Refusal, situation: Situation) -> Form | None:
     """A gateway calls a reasoning without its summary an unreadable blob."""
-    known = ("reasoning", "summary")
-    if refusal.blob or refusal.ids:
+    form, summary = situation.form, (REASONING.label, "summary")
+    if refusal.blob or refusal.ids or form.portable or summary in form.demanded:
         return None
-    lacking = any(
-        entry.item.kind.name == "reasoning" and "summary" not in entry.item.fields for entry in situation.sent.entries
-    )
-    lacks = lacking and not situation.form.portable and known not in situation.form.demanded
-    return replace(situation.form, demanded=situation.form.demanded | {known}) if lacks else None
+    reasoning = [entry.item for entry in situation.sent.entries if entry.item.kind is REASONING]
+    lacks = any("summary" not in item.fields for item in reasoning)
+    return replace(form, demanded=form.demanded | {summary}) if lacks else None
 
 
 def _without(refusal: Refusal, situation: Situation) -> Form:
@@ -97,8 +96,8 @@ def _without_named_blobs(refusal: Refusal, situation: Situation) -> Form | None:
 
 
 def _named_blobs(refusal: Refusal, situation: Situation) -> Iterator[bytes]:
-    entries = situation.sent.entries
-    named = entries[refusal.index].came if refusal.index is not None and refusal.index < len(entries) else None
+    entry = _named_entry(refusal, situation.sent)
+    named = entry.came if entry is not None else None
     for array in situation.document.arrays:
         for item in array.items:
             blob = item.raw("encrypted_content")
@@ -151,11 +150,10 @@ def _labels(label: str, refusal: Refusal, situation: Situation) -> set[str]:
 
 def _noted_hosted(refusal: Refusal, situation: Situation) -> Form | None:
     """A search whose shape or lost id is refused is context only: the model reads of it in words (codex#6700)."""
-    entries = situation.sent.entries
-    kind = entries[refusal.index].item.kind if refusal.index is not None and refusal.index < len(entries) else None
-    if kind is None or not kind.hosted:
+    entry = _named_entry(refusal, situation.sent)
+    if entry is None or not entry.item.kind.hosted:
         return None
-    return replace(situation.form, portable=True, noted=situation.form.noted | {kind.label})
+    return replace(situation.form, portable=True, noted=situation.form.noted | {entry.item.kind.label})
 
 
 def _as_it_arrived(refusal: Refusal, situation: Situation) -> Form | None:
@@ -169,8 +167,14 @@ def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
     "ID is required" without a place was said of reasoning (codex PR#3528).
     """
     if refusal.index is None:
-        return "reasoning"
-    return sent.entries[refusal.index].item.kind.label if refusal.index < len(sent.entries) else None
+        return REASONING.label
+    entry = _named_entry(refusal, sent)
+    return entry.item.kind.label if entry is not None else None
+
+
+def _named_entry(refusal: Refusal, sent: Rewrite) -> Entry | None:
+    """The item that the refusal names by its place; None where it names none, or one that was not sent."""
+    return sent.entries[refusal.index] if refusal.index is not None and refusal.index < len(sent.entries) else None
 
 
 def _without_envelope(_: Refusal, situation: Situation) -> Form:

@@ -96,7 +96,8 @@ _ROWS: Final = (
         _pattern(
             r"encrypted[\s_]+(?:reasoning|content|blob).{0,200}(?:verif|decrypt|decod|did not match|mismatch|invalid|"
             r"tamper|corrupt|malformed|belongs?\s+to\s+another|not\s+issued|another\s+(?:account|organi[sz]ation|key))|"
-            r"encrypted\s+(?:function\s+)?output\s+content.{0,80}(?:decrypt|decod)|(?:verif|decrypt|decod|invalid|malformed|corrupt)\w*.{0,60}encrypted[\s_]+content|"
+            r"encrypted\s+(?:function\s+)?output\s+content.{0,80}(?:decrypt|decod)|"
+            r"(?:verif|decrypt|decod|invalid|malformed|corrupt)\w*.{0,60}encrypted[\s_]+content|"
             r"invalid_encrypted_content"
         ),
     ),
@@ -181,8 +182,8 @@ _NAMED: Final = re.compile(
 )
 _AFTER_CALL: Final = re.compile(r"\bfor (?:\w+ ){0,2}calls? (?!outputs?\b)([A-Za-z0-9_-]+)")
 _BLOB: Final = re.compile(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0-9_+/=-]{1,64})")
+# Names that stand where ids stand, or look like them: words, and names of fields.
 _NO_ID: Final = re.compile(r"[a-z]+_(?:id|url|type|key)")
-# Names that stand where ids stand, or look like them.
 _NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_calls", "tool_call_id", "not", *KINDS})
 
 

@@ -58,6 +58,11 @@ class Entry:
         """Whether something of it is sent upstream."""
         return self.fate != "dropped"
 
+    def set(self, name: str, json: bytes) -> None:
+        """Send it with the member `name` as `json`, behind its other members."""
+        self.cut |= {name}
+        self.put = {**self.put, name: json}
+
     def replace(self, json: bytes) -> None:
         """Send `json`, an item, in its place."""
         self.fate = "replaced"

@@ -15,8 +15,8 @@ from proxy.responses.items import CALLS, REASONING, REFERENCE
 from proxy.responses.rewrite.draft import Draft, Entry
 from proxy.responses.rewrite.substitutes import call_note, output_note, placeholder_output, tools_item
 
-LONGEST_CALL_ID: Final = 64
-"""Characters of a call id that OpenAI takes, measured 2026-11 by its own refusal."""
+_LONGEST_CALL_ID: Final = 64
+"""Characters of a call id that OpenAI takes, by its own refusal (2026-11)."""
 
 
 class Pairs:
@@ -130,11 +130,10 @@ def rename_calls(draft: Draft) -> None:
         if old is None or not outputs or call.fate != "kept" or outputs[0].fate != "kept":
             continue
         count[old] += 1
-        if len(old) > LONGEST_CALL_ID or count[old] > 1:
+        if len(old) > _LONGEST_CALL_ID or count[old] > 1:
             new = sha256(f"{old} {count[old]}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
             for entry in (call, outputs[0]):
-                entry.cut |= {"call_id"}
-                entry.put = {**entry.put, "call_id": b'"call_%s"' % new.encode()}
+                entry.set("call_id", b'"call_%s"' % new.encode())
             draft.repaired["call_id"] += 1
             if count[old] > 1:
                 draft.lossy.add("call_id")  # which output belongs to which of them is told by their order alone

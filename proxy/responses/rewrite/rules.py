@@ -86,13 +86,12 @@ def give_summaries(draft: Draft) -> None:
     for entry in draft.entries if REASONING.name in draft.kinds else ():
         lacks = entry.came.kind is REASONING and entry.came.raw("summary") is None and "summary" not in entry.put
         if lacks and entry.fate == "kept":
-            entry.cut |= {"summary"}  # it may have been null
             _put_summary(draft, entry)
 
 
 def _put_summary(draft: Draft, entry: Entry) -> None:
     # Missing required parameter: 'input[7].summary' (Operit#797)
-    entry.put = {"summary": b"[]"}
+    entry.set("summary", b"[]")  # it may have been null
     draft.repaired["summary"] += 1
 
 
@@ -123,8 +122,7 @@ def _drop_blob_parts(draft: Draft, entry: Entry) -> None:
         if all(doomed) and doomed and entry.came.kind.name == "agent_message":
             draft.drop(entry, "encrypted_content")
         elif any(doomed):
-            entry.cut |= {name}
-            entry.put = {**entry.put, name: splice(parts, cut_spans(elements(parts, 0), doomed))}
+            entry.set(name, splice(parts, cut_spans(elements(parts, 0), doomed)))
             draft.count_removed("encrypted_content", entry.came)
             draft.lossy.add("encrypted_content")
 
@@ -257,8 +255,7 @@ def _cut_nested(draft: Draft, entry: Entry, name: str, inner: str) -> None:
     held = entry.put.get(name) or entry.came.raw(name) or b""
     fields = objects(b"[" + held + b"]")[0] if held[:1] == b"{" else {}
     if inner in fields and not (name in entry.cut and name not in entry.put):
-        entry.cut |= {name}
-        entry.put = {**entry.put, name: splice(held, cut_members(members_of(held, 0, fields), {inner}))}
+        entry.set(name, splice(held, cut_members(members_of(held, 0, fields), {inner})))
         draft.count_removed("envelope_field", entry.came)
 
 

@@ -245,13 +245,10 @@ def test_a_second_output_of_a_call_becomes_a_note() -> None:
 def test_a_field_refused_of_a_second_kind_goes_from_all() -> None:
     """A field that was refused of one kind of item, and then of another, goes from every kind that has it."""
     items = [{**USER, "x": 1}, {**SAID, "x": 1}, {**REASONING, "x": 1}, SAID]
-    document = read(json.dumps({"input": items}).encode())
-    assert document is not None
-    form = Form(refused=frozenset({("message:user", "x")}))
-    situation = Situation(document, form, rewrite(document, form), 3, side_route=False)
+    situation = _situation_of(items, Form(refused=frozenset({("message:user", "x")})))
     [(_, following)] = _ladder(Refusal("field", index=1, field="x"), situation)
     assert following.refused == {(label, "x") for label in ("message:user", "message:assistant", "reasoning")}
-    assert b'"x"' not in rewrite(document, following).body
+    assert b'"x"' not in rewrite(situation.document, following).body
 
 
 @pytest.mark.parametrize(("index", "field", "count"), [(1, "content", 1), (4, "content", 0), (1, "action", 0)])
