@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -172,10 +171,7 @@ class _Performer:
         self.work = Work(call.options.offload, call.credential, memory)
         self.compute = self.work.perform
         self.committed = False
-        self.task: asyncio.Task[Any] | None = None
         self.stall: Stall | None = None
-        self.gave_up = False
-        """A later refusal stalled."""
 
     async def run(self) -> None:
         """Perform the steps, and give the client the first refusal where nothing else is left."""
@@ -206,11 +202,12 @@ class _Performer:
         self.count += 1
         scope, receive = self._outgoing(step.body)
         del step
+        stalled = False
         with suppress(Enough):
-            await self._answer(scope, receive)
+            stalled = await self._answer(scope, receive)
         if self.committed or self.held is None:
             return None
-        if not (self.held.is_too_long or self.held.is_whole or self.gave_up):
+        if not (self.held.is_too_long or self.held.is_whole or stalled):
             await self._commit(self.held.parts)  # it broke off: the client gets what arrived of it, visibly cut
             return None
         self.first = self.first or self.held
@@ -218,22 +215,21 @@ class _Performer:
             self.exchange.exhaust()
         return self.held.status, self.held.body()
 
-    async def _answer(self, scope: Scope, receive: Receive) -> None:
-        """Let the app answer an attempt, no longer than a later refusal may take."""
-        self.task = asyncio.current_task()
+    async def _answer(self, scope: Scope, receive: Receive) -> bool:
+        """Let the app answer an attempt; whether that is a later refusal that stalled."""
         try:
             await self.call.options.app(scope, receive, self._take)
             if self.stall is not None:
                 await self.stall.over()
-        except asyncio.CancelledError:
-            if not self.gave_up or self.task is None or self.task.uncancel():
+        except asyncio.CancelledError as reason:
+            if self.stall is None or not self.stall.explains(reason):
                 raise
+            return True
         finally:
             if self.stall is not None:
                 self.stall.disarm()
-            self.stall = self.task = (
-                None  # each leads back here: what belongs to the request would wait for a collector
-            )
+            self.stall = None  # it leads back here: what belongs to the request would wait for a collector
+        return False
 
     async def _give_up(self) -> None:
         """Do not wait for the rest of a refusal: relay it as it arrives, or the first one in the place of a later."""
@@ -241,9 +237,8 @@ class _Performer:
             return
         if self.first is None:
             await self._commit(self.held.parts)
-        elif self.task is not None:
-            self.gave_up = True
-            self.task.cancel()
+        elif self.stall is not None:
+            self.stall.cut()
 
     def _outgoing(self, body: bytes) -> tuple[Scope, Receive]:
         """The scope and the `receive` of an attempt; where nothing changed, the body as the client encoded it."""
@@ -284,8 +279,6 @@ class _Performer:
     async def _commit(self, messages: list[Message]) -> None:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
-        if self.stall is not None:
-            self.stall.disarm()
         report = self.exchange.settle(messages[0]["status"])
         if self.call.options.service is not None:
             self.call.context.request_record = self.exchange.request_record

@@ -7,22 +7,33 @@ that is held, and none for others.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
 JUDGED: Final = 10.0
 """Seconds from the head of a refusal to its end, beyond which it is not judged."""
 
 
 class Stall:
-    """Calls `give_up`, `JUDGED` seconds from now."""
+    """Calls `give_up`, `JUDGED` seconds from now, while the current task waits for the rest of an answer."""
 
     def __init__(self, give_up: Callable[[], Awaitable[None]]) -> None:
         self._give_up = give_up
+        self._waiting = cast("asyncio.Task[None]", asyncio.current_task())
+        self._has_cut = False
         self._task: asyncio.Future[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(JUDGED, self._start)
+        self._timer = self._waiting.get_loop().call_later(JUDGED, self._start)
 
     def _start(self) -> None:
         self._task = asyncio.ensure_future(self._give_up())
+
+    def cut(self) -> None:
+        """Break off the wait for the rest."""
+        self._has_cut = True
+        self._waiting.cancel()
+
+    def explains(self, _: asyncio.CancelledError) -> bool:
+        """Whether the wait was broken off by `cut`, and for no other reason; then the task continues."""
+        return self._has_cut and self._waiting.uncancel() == 0
 
     def disarm(self) -> None:
         """Do not begin to give up."""
@@ -30,6 +41,6 @@ class Stall:
 
     async def over(self) -> None:
         """Do not begin to give up; where that has begun, wait for its end."""
-        self._timer.cancel()
+        self.disarm()
         if self._task is not None:
             await self._task
