@@ -50,7 +50,8 @@ def build(settings: Settings, observer: Observer, store: Store | None = None) ->
 
 def assemble(settings: Settings, observer: Observer, store: Store | None = None) -> Unpinned:
     """The proxy with its instruments; `observer` is notified of what happens as well."""
-    trial = Trial(lambda: open_store(settings), settings.store) if store is None and settings.store != "off" else None
+    has_own_store = store is None and settings.store != "off"
+    trial = Trial(lambda: _engine(settings), settings.store) if has_own_store else None
     metrics = Metrics()
     inspection = live_page(settings)
     if settings.admin_listen is not None:
@@ -139,8 +140,10 @@ def profile(settings: Settings) -> Literal["openai", "azure"]:
 
 def open_store(settings: Settings) -> Engine | None:
     """The store; None: off. Raises SettingsError where what it needs is not installed, or its URL leads nowhere."""
-    if settings.store == "off":
-        return None
+    return _engine(settings) if settings.store != "off" else None
+
+
+def _engine(settings: Settings) -> Engine:
     try:
         sealed = envelope(settings.store_key.keys, reads_plain=settings.store_key.reads_plain)
         options = Options(settings.store_ttl, settings.store_max_conversation, settings.store_capacity, sealed)

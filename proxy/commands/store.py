@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from proxy.app import open_store
 from proxy.settings import Settings, SettingsError
 from proxy.store.interface import Engine
-from proxy.store.trial import PATIENCE, named, reason
+from proxy.store.trial import PATIENCE, named, reason, using
 
 Work = Callable[[Engine], Awaitable[str]]
 
@@ -47,16 +47,9 @@ def upkeep(settings: Settings, work: Work) -> int:
     if engine is None:
         raise SettingsError("UNPINNED_STORE is off, so there is no store.")
     try:
-        said = asyncio.run(_done(engine, work))
+        said = asyncio.run(using(engine, work))
     except Exception as error:  # noqa: BLE001 -- each engine's client has its own exceptions
         sys.stdout.write(f"BAD  the store ({named(settings.store)}): {reason(error)}\n")
         return 1
     sys.stdout.write(f"ok   the store ({named(settings.store)}): {said}\n")
     return 0
-
-
-async def _done(engine: Engine, work: Work) -> str:
-    try:
-        return await work(engine)
-    finally:
-        await engine.close()

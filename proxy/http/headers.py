@@ -86,7 +86,7 @@ def value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def hop_fields(fields: Fields) -> Fields:
-    """Those of `fields` that describe this connection and how a body is framed and coded: few, for repeated lookups."""
+    """Those of `fields` that describe the hops, and how a body is framed and coded: few, for repeated lookups."""
     return [field for field in fields if field[0] in _OF_THE_HOP]
 
 

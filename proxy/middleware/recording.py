@@ -88,6 +88,7 @@ class _Recorder:
         self.send = send
         self.owner = owner
         self.response_id = response_id
+        self.request_id = context_of(scope).request_id
         length = headers.content_length(scope["headers"])
         self.large = length is None or length > INLINE
         self.asked: RequestRecord | None = None
@@ -119,7 +120,7 @@ class _Recorder:
         if status in _FORGETTING:
             self.options.replays.forget(self.owner, self.response_id)
             for name in names_of(self.response_id):
-                self.options.service.forget(self.owner, name, context_of(self.scope).request_id)
+                self.options.service.forget(self.owner, name, self.request_id)
 
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)
@@ -143,7 +144,7 @@ class _Recorder:
         try:
             return await self.options.offload.run(self.owner, self._shortened, ask)
         except Exception:  # noqa: BLE001 -- as below, and the request may be over
-            self.options.service.failed_to_read(context_of(self.scope).request_id)
+            self.options.service.failed_to_read(self.request_id)
             return None
 
     def _events(self) -> EventStream:
@@ -159,7 +160,7 @@ class _Recorder:
                 await self._tell(found)
         except Exception:  # noqa: BLE001 -- the answer goes on, even if it cannot be read
             self.answer = None
-            self.options.service.failed_to_read(context_of(self.scope).request_id)
+            self.options.service.failed_to_read(self.request_id)
 
     def _end(self, answer: EventStream | WholeAnswer) -> Made | None:
         if not self.coding or not isinstance(answer, WholeAnswer):
@@ -178,7 +179,7 @@ class _Recorder:
         await self._know()
         told = self._told(found)
         if told is not None:
-            self.options.service.remember(self.owner, told, context_of(self.scope).request_id)
+            self.options.service.remember(self.owner, told, self.request_id)
 
     def _told(self, found: Made) -> Remembered | None:
         if self.asked is None:

@@ -79,9 +79,9 @@ class _Process:
 
     async def run(self) -> int:
         """Serve until a signal comes, then drain: the admin listener goes on until the data listener has ended."""
-        if self._trial is not None and self._settings.store_required and not await self._trial.perform():
+        if self._trial is not None and self._settings.store_required and (fault := await self._trial.fault()):
             message = "The store (%s) does not work: %s. It is required, so that Unpinned does not start"
-            LOGGER.error(message, self._trial.name, self._trial.fault)
+            LOGGER.error(message, self._trial.name, fault)
             return 1
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,24 +101,28 @@ class _Process:
         return 0
 
     async def _watch_store(self, trial: Trial) -> None:
-        """Try the store once, or again and again where it is required; log when that turns out otherwise than before.
+        """Try the store once, or again and again where it is required.
 
         Lookups and writes that fail are logged by themselves; readiness has to turn without a request, too.
         """
-        if not self._settings.store_required and not await trial.perform():
-            message = "The store (%s) does not work: %s. Requests go on without it"
-            LOGGER.warning(message, trial.name, trial.fault)
-        while self._settings.store_required:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_over.wait(), _TRIAL_EVERY)
-            if self._is_over.is_set():
-                break
-            works = await trial.perform()
-            if works and self._readiness.lacks_store:
-                LOGGER.info("The store (%s) works again", trial.name)
-            elif not works and not self._readiness.lacks_store:
-                LOGGER.warning("The store (%s) does not work: %s. It is required: not ready", trial.name, trial.fault)
-            self._readiness.lacks_store = not works
+        if self._settings.store_required:
+            while not await self._ends_within(_TRIAL_EVERY):
+                self._judge_store(trial, await trial.fault())
+        elif fault := await trial.fault():
+            LOGGER.warning("The store (%s) does not work: %s. Requests go on without it", trial.name, fault)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_over.wait(), seconds)
+        return self._is_over.is_set()
+
+    def _judge_store(self, trial: Trial, fault: str | None) -> None:
+        """Set the readiness by the last trial; log when it turns."""
+        if fault and not self._readiness.lacks_store:
+            LOGGER.warning("The store (%s) does not work: %s. It is required: not ready", trial.name, fault)
+        elif not fault and self._readiness.lacks_store:
+            LOGGER.info("The store (%s) works again", trial.name)
+        self._readiness.lacks_store = fault is not None
 
     def _end(self) -> None:
         if not self._readiness.draining:

@@ -8,10 +8,12 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from proxy.store.interface import Engine, Remembered
+
+Result = TypeVar("Result")
 
 _OPTIONS: Final = re.compile(r"[?#]")
 
@@ -71,33 +73,33 @@ def reason(error: Exception) -> str:
     return (str(cause) or type(cause).__name__).splitlines()[0]
 
 
+async def using(engine: Engine, work: Callable[[Engine], Awaitable[Result]]) -> Result:
+    """The result of `work` with a store, which is closed in any case."""
+    try:
+        return await work(engine)
+    finally:
+        await engine.close()
+
+
 class Trial:
-    """The trials of the store at `url`. `fault` says what was wrong in the last one; None: nothing.
+    """The trials of the store at `url`.
 
     Each trial opens the store anew, and closes it: it depends on no connection, and keeps none open at the end.
     """
 
-    def __init__(self, opened: Callable[[], Engine | None], url: str) -> None:
+    def __init__(self, opened: Callable[[], Engine], url: str) -> None:
         self._opened = opened
         self.name = named(url)
-        self.fault: str | None = None
 
-    async def perform(self) -> bool:
-        """Try the store, as the first request would use it (which makes missing tables); whether it works."""
+    async def fault(self) -> str | None:
+        """What is wrong with the store, used as by a first request (which makes missing tables); None: nothing."""
         try:
-            await self._try()
+            await using(self._opened(), _tried)
         except Exception as error:  # noqa: BLE001 -- each engine's client has its own exceptions
-            self.fault = reason(error)
-        else:
-            self.fault = None
-        return self.fault is None
+            return reason(error)
+        return None
 
-    async def _try(self) -> None:
-        engine = self._opened()
-        if engine is None:
-            return
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await _round_trip(engine)
-        finally:
-            await engine.close()
+
+async def _tried(engine: Engine) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await _round_trip(engine)
