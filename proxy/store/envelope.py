@@ -65,9 +65,18 @@ class Envelope(Protocol):
     def open(self, scope: bytes, digest: bytes, value: bytes) -> bytes | None:
         """The item that was kept; None where this is not what was kept of it."""
 
+    def sign(self, response: bytes, previous: bytes, digests: bytes) -> bytes:
+        """What shows later that a response had these items in this order, and continued this one; or nothing.
+
+        Responses are named by their scope and id; one that continues none has nothing as its previous one.
+        """
+
+    def signed(self, response: bytes, previous: bytes, digests: bytes, signature: bytes) -> bool:
+        """Whether this is a response as it was signed."""
+
 
 class Plain:
-    """Items are kept as they are."""
+    """Items are kept as they are, and lists are not signed."""
 
     def digest(self, item: bytes) -> bytes:
         """The first half of its SHA-256."""
@@ -80,6 +89,14 @@ class Plain:
     def open(self, scope: bytes, digest: bytes, value: bytes) -> bytes | None:  # noqa: ARG002 -- as above
         """The item, if it is the one that the digest stands for."""
         return value if self.digest(value) == digest else None
+
+    def sign(self, response: bytes, previous: bytes, digests: bytes) -> bytes:  # noqa: ARG002 -- there is no key
+        """Nothing: who can write a plain store can write anything."""
+        return b""
+
+    def signed(self, response: bytes, previous: bytes, digests: bytes, signature: bytes) -> bool:  # noqa: ARG002
+        """Yes: what a key signed is read without one as well, if its items can be."""
+        return True
 
 
 async def entries(envelope: Envelope, scope: bytes, items: Sequence[bytes], made: int) -> list[Entry]:
@@ -102,7 +119,7 @@ def _entries(envelope: Envelope, scope: bytes, items: Sequence[bytes], made: int
     digests = [(envelope.digest(item), item) for item in items]
     given = len(items) - made
     return [
-        Entry(digest, envelope.close(scope, digest, item), _id(item) if place >= given else "")
+        Entry(digest, envelope.close(scope, digest, item), id_of(item) if place >= given else "")
         for place, (digest, item) in enumerate(digests)
     ]
 
@@ -111,7 +128,7 @@ def _opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]
     return [envelope.open(scope, digest, value) for digest, value in kept]
 
 
-def _id(item: bytes) -> str:
+def id_of(item: bytes) -> str:
     """The id by which an item is looked up; a reference to an item is not the item."""
     try:
         head = _HEAD.decode(item)

@@ -2,13 +2,16 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, inspect, select, text
+from sqlalchemy import Connection, LargeBinary, delete, insert, inspect, select, text
 
 from proxy.store.tables import METADATA, SCHEMA
 
-VERSION: Final = 1
-_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
-"""By version: the statements that lead to it from the one before. New tables are made as they are defined."""
+VERSION: Final = 2
+_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {2: ("ALTER TABLE unpinned_responses ADD COLUMN signature {bytes}",)}
+"""By version: the statements that lead to it from the one before, with a database's name of a type in braces.
+
+New tables are made as they are defined.
+"""
 _LOCK: Final = 8_176_173_620_011
 """PostgreSQL's advisory lock under which the tables are made: an arbitrary number of our own."""
 
@@ -45,9 +48,10 @@ def migrate(connection: Connection) -> int | None:
     found = version(connection)
     if found is None:
         METADATA.create_all(connection)
+    bytes_ = LargeBinary().compile(connection.dialect)
     for step in range(found or VERSION, VERSION):
         for statement in _MIGRATIONS[step + 1]:
-            connection.execute(text(statement))
+            connection.execute(text(statement.format(bytes=bytes_)))
     if found is None or found < VERSION:
         connection.execute(delete(SCHEMA))
         connection.execute(insert(SCHEMA).values(version=VERSION))

@@ -1,136 +1,126 @@
 """The scripts that Redis runs atomically. A scope is the hash tag of all its keys: one slot of a cluster.
 
-r:ID      a response: its ledger (`l`), how long that was when it ended (`c`), the digests of its items (`d`)
-l:NUMBER  a ledger: the digests of a conversation's items, one after the other; it only grows
-i:DIGEST  an item (`v`) and how many responses have it (`n`)
+r:ID      a response: the id of the one it continues (`p`), the digests of its own items (`d`), its signature (`m`)
+i:DIGEST  an item (`v`) and how many responses have it (`n`); of a large one the first piece, how many there are (`k`),
+          and the others (`1`, `2` …); the id by which it is found (`id`)
 d:ID      the digest of the item with that id
-n         the number of the newest ledger
-t:NUMBER  the items of a ledger were renewed a short time ago: a thirtieth of their life
+
+Nobody else is served while a script runs, so each does a bounded part: a response's record is written when its items
+are there, and what it replaced is released behind that. What is broken off in between leaves items with too many uses,
+which expire by themselves.
 """
 
 from typing import Final
 
-# ARGV: prefix, lifetime, a word that comes back first, bytes of the largest conversation and of all requested items,
-# response id or "", item ids …
-# Answers: the word, the digests of the conversation's items in one piece, or "?", what is kept of each; then of each
-# requested item its digest and what is kept of it, or "" twice. Joining what is kept would cost Lua three times as much
-# as finding it (150 items of 1.2 KB: 905 against 269 µs, Redis 7.0, 2026-11).
+_AT: Final = "local at, life = ARGV[1], ARGV[2]\n"
+
+# ARGV: prefix, lifetime, a word that comes back first, how many turns, items and ids and how many bytes of items are
+# enough, response id or "", whether to renew the digests that follow in one piece, item ids …
+# Answers: the word; of each turn its id, what it continues, its digests, its signature, whether its renewal was due; of
+# each item its digest and what is kept of it or ""; the digest of each requested id, or ""; of each large item its
+# digest and in how many pieces it is kept.
+# Each item by itself: joining what is kept would cost Lua three times as much as finding it (150 items of 1.2 KB: 905
+# against 269 µs, Redis 7.0, 2026-11).
 # Values of another type are not known. A Redis that takes no writes now, being full or a replica, still answers.
-RECALL: Final = """
-local at, life = ARGV[1], ARGV[2]
-local told = {ARGV[3], '?'}
+RECALL: Final = f"""{_AT}
+local left, room = tonumber(ARGV[4]), tonumber(ARGV[5])
+local turns, items, named, large, seen = {{}}, {{}}, {{}}, {{}}, {{}}
+local count = 0
 local function look(...)
   local found = redis.pcall(...)
   return not (type(found) == 'table' and found.err) and found
 end
-local function item(digest, renew)
-  local value = look('HGET', at .. 'i:' .. digest, 'v')
-  if value and renew then redis.pcall('EXPIRE', at .. 'i:' .. digest, life) end
-  return value
+local function add(list, ...)
+  for _, value in ipairs({{...}}) do list[#list + 1] = value end
 end
-local function conversation(id)
-  local found = look('HMGET', at .. 'r:' .. id, 'l', 'c')
-  if not found or not found[1] or found[1] == '' then return end
-  local count = tonumber(found[2])
-  local digests = not count and {} or count > 0 and look('LRANGE', at .. 'l:' .. found[1], 0, count - 1) or {}
-  if #digests ~= count then return end
-  local renew = look('SET', at .. 't:' .. found[1], '', 'NX', 'EX', math.ceil(life / 30))
-  local values, size = {}, 0
-  for place, digest in ipairs(digests) do
-    local value = item(digest, renew)
-    if not value then return end
-    size = size + #value
-    if size > tonumber(ARGV[4]) then return end
-    values[place] = value
-  end
-  redis.pcall('EXPIRE', at .. 'r:' .. id, life)
-  redis.pcall('EXPIRE', at .. 'l:' .. found[1], life)
-  told[2] = table.concat(digests)
-  for place, value in ipairs(values) do told[place + 2] = value end
-end
-if ARGV[5] ~= '' then conversation(ARGV[5]) end
-local left = tonumber(ARGV[4])
-for place = 6, #ARGV do
-  local digest = left > 0 and look('GET', at .. 'd:' .. ARGV[place])
-  if digest then redis.pcall('EXPIRE', at .. 'd:' .. ARGV[place], life) end
-  local value = digest and item(digest, true)
-  if value then left = left - #value end
-  if left < 0 then value = nil end
-  told[#told + 1] = value and digest or ''
-  told[#told + 1] = value or ''
-end
-return told
-"""
-
-_DROP: Final = """
-local function drop(id)
-  local digests = redis.call('HGET', at .. 'r:' .. id, 'd')
-  if not digests then return end
-  redis.call('DEL', at .. 'r:' .. id)
+local function read(digests, renew)
   for start = 1, #digests, 16 do
-    local key = at .. 'i:' .. digests:sub(start, start + 15)
-    if redis.call('HINCRBY', key, 'n', -1) <= 0 then
-      local named = redis.call('HGET', key, 'id')
-      if named and redis.call('GET', at .. 'd:' .. named) == digests:sub(start, start + 15) then
-        redis.call('DEL', at .. 'd:' .. named)
-      end
-      redis.call('DEL', key)
+    if left <= 0 or room <= 0 then return end
+    local digest = digests:sub(start, start + 15)
+    if not seen[digest] then
+      seen[digest] = true
+      local key = at .. 'i:' .. digest
+      local found = look('HMGET', key, 'v', 'k')
+      local value = found and found[1] or ''
+      if value ~= '' and renew then redis.pcall('EXPIRE', key, life) end
+      left, room = left - 1, room - #value
+      items[count + 1], items[count + 2] = digest, value
+      count = count + 2
+      if found and found[2] then add(large, digest, found[2]) end
     end
   end
 end
+read(ARGV[8], ARGV[7] == '1')
+local id = ARGV[6]
+while id ~= '' and left > 0 and room > 0 do
+  local found = look('HMGET', at .. 'r:' .. id, 'p', 'd', 'm')
+  left = left - 1
+  if not (found and found[1] and found[2] and found[3]) then
+    add(turns, id, '', '?', '', '')
+    break
+  end
+  local due = redis.call('TTL', at .. 'r:' .. id) < life - life / 30
+  if due then redis.pcall('EXPIRE', at .. 'r:' .. id, life) end
+  add(turns, id, found[1], found[2], found[3], due and '1' or '')
+  read(found[2], due)
+  id = found[1]
+end
+for place = 9, #ARGV do
+  if left <= 0 or room <= 0 then break end
+  left = left - 1
+  local digest = look('GET', at .. 'd:' .. ARGV[place])
+  if digest then
+    redis.pcall('EXPIRE', at .. 'd:' .. ARGV[place], life)
+    read(digest, true)
+  end
+  add(named, digest or '')
+end
+return {{ARGV[3], turns, items, named, large}}
 """
 
-# ARGV: prefix, lifetime, response id, whether it continues another, the other's id, then digest, item, id or "" …
-REMEMBER: Final = f"""
-local at, life, id = ARGV[1], ARGV[2], ARGV[3]
-{_DROP}
-local digests = {{}}
-for place = 6, #ARGV, 3 do digests[#digests + 1] = ARGV[place] end
-local joined = table.concat(digests)
-local ledger, count = '', 0
-if ARGV[4] == '0' then
-  ledger = tostring(redis.call('INCR', at .. 'n'))
-else
-  local found = redis.call('HMGET', at .. 'r:' .. ARGV[5], 'l', 'c')
-  if found[1] and found[1] ~= '' and ARGV[5] ~= id then
-    local length = redis.call('LLEN', at .. 'l:' .. found[1])
-    ledger, count = found[1], tonumber(found[2])
-    if length < count then
-      ledger = ''
-    elseif length > count then
-      local before = count > 0 and redis.call('LRANGE', at .. 'l:' .. ledger, 0, count - 1) or {{}}
-      ledger = tostring(redis.call('INCR', at .. 'n'))
-      for _, digest in ipairs(before) do redis.call('RPUSH', at .. 'l:' .. ledger, digest) end
-    end
-  end
-end
-for place = 6, #ARGV, 3 do
-  local key = at .. 'i:' .. ARGV[place]
+# ARGV: prefix, lifetime, response id or "" while more of its items follow, what it continues, all its digests in one
+# piece, its signature, then of each item its digest, what is kept of it, in how many pieces, its id or "" …
+# Answers the digests of the response that was replaced, in one piece.
+REMEMBER: Final = f"""{_AT}
+for place = 7, #ARGV, 4 do
+  local digest, id = ARGV[place], ARGV[place + 3]
+  local key = at .. 'i:' .. digest
   redis.call('HSET', key, 'v', ARGV[place + 1])
+  if ARGV[place + 2] ~= '' then redis.call('HSET', key, 'k', ARGV[place + 2]) end
   redis.call('HINCRBY', key, 'n', 1)
   redis.call('EXPIRE', key, life)
-end
-drop(id)
-for place = 6, #ARGV, 3 do
-  if ARGV[place + 2] ~= '' then
-    redis.call('HSET', at .. 'i:' .. ARGV[place], 'id', ARGV[place + 2])
-    redis.call('SET', at .. 'd:' .. ARGV[place + 2], ARGV[place], 'EX', life)
+  if id ~= '' then
+    redis.call('HSET', key, 'id', id)
+    redis.call('SET', at .. 'd:' .. id, digest, 'EX', life)
   end
 end
-if ledger ~= '' then
-  for _, digest in ipairs(digests) do redis.call('RPUSH', at .. 'l:' .. ledger, digest) end
-  redis.call('EXPIRE', at .. 'l:' .. ledger, life)
-end
-redis.call('HSET', at .. 'r:' .. id, 'l', ledger, 'c', count + #digests, 'd', joined)
-redis.call('EXPIRE', at .. 'r:' .. id, life)
-redis.call('EXPIRE', at .. 'n', life)
-return 1
+if ARGV[3] == '' then return '' end
+local key = at .. 'r:' .. ARGV[3]
+local before = redis.call('HGET', key, 'd')
+redis.call('HSET', key, 'p', ARGV[4], 'd', ARGV[5], 'm', ARGV[6])
+redis.call('EXPIRE', key, life)
+return before or ''
 """
 
 # ARGV: prefix, lifetime, response id
-FORGET: Final = f"""
-local at = ARGV[1]
-{_DROP}
-drop(ARGV[3])
-return 1
+# Answers its digests in one piece.
+FORGET: Final = f"""{_AT}
+local key = at .. 'r:' .. ARGV[3]
+local before = redis.call('HGET', key, 'd')
+redis.call('DEL', key)
+return before or ''
+"""
+
+# ARGV: prefix, lifetime, the digests of items that one response less has, in one piece
+RELEASE: Final = f"""{_AT}
+for start = 1, #ARGV[3], 16 do
+  local digest = ARGV[3]:sub(start, start + 15)
+  local key = at .. 'i:' .. digest
+  if redis.call('HINCRBY', key, 'n', -1) <= 0 then
+    local id = redis.call('HGET', key, 'id')
+    if id and redis.call('GET', at .. 'd:' .. id) == digest then redis.call('DEL', at .. 'd:' .. id) end
+    redis.call('UNLINK', key)
+  end
+end
+return ''
 """

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import migrations, tables
-from proxy.store.envelope import DIGEST, Entry, entries, opened, owner, whole
+from proxy.store.envelope import DIGEST, Entry, Envelope, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.sql_connection import engine, located
 
@@ -23,8 +23,9 @@ _READING: Final = {"sqlite": 4, "postgresql": 16}
 """Connections for lookups (each of SQLite's is a thread). Writes are serialised."""
 _PURGED_EVERY: Final = 600.0
 _AT_ONCE: Final = 100
+"""Responses that are forgotten together."""
 _SLICE: Final = 1000
-"""Keys of one statement."""
+"""Keys of one statement, and items of one transaction that forgets."""
 _RENEWED_AFTER: Final = 1 / 30
 """Part of its life after which what is used is renewed: not every look is a write."""
 
@@ -37,6 +38,7 @@ class _Turn(NamedTuple):
     previous: bytes | None
     length: int
     expires: int
+    signature: bytes
     places: list[Any]
     """Rows of its items, in no order."""
 
@@ -74,7 +76,7 @@ class SqlStore:
         now, response = int(time.time()), _key(scope, response_id)
         asked = {"response": response, "largest": self._options.largest}
         turns = _turns(await connection.execute(tables.CONVERSATION, asked))
-        places = _in_order(turns, response, now)
+        places = _in_order(turns, response, now, self._options.envelope)
         if places is None:
             return None
         kept = [(place.item[DIGEST:], place.value) for place in places]
@@ -87,7 +89,8 @@ class SqlStore:
         keys = {_key(scope, id_): id_ for id_ in ids}
         rows = await _in_slices(connection, tables.NAMED, [*keys], largest=self._options.largest)
         items = await opened(self._options.envelope, scope, [(row.key[DIGEST:], row.value) for row in rows])
-        return {keys[row.named]: item for row, item in zip(rows, items, strict=True) if item is not None}
+        found = ((keys[row.named], item) for row, item in zip(rows, items, strict=True) if item is not None)
+        return {id_: item for id_, item in found if id_of(item) == id_}
 
     async def _renew(self, connection: AsyncConnection, turns: Mapping[bytes, _Turn], now: int) -> None:
         until = now + self._options.lifetime
@@ -108,18 +111,22 @@ class SqlStore:
     async def _remember(self, scope: bytes, response: Remembered, kept: Sequence[Entry]) -> None:
         await self._ready()
         key = _key(scope, response.response_id)
+        previous = _key(scope, response.previous) if response.previous is not None else None
+        digests = b"".join(entry.digest for entry in kept)
         row = {
             "key": key,
-            "previous": _key(scope, response.previous) if response.previous is not None else None,
+            "previous": previous,
             "length": len(kept),
             "size": sum(len(entry.value) for entry in kept),
             "expires": int(time.time()) + self._options.lifetime,
+            "signature": self._options.envelope.sign(key, previous or b"", digests) or None,
         }
         items = _items(scope, kept)
         places = [{"response": key, "place": place, "item": scope + entry.digest} for place, entry in enumerate(kept)]
         async with self._writing.begin() as connection:
             # What is replaced goes first: SQLite then has its lock from the first statement on.
-            before = await _dropped(connection, [key])
+            before = await _vacated(connection, [key], _FOREVER)
+            await _in_slices(connection, tables.DROP, [key])
             await connection.execute(self._inserts.response, row)
             if items:
                 await connection.execute(self._inserts.item, items)
@@ -128,13 +135,27 @@ class SqlStore:
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
+        key = _key(owner(scope), response_id)
 
         async def forget() -> None:
             await self._ready()
             async with self._writing.begin() as connection:
-                await _release(connection, await _dropped(connection, [_key(owner(scope), response_id)]))
+                await _in_slices(connection, tables.RENEW, [key], until=0)  # unknown from now on, whatever happens
+            await self._clear([key])
 
         await self._tried(forget)
+
+    async def _clear(self, responses: Sequence[bytes]) -> int:
+        """Forget responses in transactions of `_SLICE` items; the number of those that are gone.
+
+        A response goes when its last item has gone: one that is cut in between is not known, and its rest is found.
+        """
+        while True:
+            async with self._writing.begin() as connection:
+                items = await _vacated(connection, responses, _SLICE)
+                await _release(connection, items)
+                if len(items) < _SLICE:
+                    return len(await _in_slices(connection, tables.DROP, responses))
 
     def is_unreachable(self, error: Exception) -> bool:
         """The database is away, or closed the connection; a statement that fails by itself says nothing of others."""
@@ -175,19 +196,19 @@ class SqlStore:
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses.
 
-        In transactions of `_AT_ONCE` responses: an interrupted purge has forgotten what it reported, and goes on when
+        Two that purge at a time share the work. An interrupted purge has forgotten what it reported, and goes on when
         it is started again.
         """
         await self._ready()
         asked = {"now": _FOREVER if everything else int(time.time()), "most": _AT_ONCE}
         count = 0
         while True:
-            async with self._writing.begin() as connection:
-                expired = [row.key for row in await connection.execute(tables.EXPIRE, asked)]
-                await _release(connection, await _dropped(connection, expired))
-            count += len(expired)
+            async with self._reading.connect() as connection:
+                expired = [row.key for row in await connection.execute(tables.EXPIRED, asked)]
+            gone = await self._clear(expired) if expired else 0
+            count += gone
             progress(count)
-            if len(expired) < _AT_ONCE:
+            if not gone:
                 return count
 
     async def _tried(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -205,28 +226,36 @@ def _key(scope: bytes, name: str) -> bytes:
     return scope + name.encode()
 
 
+def _turn(row: Any) -> _Turn:
+    return _Turn(row.previous, row.length, row.expires, row.signature or b"", [])
+
+
 def _turns(rows: Iterable[Any]) -> dict[bytes, _Turn]:
     turns: dict[bytes, _Turn] = {}
     for row in rows:
-        turn = turns.get(row.key) or turns.setdefault(row.key, _Turn(row.previous, row.length, row.expires, []))
+        turn = turns.get(row.key) or turns.setdefault(row.key, _turn(row))
         if row.place is not None:
             turn.places.append(row)
     return turns
 
 
-def _in_order(turns: Mapping[bytes, _Turn], response: bytes, now: int) -> list[Any] | None:
-    """The places of a conversation from its first item on; None where a part of it is not known."""
-    chain: list[_Turn] = []
+def _in_order(turns: Mapping[bytes, _Turn], response: bytes, now: int, envelope: Envelope) -> list[Any] | None:
+    """The places of a conversation from its first item on; None where a part is missing or not as it was written."""
+    chain: list[list[Any]] = []
     left = dict(turns)
-    next_: bytes | None = response
-    while next_ is not None:
-        turn = left.pop(next_, None)
+    key: bytes | None = response
+    while key is not None:
+        turn = left.pop(key, None)
         if turn is None or turn.expires <= now or len(turn.places) != turn.length:
             return None
-        chain.append(turn)
-        next_ = turn.previous
-    places = [row for turn in reversed(chain) for row in sorted(turn.places, key=lambda row: row.place)]
-    return places if all(row.value is not None for row in places) else None
+        places = sorted(turn.places, key=lambda row: row.place)
+        digests = b"".join(place.item[DIGEST:] for place in places)
+        if not envelope.signed(key, turn.previous or b"", digests, turn.signature):
+            return None
+        chain.append(places)
+        key = turn.previous
+    found = [place for places in reversed(chain) for place in places]
+    return found if all(place.value is not None for place in found) else None
 
 
 def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -246,10 +275,9 @@ def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-async def _dropped(connection: AsyncConnection, responses: Sequence[bytes]) -> list[bytes]:
-    """Delete responses with the places of their items; the items."""
-    await _in_slices(connection, tables.DROP, responses)
-    return [row.item for row in await _in_slices(connection, tables.VACATE, responses)]
+async def _vacated(connection: AsyncConnection, responses: Sequence[bytes], most: int) -> list[bytes]:
+    """Delete the places of at most so many items of responses; the items."""
+    return [row.item for row in await _in_slices(connection, tables.VACATE, responses, most=most)]
 
 
 async def _release(connection: AsyncConnection, items: Sequence[bytes]) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -36,6 +37,7 @@ RESPONSES: Final = Table(
     Column("length", Integer, nullable=False, comment="How many items it has: a part of them is none."),
     Column("size", BigInteger, nullable=False, comment="Bytes that these take."),
     Column("expires", BigInteger, nullable=False, comment="Seconds since 1970."),
+    Column("signature", LargeBinary, comment="What shows that its items are those that were written."),
     Index("unpinned_responses_expires", "expires"),
 )
 PLACES: Final = Table(
@@ -77,8 +79,8 @@ def _conversation() -> Executable:
     turns = chain.join(RESPONSES, _R.key == chain.c.key)
     whole = turns.outerjoin(PLACES, _P.response == _R.key).outerjoin(ITEMS, _I.key == _P.item)
     size = select(func.sum(_R.size)).where(_R.key.in_(select(chain.c.key))).scalar_subquery()
-    found = select(_R.key, _R.previous, _R.length, _R.expires, _P.place, _P.item, _I.value).select_from(whole)
-    return found.where(size <= bindparam("largest"))
+    found = select(_R.key, _R.previous, _R.length, _R.expires, _R.signature, _P.place, _P.item, _I.value)
+    return found.select_from(whole).where(size <= bindparam("largest"))
 
 
 def _named() -> Executable:
@@ -90,7 +92,7 @@ def _named() -> Executable:
 
 
 CONVERSATION: Final = _conversation()
-"""response, largest -> key, previous, length, expires, place, item, value: a row for each item, in no order.
+"""response, largest -> key, previous, length, expires, signature, place, item, value: a row for each item, in no order.
 
 A response without items has a row without a place, and a place whose item is gone has no value. Of a conversation of
 more than `largest` bytes there is no row.
@@ -100,13 +102,14 @@ NAMED: Final = _named()
 RENEW: Final = update(RESPONSES).where(_R.key.in_(_KEYS)).values(expires=bindparam("until"))
 """keys, until."""
 
-DROP: Final = delete(RESPONSES).where(_R.key.in_(_KEYS))
-"""keys."""
-VACATE: Final = delete(PLACES).where(_P.response.in_(_KEYS)).returning(_P.item)
-"""keys of responses -> item."""
-_EXPIRED: Final = select(_R.key).where(_R.expires <= bindparam("now")).limit(bindparam("most"))
-EXPIRE: Final = delete(RESPONSES).where(_R.key.in_(_EXPIRED.with_for_update(skip_locked=True))).returning(_R.key)
+EXPIRED: Final = select(_R.key).where(_R.expires <= bindparam("now")).limit(bindparam("most"))
 """now, most -> key of at most so many responses that were not used for the TTL."""
+_PLACES: Final = select(_P.response, _P.place).where(_P.response.in_(_KEYS)).limit(bindparam("most"))
+VACATE: Final = delete(PLACES).where(tuple_(_P.response, _P.place).in_(_PLACES)).returning(_P.item)
+"""keys of responses, most -> item, of at most so many places."""
+_VACANT: Final = ~select(_P.response).where(_P.response == _R.key).exists()
+DROP: Final = delete(RESPONSES).where(_R.key.in_(_KEYS), _VACANT).returning(_R.key)
+"""keys -> key, of those that have no place any more."""
 RELEASE: Final = update(ITEMS).where(_I.key == bindparam("item")).values(responses=_I.responses - bindparam("times"))
 """item, times."""
 SWEEP: Final = delete(ITEMS).where(_I.key.in_(_KEYS), _I.responses <= 0)

@@ -7,10 +7,13 @@ from typing import Any, cast
 import pytest
 import redis
 
+from proxy.store.envelope import owner
 from proxy.store.factory import opened
 from proxy.store.interface import Recalled, Store
-from proxy.store.redis import ForeignAnswerError, RedisStore, prefix
-from tests.store.talks import FIRST, SAID, SECOND, USER, made, run
+from proxy.store.redis import RedisStore, prefix
+from proxy.store.redis_reading import BYTES, ITEMS, ForeignAnswerError, Reading
+from proxy.store.redis_scripts import RECALL, RELEASE, REMEMBER
+from tests.store.talks import FIRST, NOTHING, SAID, SECOND, USER, made, run
 from tests.support.redis_server import RedisServer
 
 
@@ -25,7 +28,7 @@ class TestRedis:
             yield client
 
     def test_each_item_once(self, client: "redis.Redis", redis_url: str) -> None:
-        """A conversation of n turns is one list and its items, whatever way its turns went."""
+        """A conversation of n turns is n records and its items; no turn copies what came before it."""
 
         async def talk(store: Store) -> None:
             for number in range(200):
@@ -35,8 +38,8 @@ class TestRedis:
             assert len((await store.recall("me", "resp_199", ())).conversation or ()) == 400
 
         run(lambda: opened(redis_url), talk)
-        assert len(client.keys("*:l:*")) == 1
         assert len(client.keys("*:i:*")) == 201
+        assert {len(cast("bytes", client.hget(key, "d"))) for key in client.keys("*:r:*")} == {32}
 
     def test_nothing_leaks(self, client: "redis.Redis", redis_url: str) -> None:
         """All that is kept has an end, and what is forgotten is gone at once."""
@@ -49,7 +52,7 @@ class TestRedis:
             await store.forget("me", "resp_2")
 
         run(lambda: opened(redis_url), talk)
-        assert sorted({bytes(key).split(b":")[3] for key in client.scan_iter()}) == [b"l", b"n"]
+        assert client.dbsize() == 0
 
     def test_use_renews(self, client: "redis.Redis", redis_url: str) -> None:
         """What is asked for lives on, with all that belongs to it."""
@@ -59,8 +62,7 @@ class TestRedis:
             for key in client.scan_iter():
                 client.expire(key, 100)
             await store.recall("me", "resp_1", ["msg_1"])
-            old = {bytes(key).split(b":")[3] for key in client.scan_iter() if int(client.ttl(key)) <= 100}
-            assert old == {b"n"}
+            assert not [key for key in client.scan_iter() if int(client.ttl(key)) <= 100]
             for key in client.scan_iter("*:i:*"):
                 client.expire(key, 100)
             await store.recall("me", "resp_1", ())
@@ -69,13 +71,13 @@ class TestRedis:
         run(lambda: opened(redis_url), talk)
 
     def test_half_of_it(self, client: "redis.Redis", redis_url: str) -> None:
-        """A conversation of which an item or a part of the list is gone is not known."""
-        for kind in ("i", "l"):
+        """A conversation of which an item, a turn or a part of its list is gone is not known."""
+        for kind in ("i", "r", "d"):
 
             async def talk(store: Store, kind: str = kind) -> None:
                 await store.remember("me", FIRST)
-                key = next(iter(client.keys(f"*:{kind}:*")))
-                client.delete(key) if kind == "i" else client.ltrim(key, 0, 0)
+                key = next(iter(client.keys("*:r:*" if kind == "d" else f"*:{kind}:*")))
+                client.hset(key, "d", "x" * 15) if kind == "d" else client.delete(key)
                 assert (await store.recall("me", "resp_1", ())).conversation is None
                 await store.remember("me", SECOND)
                 await store.remember("me", SECOND._replace(response_id="resp_3", previous="resp_2"))
@@ -88,12 +90,13 @@ class TestRedis:
         ("kind", "command"),
         [
             ("r", ("SET", "foreign")),
-            ("r", ("HSET", "c", "many")),
-            ("r", ("HSET", "c", "3")),
-            ("l", ("SET", "foreign")),
+            ("r", ("HSET", "d", "many")),
+            ("r", ("HSET", "p", "resp_1")),
+            ("r", ("HDEL", "m")),
             ("i", ("SET", "foreign")),
             ("i", ("HSET", "v", '{"role":"user"')),
             ("i", ("HSET", "v", "")),
+            ("i", ("HSET", "k", "3")),
         ],
     )
     def test_what_is_not_ours(self, client: "redis.Redis", redis_url: str, kind: str, command: tuple[str, ...]) -> None:
@@ -131,7 +134,7 @@ class TestRedis:
 
         async def talk(store: Store) -> None:
             assert isinstance(store, RedisStore)
-            for answer in ([], [b"other", b"1", USER], None):
+            for answer in ([], [b"other", [b"resp_1", b"", b"", b"", b""], [], [], []], None):
 
                 async def told(*_: Any, answer: Any = answer) -> Any:
                     return answer
@@ -140,14 +143,98 @@ class TestRedis:
                 with pytest.raises(ForeignAnswerError):
                     await store.recall("me", "resp_1", ())
 
-            async def cut(_script: str, _scope: str, word: bytes, *_: Any) -> Any:
-                return [word, b"?", b"0" * 16]
+        run(lambda: opened(redis_url), talk)
 
-            monkeypatch.setattr(store, "_run", cut)
-            with pytest.raises(ForeignAnswerError):
-                await store.recall("me", None, ["msg_1"])
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            [[], []],
+            [[], [], [], []],
+            [[b"resp_1"], [], [], []],
+            [[], [b"0" * 16], [], []],
+            [[], [b"0" * 16, b"item"], [], [b"0" * 16, b"many"]],
+            [[], [], [b"", b""], []],
+            [b"?", 5, None, []],
+        ],
+    )
+    def test_an_answer_that_does_not_fit(self, answer: Any) -> None:
+        """An answer that is cut, too long or says nothing is a failure, and is not asked for without end."""
+        reading = Reading("resp_1", ["msg_1"], 1000)
+        assert reading.question() == (b"resp_1", b"0", b"", "msg_1")
+        with pytest.raises(ForeignAnswerError):
+            reading.take(answer)
+
+    def test_no_script_is_long(self, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many or large the items of a response are, each script adds, finds or releases few of them."""
+        many = tuple(b'{"type":"message","id":"m_%d","role":"assistant"}' % number for number in range(3000))
+        large = tuple(b'{"type":"message","id":"l_%d","x":"%s"}' % (n, b"x" * n) for n in (5_000_000, 1_000_000, 10))
+
+        async def talk(store: Store) -> None:
+            assert isinstance(store, RedisStore)
+            items: list[int] = []
+            sizes: list[int] = []
+
+            async def watched(script: str, scope: str, *arguments: Any) -> Any:
+                answer = await real(script, scope, *arguments)
+                if script == RECALL:
+                    items.append(len(answer[1]) // 5 + len(answer[2]) // 2)
+                elif script == REMEMBER:
+                    items.append(len(arguments[4:]) // 4)
+                elif script == RELEASE:
+                    items.append(len(arguments[0]) // 16)
+                values = answer[2][1::2] if script == RECALL else arguments[5::4] if script == REMEMBER else []
+                sizes.append(sum(map(len, values)))
+                return answer
+
+            real = store._run
+            monkeypatch.setattr(store, "_run", watched)
+            await store.remember("me", made("resp_1", None, many))
+            await store.remember("me", made("resp_2", "resp_1", large))
+            found = await store.recall("me", "resp_2", ["l_5000000", "m_2999", "m_x"])
+            assert found == Recalled(many + large, {"l_5000000": large[0], "m_2999": many[2999]})
+            await store.remember("me", made("resp_2", "resp_1", large[1:]))
+            assert (await store.recall("me", "resp_2", ["l_5000000"])) == Recalled(many + large[1:], {})
+            await store.forget("me", "resp_1")
+            await store.forget("me", "resp_2")
+            assert max(items) <= ITEMS
+            assert max(sizes) <= BYTES + 1024 * 1024
 
         run(lambda: opened(redis_url), talk)
+        with redis.Redis.from_url(redis_url) as client:
+            assert not client.keys(f"{prefix('me')}*")
+
+    def test_what_changes_meanwhile(
+        self, client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A conversation of which a part goes while it is read in several steps is not known."""
+        items = tuple(b'{"type":"message","id":"m_%d"}' % number for number in range(2500))
+
+        async def talk(store: Store) -> None:
+            assert isinstance(store, RedisStore)
+            await store.remember("me", made("resp_1", None, items))
+            real = store._run
+
+            async def disturbed(script: str, scope: str, *arguments: Any) -> Any:
+                answer = await real(script, scope, *arguments)
+                for key in client.keys(f"{prefix('me')}i:*")[:1500]:
+                    client.delete(key)
+                return answer
+
+            monkeypatch.setattr(store, "_run", disturbed)
+            assert await store.recall("me", "resp_1", ()) == NOTHING
+
+        run(lambda: opened(redis_url), talk)
+
+    def test_a_circle(self, client: "redis.Redis", redis_url: str) -> None:
+        """Turns that somebody led in a circle are not known, and end."""
+
+        async def talk(store: Store) -> None:
+            await store.remember("me", made("resp_1", "resp_2", ()))
+            await store.remember("me", made("resp_2", "resp_1", (SAID,)))
+            assert await store.recall("me", "resp_1", ["msg_1"]) == Recalled(None, {"msg_1": SAID})
+
+        run(lambda: opened(redis_url), talk)
+        assert owner("me").hex().encode() in client.keys("*:r:resp_1")[0]
 
 
 class TestCluster:
@@ -168,7 +255,7 @@ class TestCluster:
         for node in cluster_nodes:
             run(lambda url=node.url: opened(url), ask)  # type: ignore[misc]
             with redis.Redis.from_url(node.url) as client:
-                assert client.keys("unpinned:1:*:r:resp_1")
+                assert client.keys("unpinned:2:*:r:resp_1")
 
     def test_upkeep(self, cluster_nodes: list[RedisServer]) -> None:
         """All nodes are emptied, and the one that is named says what it is."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from proxy.store import migrations, sql, tables
@@ -14,7 +15,7 @@ from proxy.store.factory import opened
 from proxy.store.interface import DEFAULTS, Recalled, Store
 from proxy.store.migrations import SchemaError
 from proxy.store.sql import SqlStore
-from tests.store.talks import FIRST, LAST, NEXT, NOTHING, SAID, SECOND, USER, run
+from tests.store.talks import FIRST, LAST, NEXT, NOTHING, SAID, SECOND, USER, made, run
 from tests.support.postgresql_server import postgresql_running
 
 KINDS = ("sqlite", "postgresql")
@@ -78,7 +79,7 @@ class TestTables:
         async def whole() -> None:
             stores = [opened(f"sqlite:///{file}") for _ in range(8)]
             await asyncio.gather(*(store.remember(f"{number}", FIRST) for number, store in enumerate(stores)))
-            assert {await store.prepare() for store in stores} == {"the tables are of version 1"}
+            assert {await store.prepare() for store in stores} == {"the tables are of version 2"}
             for store in stores:
                 await store.close()
 
@@ -110,7 +111,7 @@ class TestTables:
             async with stores[0]._writing.begin() as connection:
                 await connection.run_sync(tables.METADATA.drop_all)
             said = await asyncio.gather(*(store.prepare() for store in stores))
-            assert sorted(said) == ["the tables are made, version 1", *["the tables are of version 1"] * 7]
+            assert sorted(said) == ["the tables are made, version 2", *["the tables are of version 2"] * 7]
             await told(stores[0], FIRST)
             for store in stores:
                 await store.close()
@@ -137,30 +138,40 @@ class TestTables:
 
         run(lambda: opened(f"sqlite:///{file}"), talk)
 
-    def test_of_another_version(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Older tables are brought up to date and keep what they hold; newer ones are left alone."""
+    def test_of_a_later_version(self, file: Path) -> None:
+        """Tables that a newer Unpinned made are left alone."""
         url = f"sqlite:///{file}"
 
         async def fill(store: Any) -> None:
             await told(store, FIRST)
 
-        async def migrate(store: Any) -> None:
-            with pytest.raises(SchemaError, match=r"version 1, not 2: run `unpinned store init`"):
-                await store.standing()
-            assert await store.prepare() == "the tables are of version 2, were 1"
-            assert (await store.recall("me", "resp_1", ())).conversation == (USER, SAID)
-
         async def leave(store: Any) -> None:
             for use in (store.standing, lambda: store.recall("me", "resp_1", ()), store.prepare):
-                with pytest.raises(SchemaError, match="knows only 1"):
+                with pytest.raises(SchemaError, match="knows only 2"):
                     await use()
 
         run(lambda: opened(url), fill)
-        with monkeypatch.context() as patch:
-            patch.setattr(migrations, "VERSION", 2)
-            patch.setattr(migrations, "_MIGRATIONS", {2: ("ALTER TABLE unpinned_items ADD COLUMN more TEXT",)})
-            run(lambda: opened(url), migrate)
+        changed(file, "UPDATE unpinned_schema SET version = 3")
         run(lambda: opened(url), leave)
+
+    @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+    def test_from_the_first_version(self, database: str, file: Path, request: pytest.FixtureRequest) -> None:
+        """Tables of version 1, which had no signatures, are brought up to date and keep what they hold."""
+        url = f"sqlite:///{file}" if database == "sqlite" else request.getfixturevalue("postgresql_url")
+
+        async def migrate(store: Any) -> None:
+            await store.purge(everything=True)
+            await told(store, FIRST)
+            async with store._writing.begin() as connection:
+                await connection.execute(text("ALTER TABLE unpinned_responses DROP COLUMN signature"))
+                await connection.execute(text("UPDATE unpinned_schema SET version = 1"))
+            with pytest.raises(SchemaError, match=r"version 1, not 2: run `unpinned store init`"):
+                await store.standing()
+            assert await store.prepare() == "the tables are of version 2, were 1"
+            await told(store, SECOND)
+            assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+
+        run(lambda: opened(url), migrate)
 
 
 class TestKept:
@@ -219,6 +230,37 @@ class TestKept:
                 await store.remember(f"scope-{number % 2}", FIRST._replace(response_id=f"resp_{number}"))
             assert await store.purge() == 0
             assert await store.purge(everything=True) == 7
+            assert (await store.standing()).endswith(": 0 responses, 0 items")
+
+        run(lambda: opened(url), talk)
+
+    @pytest.mark.parametrize("way", ["forget", "purge"])
+    def test_in_short_transactions(self, url: str, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+        """What is forgotten goes in transactions of so many items, and after an interruption the rest of it does."""
+        items = tuple(b'{"type":"message","id":"m_%d"}' % place for place in range(95))
+
+        async def talk(store: Any) -> None:
+            await told(store, *(made(f"resp_{number}", None, items) for number in range(3)))
+            released: list[int] = []
+
+            async def release(connection: Any, gone: Any) -> None:
+                if len(released) == 4:
+                    raise KeyError
+                released.append(len(gone))
+                await real(connection, gone)
+
+            real = sql._release
+            with monkeypatch.context() as patch:
+                patch.setattr(sql, "_SLICE", 10)
+                patch.setattr(sql, "_release", release)
+                with pytest.raises(KeyError):
+                    await (store.purge(everything=True) if way == "purge" else store.forget("me", "resp_1"))
+            assert released == [10] * 4
+            assert (await store.standing()).endswith(": 3 responses, 95 items")
+            known = [(await store.recall("me", f"resp_{number}", ())).conversation for number in range(3)]
+            assert known.count(None) == 1
+            assert await store.purge() == (1 if way == "forget" else 0)
+            assert await store.purge(everything=True) == (2 if way == "forget" else 3)
             assert (await store.standing()).endswith(": 0 responses, 0 items")
 
         run(lambda: opened(url), talk)
