@@ -7,23 +7,24 @@ written in one transaction.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import migrations, tables
-from proxy.store.envelope import DIGEST, Entry, Envelope, entries, id_of, opened, owner, whole
+from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.sql_connection import engine, located
+from proxy.store.sql_rows import Turn, few_of, in_order, key_of, rows_of, turns_of
 
 _READING: Final = {"sqlite": 4, "postgresql": 16}
 """Connections for lookups (each of SQLite's is a thread). Writes are serialised."""
 _PURGED_EVERY: Final = 600.0
 _AT_ONCE: Final = 100
-"""Responses that are forgotten together."""
+"""Responses that are forgotten together, at most."""
 _SLICE: Final = 1000
 """Keys of one statement, and items of one transaction that forgets."""
 _RENEWED_AFTER: Final = 1 / 30
@@ -32,15 +33,6 @@ _RENEWED_AFTER: Final = 1 / 30
 _FOREVER: Final = 1 << 62
 
 _Result = TypeVar("_Result")
-
-
-class _Turn(NamedTuple):
-    previous: bytes | None
-    length: int
-    expires: int
-    signature: bytes
-    places: list[Any]
-    """Rows of its items, in no order."""
 
 
 class SqlStore:
@@ -73,10 +65,10 @@ class SqlStore:
     async def _conversation(
         self, connection: AsyncConnection, scope: bytes, response_id: str
     ) -> tuple[bytes, ...] | None:
-        now, response = int(time.time()), _key(scope, response_id)
+        now, response = int(time.time()), key_of(scope, response_id)
         asked = {"response": response, "largest": self._options.largest}
-        turns = _turns(await connection.execute(tables.CONVERSATION, asked))
-        places = _in_order(turns, response, now, self._options.envelope)
+        turns = turns_of(await connection.execute(tables.CONVERSATION, asked))
+        places = in_order(turns, response, now, self._options.envelope)
         if places is None:
             return None
         kept = [(place.item[DIGEST:], place.value) for place in places]
@@ -86,13 +78,13 @@ class SqlStore:
         return items
 
     async def _named(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
-        keys = {_key(scope, id_): id_ for id_ in ids}
+        keys = {key_of(scope, id_): id_ for id_ in ids}
         rows = await _in_slices(connection, tables.NAMED, [*keys], largest=self._options.largest)
         items = await opened(self._options.envelope, scope, [(row.key[DIGEST:], row.value) for row in rows])
         found = ((keys[row.named], item) for row, item in zip(rows, items, strict=True) if item is not None)
         return {id_: item for id_, item in found if id_of(item) == id_}
 
-    async def _renew(self, connection: AsyncConnection, turns: Mapping[bytes, _Turn], now: int) -> None:
+    async def _renew(self, connection: AsyncConnection, turns: Mapping[bytes, Turn], now: int) -> None:
         until = now + self._options.lifetime
         soon = until - self._options.lifetime * _RENEWED_AFTER
         keys = [key for key, turn in turns.items() if turn.expires < soon]
@@ -110,8 +102,8 @@ class SqlStore:
 
     async def _remember(self, scope: bytes, response: Remembered, kept: Sequence[Entry]) -> None:
         await self._ready()
-        key = _key(scope, response.response_id)
-        previous = _key(scope, response.previous) if response.previous is not None else None
+        key = key_of(scope, response.response_id)
+        previous = key_of(scope, response.previous) if response.previous is not None else None
         digests = b"".join(entry.digest for entry in kept)
         row = {
             "key": key,
@@ -121,7 +113,7 @@ class SqlStore:
             "expires": int(time.time()) + self._options.lifetime,
             "signature": self._options.envelope.sign(key, previous or b"", digests) or None,
         }
-        items = _items(scope, kept)
+        items = rows_of(scope, kept)
         places = [{"response": key, "place": place, "item": scope + entry.digest} for place, entry in enumerate(kept)]
         async with self._writing.begin() as connection:
             # What is replaced goes first: SQLite then has its lock from the first statement on.
@@ -135,7 +127,7 @@ class SqlStore:
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
-        key = _key(owner(scope), response_id)
+        key = key_of(owner(scope), response_id)
 
         async def forget() -> None:
             await self._ready()
@@ -204,7 +196,7 @@ class SqlStore:
         count = 0
         while True:
             async with self._reading.connect() as connection:
-                expired = [row.key for row in await connection.execute(tables.EXPIRED, asked)]
+                expired = few_of(await connection.execute(tables.EXPIRED, asked), _SLICE)
             gone = await self._clear(expired) if expired else 0
             count += gone
             progress(count)
@@ -219,60 +211,6 @@ class SqlStore:
             if not error.connection_invalidated:
                 raise
         return await work()
-
-
-def _key(scope: bytes, name: str) -> bytes:
-    """The key of something of a scope; the scope's part has a fixed length."""
-    return scope + name.encode()
-
-
-def _turn(row: Any) -> _Turn:
-    return _Turn(row.previous, row.length, row.expires, row.signature or b"", [])
-
-
-def _turns(rows: Iterable[Any]) -> dict[bytes, _Turn]:
-    turns: dict[bytes, _Turn] = {}
-    for row in rows:
-        turn = turns.get(row.key) or turns.setdefault(row.key, _turn(row))
-        if row.place is not None:
-            turn.places.append(row)
-    return turns
-
-
-def _in_order(turns: Mapping[bytes, _Turn], response: bytes, now: int, envelope: Envelope) -> list[Any] | None:
-    """The places of a conversation from its first item on; None where a part is missing or not as it was written."""
-    chain: list[list[Any]] = []
-    left = dict(turns)
-    key: bytes | None = response
-    while key is not None:
-        turn = left.pop(key, None)
-        if turn is None or turn.expires <= now or len(turn.places) != turn.length:
-            return None
-        places = sorted(turn.places, key=lambda row: row.place)
-        digests = b"".join(place.item[DIGEST:] for place in places)
-        if not envelope.signed(key, turn.previous or b"", digests, turn.signature):
-            return None
-        chain.append(places)
-        key = turn.previous
-    found = [place for places in reversed(chain) for place in places]
-    return found if all(place.value is not None for place in found) else None
-
-
-def _items(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
-    """A row for each item, in one order, so that two writers cannot deadlock."""
-    uses = Counter(entry.digest for entry in kept)
-    written = time.time_ns() // 1_000_000
-    return [
-        {
-            "key": scope + entry.digest,
-            "named": _key(scope, entry.id) if entry.id else None,
-            "responses": uses[entry.digest],
-            "written": written,
-            "size": len(entry.value),
-            "value": entry.value,
-        }
-        for entry in sorted({entry.digest: entry for entry in kept}.values())
-    ]
 
 
 async def _vacated(connection: AsyncConnection, responses: Sequence[bytes], most: int) -> list[bytes]:

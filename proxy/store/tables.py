@@ -102,8 +102,8 @@ NAMED: Final = _named()
 RENEW: Final = update(RESPONSES).where(_R.key.in_(_KEYS)).values(expires=bindparam("until"))
 """keys, until."""
 
-EXPIRED: Final = select(_R.key).where(_R.expires <= bindparam("now")).limit(bindparam("most"))
-"""now, most -> key of at most so many responses that were not used for the TTL."""
+EXPIRED: Final = select(_R.key, _R.length).where(_R.expires <= bindparam("now")).limit(bindparam("most"))
+"""now, most -> key, length of at most so many responses that were not used for the TTL."""
 _PLACES: Final = select(_P.response, _P.place).where(_P.response.in_(_KEYS)).limit(bindparam("most"))
 VACATE: Final = delete(PLACES).where(tuple_(_P.response, _P.place).in_(_PLACES)).returning(_P.item)
 """keys of responses, most -> item, of at most so many places."""
