@@ -5,8 +5,9 @@ from typing import Final
 
 _LONGEST_ID: Final = 80
 _VISIBLE: Final = re.compile(rf"[!-~]{{0,{_LONGEST_ID}}}")
-# What a path may show: words and versions. All else may be an id, or something worse in the wrong place.
-_WORD: Final = re.compile(r"v[0-9]{1,2}|[A-Za-z][A-Za-z_.-]{0,31}|")
+# What a path may show: words and versions. All else may be an id, or something worse in the wrong place; what has a
+# dash may be a key ("sk-…").
+_WORD: Final = re.compile(r"v[0-9]{1,2}|[A-Za-z][A-Za-z_.]{0,31}|")
 
 
 def printable(text: str) -> str:

@@ -104,7 +104,16 @@ def _field_names(text: str) -> frozenset[bytes]:
     return frozenset(name.encode() for name in names)
 
 
+def _told(text: str) -> str:
+    """A secret as it stands in a setting, or in the file that a setting names: `file:PATH`."""
+    if not text.startswith("file:"):
+        return text
+    with open(text.removeprefix("file:")) as file:  # noqa: PTH123 -- nothing else here has a use for paths
+        return file.read().strip()
+
+
 def _store(text: str) -> str:
+    text = _told(text)
     if text not in ("off", "memory") and not re.match(r"(redis|rediss|unix|postgresql)://|sqlite:///.", text):
         raise ValueError(text)
     return text
@@ -118,10 +127,7 @@ class Keys(NamedTuple):
 
 
 def _keys(text: str) -> Keys:
-    if text.startswith("file:"):
-        with open(text.removeprefix("file:")) as file:  # noqa: PTH123 -- nothing else here has a use for paths
-            text = file.read()
-    words = text.replace(",", " ").split()
+    words = _told(text).replace(",", " ").split()
     if words in (["none"], []):
         return Keys()
     keys = tuple(base64.b64decode(word, validate=True) for word in words if word != "plain")
@@ -153,7 +159,9 @@ FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
 FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
 SWITCH: Final = Kind(_switch, "on or off")
 STORE: Final = Kind(
-    _store, "off, memory, sqlite:///FILE, postgresql://…, or the URL of a Redis: redis://…, rediss://… or unix://…"
+    _store,
+    "off, memory, sqlite:///FILE, postgresql://…, the URL of a Redis (redis://…, rediss://… or unix://…), or file:PATH "
+    "of a file with one of these",
 )
 KEYS: Final = Kind(
     _keys,

@@ -155,7 +155,7 @@ TABLE: Final = (
         STORE,
         "Conversation store URL, so that references resolve on every server: a Redis or Valkey, a "
         "PostgreSQL, or an SQLite file (`sqlite:///FILE`) for the processes of one machine; `memory` belongs to one "
-        "process and ends with it.",
+        "process and ends with it; `file:PATH` names a file with the URL.",
     ),
     Row(
         "store_scope",

@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.process import ROOT
 
 FILE = ROOT / "deploy" / "compose.yaml"
+STORE = ROOT / "deploy" / "compose.store.yaml"
 Service = dict[str, Any]
 
 
@@ -24,6 +25,13 @@ def variables(env_file: str) -> dict[str, str]:
 def interpolated(text: str, values: dict[str, str]) -> str:
     """`text` with `${NAME:-default}` filled in."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: values.get(found[1]) or found[2], text)
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Two files as Compose joins them: mappings are merged, lists lengthened, other values replaced."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return {**first, **{name: joined(first.get(name), value) for name, value in second.items()}}
+    return [*first, *second] if isinstance(first, list) and isinstance(second, list) else second
 
 
 def namespace(name: str, services: dict[str, Service]) -> str:

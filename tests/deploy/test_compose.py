@@ -1,9 +1,11 @@
 """`deploy/compose.yaml`: what Compose would read, and what it would run, run."""
 
+import base64
 import json
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +17,7 @@ import pytest
 
 from proxy.settings.table import TABLE
 from tests.deploy.balancers import NGINX, PORT, Fleet, accepts, balanced, own_addresses, program, wait_until
-from tests.deploy.composition import FILE, Composition, interpolated, variables
+from tests.deploy.composition import FILE, STORE, Composition, interpolated, joined, variables
 from tests.support.process import ROOT, Process
 from tests.support.raw_client import exchange, request
 
@@ -33,6 +35,13 @@ def services(text: str = TEXT) -> dict[str, Any]:
     return found
 
 
+def with_store() -> str:
+    """Both files in one, the second with Compose's `$$` for a dollar."""
+    files = (yaml.safe_load(interpolated(path.read_text(), DEMO)) for path in (FILE, STORE))
+    text: str = yaml.safe_dump(joined(*files))
+    return text.replace("$$", "$")
+
+
 def check(text: str) -> None:
     """Raise ValueError unless `text` is what the specification of Compose allows, in itself consistent."""
     compose_spec.PyCompose.from_json(json.dumps(yaml.safe_load(text))).validate()
@@ -42,6 +51,7 @@ def test_compose_would_take_it() -> None:
     """The file is what the specification allows, with the demonstration's variables and with none."""
     check(TEXT)
     check(interpolated(FILE.read_text(), {}))
+    check(with_store())
 
 
 @pytest.mark.parametrize(
@@ -115,10 +125,38 @@ def composition(tmp_path: Path) -> Iterator[Composition]:
     found = {name: each for name, each in services().items() if each["image"] == "unpinned"}
     transcripts = tmp_path / "transcripts"
     transcripts.mkdir()
-    made = Composition(found, own_addresses(4), {"/transcripts": transcripts})
+    made = Composition(found, own_addresses(4), {"/transcripts": transcripts, **secrets(TEXT)})
     with ExitStack() as stack:
         start(made, stack)
         yield made
+
+
+def secrets(text: str) -> dict[str, Path]:
+    """Where the services find each secret, and the file that it is in."""
+    return {
+        f"/run/secrets/{name}": FILE.parent / each["file"] for name, each in yaml.safe_load(text)["secrets"].items()
+    }
+
+
+def test_no_secret_is_in_a_command_or_an_environment() -> None:
+    """Each key and password is a file that just the services read which are given it; the demonstration's are there."""
+    every = services(with_store())
+    for name, service in every.items():
+        words = [*service.get("entrypoint", []), *service.get("environment", {}).values()]
+        used = {found for word in words for found in re.findall(r"/run/secrets/([a-z0-9-]+)", str(word))}
+        assert used == set(service.get("secrets", [])), name
+        assert not re.search(r"sk-|requirepass [a-z0-9]", str(words)), name
+    keys = [path.read_text().strip() for path in secrets(TEXT).values()]
+    assert keys == ["sk-demo-1", "sk-demo-2", "sk-demo-3"]
+
+
+def test_the_stores_network_is_its_own() -> None:
+    """Only the namespaces of the three reach the Redis, and nothing outside."""
+    every = yaml.safe_load(with_store())
+    assert every["networks"]["store"] == {"internal": True}
+    there = {name for name, each in every["services"].items() if "store" in each.get("networks", {})}
+    assert there == {"redis", "application-1", "application-2", "application-3"}
+    assert [*every["services"]["redis"]["networks"]] == ["store"]
 
 
 def start(made: Composition, stack: ExitStack) -> None:
@@ -152,25 +190,31 @@ def test_it_runs(composition: Composition, tmp_path: Path) -> None:
 
 
 def test_they_share_a_store(tmp_path: Path) -> None:
-    """With the Redis of the profile, what one server's key made another's continues, with its history."""
-    variables_ = {**DEMO, "UNPINNED_STORE": "redis://redis:6379/0", "UNPINNED_STORE_SCOPE": "application"}
-    every = services(interpolated(FILE.read_text(), variables_))
-    assert every["redis"]["profiles"] == ["store"]
+    """With the second file's Redis, what one server's key made another's continues; without a password it is closed."""
+    every = services(with_store())
+    held = {name: tmp_path / name.rsplit("/", 1)[-1] for name in secrets(with_store()) if "key-" not in name}
     ours = {name: each for name, each in every.items() if each["image"] == "unpinned" or name == "redis"}
-    made = Composition(ours, own_addresses(5), {"/transcripts": tmp_path})
-    executable, *options = every["redis"]["command"]
-    where = ["--bind", made.address("redis"), "--dir", str(tmp_path), "--protected-mode", "no"]
+    made = Composition(ours, own_addresses(5), {"/transcripts": tmp_path, **secrets(TEXT), **held})
+    held["/run/secrets/redis-password"].write_text("f00d\n")
+    held["/run/secrets/store"].write_text(f"redis://:f00d@{made.address('redis')}:6379/0\n")
+    held["/run/secrets/store-key"].write_text(base64.b64encode(bytes(32)).decode())
+    shell, option, words = every["redis"]["entrypoint"]
+    words = made.placed(words, "redis").replace("/data", str(tmp_path))
+    words = words.replace("redis-server -", f"{program('redis-server')} - --bind {made.address('redis')}")
     with ExitStack() as stack:
-        redis = subprocess.Popen([program(executable), *options, *where], stdout=subprocess.DEVNULL)
+        redis = subprocess.Popen([shell, option, words], stdout=subprocess.DEVNULL)
         stack.callback(redis.wait, 20)
         stack.callback(redis.terminate)
         wait_until(lambda: accepts(made.address("redis"), 6379), "Redis did not start")
+        with socket.create_connection((made.address("redis"), 6379)) as stranger:
+            stranger.sendall(b"KEYS *\r\n")
+            assert stranger.recv(100).startswith(b"-NOAUTH")
         start(made, stack)
         previous: dict[str, str] = {}
         for number, question in ((1, "My name is Ada."), (2, "What is my name?"), (3, "And now?")):
             body = {"model": "gpt-5", "input": question, **previous}
             url = f"http://{made.address(f'unpinned-{number}')}:{PORT}/v1/responses"
-            fields = {"authorization": f"Bearer {DEMO[f'KEY_{number}']}"}
+            fields = {"authorization": f"Bearer sk-demo-{number}"}
             answer = httpx2.post(url, json=body, headers=fields, trust_env=False, timeout=30)
             assert "your name is Ada" in answer.text
             assert answer.headers.get("x-unpinned-store", "hit") == "hit"

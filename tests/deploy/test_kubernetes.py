@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from proxy.settings import load
 from tests.deploy.balancers import own_addresses, program
 from tests.support.process import ROOT, Process
 
@@ -19,6 +18,7 @@ yaml = pytest.importorskip("yaml", reason="pip install '.[test-deploy]'")
 
 BASE = ROOT / "deploy" / "kubernetes"
 STORE = BASE / "store"
+PROBES = ("readinessProbe", "livenessProbe")
 VERSIONS = ("1.30", "1.37")  # the first that has all that is used, and one of today
 
 
@@ -78,18 +78,24 @@ def test_the_store_is_found(with_store: str) -> None:
     environment = {each["name"]: each for each in pod["spec"]["initContainers"][0]["env"]}
     service = every["Service unpinned-store"]
     [port] = service["spec"]["ports"]
-    assert (
-        load({"store": environment["UNPINNED_STORE"]["value"]}, {}).store == f"redis://unpinned-store:{port['port']}/0"
-    )
     assert environment["UNPINNED_STORE_SCOPE"]["value"] == "application"
-    assert environment["UNPINNED_STORE_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "unpinned-store"
+    [mount] = pod["spec"]["initContainers"][0]["volumeMounts"]
+    [volume] = pod["spec"]["volumes"]
+    assert (volume["name"], volume["secret"]["secretName"]) == (mount["name"], "unpinned-store")
+    files = [f"file:{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]]
+    assert files == [environment["UNPINNED_STORE"]["value"], environment["UNPINNED_STORE_KEY"]["value"]]
+    assert f"@unpinned-store:{port['port']}/0" in (STORE / "kustomization.yaml").read_text()
     store = every["StatefulSet unpinned-store"]["spec"]
     assert service["spec"]["selector"].items() <= store["template"]["metadata"]["labels"].items()
     [rule] = every["NetworkPolicy unpinned-store"]["spec"]["ingress"]
     assert rule["from"][0]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     [container] = store["template"]["spec"]["containers"]
     assert container["ports"][0]["containerPort"] == port["port"]
-    assert container["args"][:1] == ["redis-server"]
+    mount = container["volumeMounts"][1]
+    [held] = store["template"]["spec"]["volumes"]
+    assert (mount["name"], held["secret"]["secretName"]) == (held["name"], "unpinned-store")
+    for command in (container["command"], *(container[probe]["exec"]["command"] for probe in PROBES)):
+        assert f"{mount['mountPath']}/password" in command[2]
 
 
 @pytest.mark.parametrize(

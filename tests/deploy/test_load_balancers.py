@@ -296,21 +296,30 @@ def test_a_body_that_is_too_large(balancer: Balancer) -> None:
     assert json.loads(answer.body)["error"]["code"] == "request_too_large"
 
 
+def test_who_names_no_host_is_served(balancer: Balancer, upstream: ScriptedUpstream) -> None:
+    """A client of HTTP/1.0 that sends no Host field is answered as any other."""
+    upstream.will_answer(json_answer({"id": "resp_1"}))
+    with balancer.client() as client:
+        client.send(b"GET /v1/models HTTP/1.0\r\n\r\n")
+        assert client.answer().status == 200
+
+
+@pytest.mark.parametrize("id_", [b"resp_0a1b2c3d4e5f", b"resp_abcdefghij1", b"sk-abcdefghijkl"])
 def test_its_log_tells_the_exchange_and_nothing_private(
-    balancer: Balancer, upstream: ScriptedUpstream, tmp_path: Path
+    balancer: Balancer, upstream: ScriptedUpstream, tmp_path: Path, id_: bytes
 ) -> None:
     """A line of the log has the path's words and the id of Unpinned's log lines; no key, no query, no id of an item."""
     upstream.will_answer(json_answer({"id": "resp_1"}))
     with balancer.client() as client:
         key = (b"Authorization", b"Bearer secret")
-        client.send(request(b"GET", b"/v1/responses/resp_0a1b2c3d4e5f?secret=1", [key]))
+        client.send(request(b"GET", b"/v1/responses/" + id_ + b"?secret=1", [key]))
         [exchange] = client.answer().values(b"x-unpinned-request-id")
     log = tmp_path / ("access.log" if balancer.kind is NGINX else "output")
     wait_until(lambda: exchange.decode() in log.read_text(), "nothing was logged")
     [line] = [line for line in log.read_text().splitlines() if exchange.decode() in line]
     assert "/v1/responses" in line
     assert "secret" not in line
-    assert "0a1b2c3d4e5f" not in line
+    assert id_.decode() not in line
     if balancer.kind is NGINX:
         assert (json.loads(line)["exchange"], json.loads(line)["status"]) == (exchange.decode(), 200)
 

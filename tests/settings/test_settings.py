@@ -382,6 +382,17 @@ def test_keys(tmp_path: Path) -> None:
     assert str(both[0][0]) not in repr(load({"store_key": first}, {}))
 
 
+def test_a_store_in_a_file(tmp_path: Path) -> None:
+    """A store's URL may stand in a file, which is where its password belongs; nothing of the file is shown."""
+    (tmp_path / "store").write_text("redis://:hunter2@redis:6379/0\n")
+    assert load({"store": f"file:{tmp_path / 'store'}"}, {}).store == "redis://:hunter2@redis:6379/0"
+    (tmp_path / "other").write_text("mysql://hunter2")
+    for name in ("other", "nowhere"):
+        sentence = refused({"store": f"file:{tmp_path / name}"})
+        assert name in sentence
+        assert "hunter2" not in sentence
+
+
 def test_who_shares_a_store() -> None:
     """What is remembered is each credential's own, unless an application is named; a sentence is no name."""
     assert load({}, {}).store_scope is None
