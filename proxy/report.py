@@ -190,7 +190,7 @@ STORE_FAILURES: Final[dict[StoreFailure, str]] = {
     "remember": "a write failed",
     "overflow": "responses arrive faster than they can be written: one is not remembered",
     "read": "an answer could not be read: it is not remembered",
-    "too_large": "a response has an item larger than UNPINNED_STORE_MAX_ITEM: it is not remembered",
+    "too_large": "a response has over 20,000 items, or one larger than UNPINNED_STORE_MAX_ITEM: it is not remembered",
 }
 """What can go wrong beside a lookup's outcome; the metric's outcome is the name with `_failed` behind it."""
 

@@ -281,7 +281,7 @@ class _Performer:
         self.committed = True
         report = self.exchange.settle(messages[0]["status"])
         if self.call.options.service is not None:
-            self.call.context.request_record = self.exchange.request_record
+            self.call.context.request_record = self.exchange.record()
         self.call.notice(self.exchange.events)
         self.steps.close()
         self.memory.release()

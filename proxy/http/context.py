@@ -14,7 +14,7 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | fault | `answer_fault` | RequestIdMiddleware, AccessMiddleware |
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from proxy.http.faults import Fault
     from proxy.report import Report
-    from proxy.responses.history.recording import RequestRecord
+    from proxy.responses.steps import Compute
 
 _KEY: Final = "unpinned"
 
@@ -54,7 +54,7 @@ class RequestContext:
         self.is_forwarded = False
         """The request is on its way upstream, so that further waiting is no wait for the client."""
         self.report: Report | None = None
-        self.request_record: Callable[[], RequestRecord | None] | None = None
+        self.request_record: Compute | None = None
         """Makes what a store records of the request, once it is answered."""
         self.fault = ""
         """The code of the fault of ours that answers the request."""

@@ -18,19 +18,22 @@ class ClientGone(Exception):  # noqa: N818 - no error: it states what happened
 
 
 SLOWEST: Final = 500
-"""Bytes a second that a body arrives with at least, on average: what Apache's mod_reqtimeout asks for (MinRate=500)."""
+"""Bytes a second that a body arrives with at least: what Apache's mod_reqtimeout asks for (MinRate=500)."""
 
 
 class Pieces:
-    """The pieces of one body: `idle` seconds are its client's to be silent, and to be slower than SLOWEST in all."""
+    """The pieces of one body: `idle` seconds are its client's to be silent, and to be slower than SLOWEST.
 
-    __slots__ = ("_idle", "_receive", "_size", "_waited")
+    These seconds are a credit: what is waited for a piece is taken from it, what the piece is worth at SLOWEST comes
+    back, and no more than `idle` is ever saved up. So a quick beginning buys no slow end.
+    """
+
+    __slots__ = ("_credit", "_idle", "_receive")
 
     def __init__(self, receive: Receive, idle: float) -> None:
         self._receive = receive
         self._idle = idle
-        self._size = 0
-        self._waited = 0.0
+        self._credit = idle
 
     async def next(self) -> tuple[bytes, bool]:
         """The next bytes of the body and whether more follow.
@@ -60,9 +63,8 @@ class Pieces:
         if message["type"] == "http.disconnect":
             raise ClientGone
         piece, more = message.get("body", b""), message.get("more_body", False)
-        self._waited += loop.time() - began
-        self._size += len(piece)
-        if more and self._waited > self._idle + self._size / SLOWEST:
+        self._credit = min(self._credit - (loop.time() - began) + len(piece) / SLOWEST, self._idle)
+        if more and self._credit < 0:
             raise hop_fault("client_upload_too_slow")
         return piece, more
 

@@ -7,7 +7,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +29,10 @@ from proxy.responses.history.recording import (
     remembered,
 )
 from proxy.responses.routes import route_of
-from proxy.responses.steps import INLINE
+from proxy.responses.steps import INLINE, Compute
 from proxy.store.service import StoreService
+
+_Result = TypeVar("_Result")
 
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
 _METHODS: Final = frozenset({"POST", "GET", "DELETE"})
@@ -89,8 +92,6 @@ class _Recorder:
         self.owner = owner
         self.response_id = response_id
         self.request_id = context_of(scope).request_id
-        length = headers.content_length(scope["headers"])
-        self.large = length is None or length > INLINE
         self.asked: RequestRecord | None = None
         self.asking: asyncio.Task[RequestRecord | None] | None = None
         """Makes the record of a large request in another thread, while the answer passes."""
@@ -125,7 +126,7 @@ class _Recorder:
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)
         ask, context.request_record = context.request_record, None
-        if ask is not None and self.large:
+        if ask is not None and ask.cost > INLINE:
             self.asking = asyncio.create_task(self._shortened_beside(ask))
         elif ask is not None:
             self.asked = self._shortened(ask)
@@ -136,11 +137,11 @@ class _Recorder:
         self.streams = headers.is_event_stream(fields)
         self.answer = self._events() if self.streams and not self.coding else WholeAnswer()
 
-    def _shortened(self, ask: Callable[[], RequestRecord | None]) -> RequestRecord | None:
-        asked = ask()
+    def _shortened(self, ask: Compute) -> RequestRecord | None:
+        asked: RequestRecord | None = ask.work()
         return self.options.replays.shortened(self.owner, asked) if asked is not None else None
 
-    async def _shortened_beside(self, ask: Callable[[], RequestRecord | None]) -> RequestRecord | None:
+    async def _shortened_beside(self, ask: Compute) -> RequestRecord | None:
         try:
             return await self.options.offload.run(self.owner, self._shortened, ask)
         except Exception:  # noqa: BLE001 -- as below, and the request may be over
@@ -152,15 +153,23 @@ class _Recorder:
 
     async def _relay_and_hear(self, answer: EventStream | WholeAnswer, message: Message) -> None:
         await self.send(message)
+        piece, last = message.get("body", b""), not message.get("more_body", False)
         try:
-            found = answer.feed(message.get("body", b""))
-            if not message.get("more_body", False):
-                found = self._end(answer) or found
+            cost = answer.cost(piece, last=last)
+            found = await self._perform(cost, partial(self._hear, answer, piece, last=last))
             if found is not None:
-                await self._tell(found)
+                await self._tell(found, cost)
         except Exception:  # noqa: BLE001 -- the answer goes on, even if it cannot be read
             self.answer = None
             self.options.service.failed_to_read(self.request_id)
+
+    async def _perform(self, cost: int, work: Callable[[], _Result]) -> _Result:
+        """What `work` returns: in another thread where it costs more than the event loop may be held."""
+        return await self.options.offload.run(self.owner, work) if cost > INLINE else work()
+
+    def _hear(self, answer: EventStream | WholeAnswer, piece: bytes, *, last: bool) -> Made | None:
+        found = answer.feed(piece)
+        return (self._end(answer) or found) if last else found
 
     def _end(self, answer: EventStream | WholeAnswer) -> Made | None:
         if not self.coding or not isinstance(answer, WholeAnswer):
@@ -175,18 +184,20 @@ class _Recorder:
         if self.asking is not None:
             self.asked, self.asking = await self.asking, None
 
-    async def _tell(self, found: Made) -> None:
+    async def _tell(self, found: Made, cost: int) -> None:
         await self._know()
-        told = self._told(found)
-        if told is not None:
-            self.options.service.remember(self.owner, told, self.request_id)
+        asked = self.asked
+        told = self._told(asked, found)
+        if told is None:
+            return
+        if asked is not None and asked.trail is not None and found.finished:
+            said = await self._perform(cost, partial(asked.trail.after, found.output))
+            self.options.replays.learn(self.owner, said, told.response_id)
+        self.options.service.remember(self.owner, told, self.request_id)
 
-    def _told(self, found: Made) -> Remembered | None:
-        if self.asked is None:
+    def _told(self, asked: RequestRecord | None, found: Made) -> Remembered | None:
+        if asked is None:
             return completed(found) if self.response_id else None
         if not (found.stored or self.options.remembers_all) or not (found.finished or found.background):
             return None
-        told = remembered(self.asked, found)
-        if found.finished:
-            self.options.replays.learn(self.owner, self.asked, told.response_id, found.output)
-        return told
+        return remembered(asked, found)

@@ -31,7 +31,7 @@ from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.size import MOST, containers, weight
+from proxy.responses.body.size import MOST, containers, cost, weight
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.outcome import losses, read_by, report
@@ -45,16 +45,13 @@ PAUSE: Final = 0.3
 """Seconds before the same bytes are sent again: a parent just made shows up in that time (semantic-kernel#13128)."""
 
 # What work costs, in bytes of `INLINE`, measured 2026-11: ten milliseconds, which is as long as the event loop may be
-# held, are 256 KiB for a glance, 64 KiB or 400 objects for a closer look, and a quarter of that for a ladder.
+# held, are 256 KiB for a glance, 64 KiB for a closer look, and a quarter of that for a ladder.
 _GLANCE: Final = 4
-_OBJECT: Final = 160
 _RUNGS: Final = 4
 _REFUSAL: Final = 40
 """A byte of a refusal's text: 2,048 full of words that look like refusals' take 13 ms."""
 _JUDGED: Final = 4 * 1024
 """Bytes of a refusal up to which its cost is counted: a longer one is classified in another thread in any case."""
-_SMALL: Final = 8 * 1024
-"""Bytes up to which objects are not counted: there cannot be many."""
 
 Steps = Generator[Step, Any, None]
 
@@ -107,12 +104,11 @@ class Exchange:
         while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted
             self._cost += found.size if found is not None else 0
-            cost = self._look_cost() if wanted.compares else self._cost // _GLANCE
-            wanted = yield Compute(partial(self._take, self._memory, found), cost)
+            taking = self._look_cost() if wanted.compares else self._cost // _GLANCE
+            wanted = yield Compute(partial(self._take, self._memory, found), taking)
 
     def _look_cost(self) -> int:
-        few = _SMALL < self._cost <= INLINE
-        return max(self._cost, _OBJECT * containers(self._body) if few else 0)
+        return cost(self._body, self._cost)
 
     def judges(self, status: int) -> bool:
         """Whether an answer with `status` is to be held, and its body, decoded, to be sent in."""
@@ -276,8 +272,11 @@ class Exchange:
             return "recovered"
         return "passthrough" if attempt.rewrite.body is self._body else "rewritten"
 
-    def request_record(self) -> RequestRecord | None:
-        """What the store is to remember of this request now that it is answered; None where that is nothing."""
+    def record(self) -> Compute:
+        """Makes what the store is to remember of this request now that it is answered; None where that is nothing."""
+        return Compute(self._record, self._look_cost())
+
+    def _record(self) -> RequestRecord | None:
         came = self._document_that_came
         if came is None or not self.policy.recalls:
             return None

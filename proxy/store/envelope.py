@@ -3,24 +3,20 @@
 What is read back is what was written, or nothing: an entry that is cut, altered or of another place is not known.
 """
 
-import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from proxy.responses.body.document import item_of
 from proxy.responses.body.lenient import MalformedError, text
 from proxy.responses.history.recall import is_id
+from proxy.store.beside import beside
 
 DIGEST: Final = 16
 """Bytes of what stands for an item."""
-_LARGE: Final = 1024 * 1024
-"""Bytes beyond which work leaves the event loop: they take a millisecond or more."""
-
-_Result = TypeVar("_Result")
 
 
 def owner(scope: str) -> bytes:
@@ -100,13 +96,13 @@ class Plain:
 
 
 async def entries(envelope: Envelope, scope: bytes, items: Sequence[bytes], made: int) -> list[Entry]:
-    """What is kept of items, in their order, the last `made` with their ids; large ones are read in another thread."""
-    return await _beside(sum(map(len, items)), _entries, envelope, scope, items, made)
+    """What is kept of items, in their order, the last `made` with their ids; many or large ones in another thread."""
+    return await beside(items, _entries, envelope, scope, items, made)
 
 
 async def opened(envelope: Envelope, scope: bytes, kept: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:
-    """The items of which these are the digests and values; large ones are opened in another thread."""
-    return await _beside(sum(len(value) for _, value in kept), _opened, envelope, scope, kept)
+    """The items of which these are the digests and values; many or large ones are opened in another thread."""
+    return await beside([value for _, value in kept], _opened, envelope, scope, kept)
 
 
 def whole(items: Sequence[bytes | None]) -> tuple[bytes, ...] | None:
@@ -150,7 +146,3 @@ def _id_of_odd(item: bytes) -> str:
         return ""
     id_ = found.text("id")
     return id_ if id_ is not None and is_id(id_) and found.kind.id != "reference" else ""
-
-
-async def _beside(size: int, work: Callable[..., _Result], *arguments: Any) -> _Result:
-    return await asyncio.to_thread(work, *arguments) if size > _LARGE else work(*arguments)

@@ -1,13 +1,16 @@
 """The store of one process: bounded by bytes, gone with the process.
 
-What was used longest ago is forgotten first. Each item is held once, however many responses it belongs to.
+What was used longest ago is forgotten first. Each item is held once, however many responses it belongs to. Calls are
+served one after the other, and in another thread where a response of many items is concerned.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
+from proxy.store.beside import beside
 from proxy.store.envelope import Entry, Plain, entries
 from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembered, quietly
 
@@ -15,6 +18,9 @@ _OVERHEAD: Final = 550
 """Bytes that a response, and an item, take besides what they hold (measured, Python 3.11, 2026-11)."""
 _LISTED: Final = 8
 """Bytes of an item in the list of a response: the digest itself is shared with the item."""
+
+_EXPIRED: Final = 100
+"""Responses that a lookup lets go of at most: what has expired is not known in any case."""
 
 _PLAIN: Final = Plain()
 
@@ -54,13 +60,20 @@ class MemoryStore:
         self._options = options
         self._clock = clock
         self._size = 0
+        self._alone = asyncio.Lock()
+        self._longest: tuple[bytes, ...] = ()
+        """The digests of the response that has the most: to let go of it takes so long."""
         self._turns: OrderedDict[Key, _Turn] = OrderedDict()
         self._items: dict[tuple[str, bytes], _Shared] = {}
         self._ids: dict[Key, bytes] = {}
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
-        await self.purge()
+        async with self._alone:
+            return await beside(self._longest, self._recall, scope, response_id, item_ids)
+
+    def _recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
+        self._expire(_EXPIRED)
         return Recalled(self._conversation(scope, response_id), self._named(scope, item_ids))
 
     def _named(self, scope: str, item_ids: Collection[str]) -> dict[str, bytes]:
@@ -81,7 +94,7 @@ class MemoryStore:
         seen: set[str] = set()
         while response_id is not None:
             turn = self._turns.get((scope, response_id))
-            if turn is None or response_id in seen:
+            if turn is None or response_id in seen or turn.used <= self._oldest():
                 return None
             seen.add(response_id)
             turn.used = self._clock()
@@ -94,9 +107,15 @@ class MemoryStore:
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response, and forget what was used longest ago where there is no room."""
         kept = await entries(_PLAIN, b"", response.items, response.made)
+        async with self._alone:
+            longest = max(response.items, self._longest, key=len)
+            await beside(longest, self._remember, scope, response, kept)
+
+    def _remember(self, scope: str, response: Remembered, kept: list[Entry]) -> None:
         self._drop((scope, response.response_id))
         digests = tuple(self._add(scope, entry) for entry in kept)
         self._turns[scope, response.response_id] = _Turn(response.previous, digests, self._clock())
+        self._longest = max(self._longest, digests, key=len)
         self._size += _OVERHEAD + _LISTED * len(digests)
         while self._size > self._options.capacity:
             self._drop(next(iter(self._turns)))
@@ -131,7 +150,8 @@ class MemoryStore:
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
-        self._drop((scope, response_id))
+        async with self._alone:
+            await beside(self._longest, self._drop, (scope, response_id))
 
     def is_unreachable(self, error: Exception) -> bool:  # noqa: ARG002 -- it is always there
         """A process's own memory can always be reached."""
@@ -150,10 +170,25 @@ class MemoryStore:
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses."""
-        before = len(self._turns)
-        oldest = self._clock() - self._options.lifetime
+        async with self._alone:
+            most = len(self._turns)
+            count = await beside(self._longest, self._drop_all if everything else self._expire, most)
+        progress(count)
+        return count
+
+    def _oldest(self) -> float:
+        return self._clock() - self._options.lifetime
+
+    def _expire(self, most: int) -> int:
+        """Let go of what nobody used for the TTL; the number of responses."""
+        count, oldest = 0, self._oldest()
         # In the order of their use, so that the first that stays is the last that is looked at.
-        while self._turns and (everything or next(iter(self._turns.values())).used <= oldest):
+        while count < most and self._turns and next(iter(self._turns.values())).used <= oldest:
             self._drop(next(iter(self._turns)))
-        progress(before - len(self._turns))
-        return before - len(self._turns)
+            count += 1
+        return count
+
+    def _drop_all(self, count: int) -> int:
+        while self._turns:
+            self._drop(next(iter(self._turns)))
+        return count

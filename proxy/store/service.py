@@ -20,6 +20,7 @@ from proxy.events import Observer, StoreFailed
 from proxy.http.credential import credential
 from proxy.responses.history.recording import inlined, references
 from proxy.responses.steps import Recall
+from proxy.store.beside import beside
 from proxy.store.breaker import CircuitBreaker
 from proxy.store.interface import Recalled, Remembered, Store
 from proxy.store.write_behind import Outcome, Write, WriteBehind
@@ -32,6 +33,8 @@ _ADMISSION: Final = 5.0
 """Seconds that a lookup may wait for its turn."""
 _REFERENCES: Final = 1000
 """References that one request may look up; a conversation that fills a model's context has a tenth of it."""
+_ITEMS: Final = 20_000
+"""Items of a response that is remembered: more than any model's context holds, and less than the loop would notice."""
 _SMALL: Final = 100
 """References up to which a timeout says something about the store."""
 _NOTHING: Final = Recalled(None, {})
@@ -124,7 +127,7 @@ class StoreService:
 
     def remember(self, scope: str, response: Remembered, request_id: str = "") -> None:
         """Have a response remembered, some time soon."""
-        if any(len(item) > self._terms.largest for item in response.items):
+        if len(response.items) > _ITEMS or any(len(item) > self._terms.largest for item in response.items):
             self._observer.notice(request_id, StoreFailed("too_large"))
         elif not self._queue.put(scope, response, request_id):
             self._observer.notice(request_id, StoreFailed("overflow"))
@@ -152,8 +155,11 @@ class StoreService:
 
     async def _inlined(self, scope: str, response: Remembered) -> Remembered:
         """The response with the store's items in the place of references, so that one lookup recalls it."""
-        ids = references(response)[:_REFERENCES]
-        return inlined(response, (await self._store.recall(scope, None, ids)).items) if ids else response
+        ids = (await beside(response.items, references, response))[:_REFERENCES]
+        if not ids:
+            return response
+        known = (await self._store.recall(scope, None, ids)).items
+        return await beside(response.items, inlined, response, known)
 
     async def close(self) -> None:
         """Write what is left, as far as that can be done in a few seconds, and let the store go."""

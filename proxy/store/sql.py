@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import migrations, tables
+from proxy.store.beside import beside
 from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.sql_connection import engine, located
@@ -113,16 +114,14 @@ class SqlStore:
             "expires": int(time.time()) + self._options.lifetime,
             "signature": self._options.envelope.sign(key, previous or b"", digests) or None,
         }
-        items = rows_of(scope, kept)
-        places = [{"response": key, "place": place, "item": scope + entry.digest} for place, entry in enumerate(kept)]
+        items, places = await beside(response.items, rows_of, scope, key, kept)
         async with self._writing.begin() as connection:
             # What is replaced goes first: SQLite then has its lock from the first statement on.
             before = await _vacated(connection, [key], _FOREVER)
             await _in_slices(connection, tables.DROP, [key])
             await connection.execute(self._inserts.response, row)
-            if items:
-                await connection.execute(self._inserts.item, items)
-                await connection.execute(self._inserts.place, places)
+            await _add(connection, self._inserts.item, items)
+            await _add(connection, self._inserts.place, places)
             await _release(connection, before)
 
     async def forget(self, scope: str, response_id: str) -> None:
@@ -221,9 +220,14 @@ async def _vacated(connection: AsyncConnection, responses: Sequence[bytes], most
 async def _release(connection: AsyncConnection, items: Sequence[bytes]) -> None:
     """Count one use less of each, and let go of what nothing has any more."""
     uses = sorted(Counter(items).items())
-    if uses:
-        await connection.execute(tables.RELEASE, [{"item": item, "times": times} for item, times in uses])
-        await _in_slices(connection, tables.SWEEP, [item for item, _ in uses])
+    await _add(connection, tables.RELEASE, [{"item": item, "times": times} for item, times in uses])
+    await _in_slices(connection, tables.SWEEP, [item for item, _ in uses])
+
+
+async def _add(connection: AsyncConnection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Execute a statement for each of any number of rows; the event loop goes on in between."""
+    for start in range(0, len(rows), _SLICE):
+        await connection.execute(statement, rows[start : start + _SLICE])
 
 
 async def _in_slices(connection: AsyncConnection, statement: Any, keys: Sequence[bytes], **more: Any) -> list[Any]:

@@ -57,11 +57,14 @@ def in_order(turns: Mapping[bytes, Turn], response: bytes, now: int, envelope: E
     return found if all(place.value is not None for place in found) else None
 
 
-def rows_of(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
-    """A row for each item, in one order, so that two writers cannot deadlock."""
+Rows = list[dict[str, Any]]
+
+
+def rows_of(scope: bytes, response: bytes, kept: Sequence[Entry]) -> tuple[Rows, Rows]:
+    """A row for each item, in one order, so that two writers cannot deadlock; and one for each place."""
     uses = Counter(entry.digest for entry in kept)
     written = time.time_ns() // 1_000_000
-    return [
+    items: Rows = [
         {
             "key": scope + entry.digest,
             "named": key_of(scope, entry.id) if entry.id else None,
@@ -71,6 +74,9 @@ def rows_of(scope: bytes, kept: Sequence[Entry]) -> list[dict[str, Any]]:
             "value": entry.value,
         }
         for entry in sorted({entry.digest: entry for entry in kept}.values())
+    ]
+    return items, [
+        {"response": response, "place": place, "item": scope + entry.digest} for place, entry in enumerate(kept)
     ]
 
 

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from tests.hostile.conftest import Front
+from tests.support.bombs import BOMBS, MIB, NOTHING, calls, items, member
 from tests.support.process import Process, running
 from tests.support.raw_client import RawAnswer, RawClient, exchange, request
 from tests.support.scripts import READ_BODY, Gate, answer, script
@@ -21,42 +22,7 @@ from tests.support.upstream_server import ScriptedUpstream
 
 pytestmark = pytest.mark.alone
 
-MIB = 1024 * 1024
-USER = b'{"role":"user","content":"x"}'
-CALL = b'{"type":"function_call","id":"fc_%d","call_id":"c%d","name":"f","arguments":"{}"}'
 SMALL = request(b"POST", b"/v1/responses", [], b'{"input":"x"}')
-
-
-def items(item: bytes, count: int) -> bytes:
-    """A body with so many of the same item, and a question."""
-    return b'{"input":[' + (item + b",") * count + USER + b"]}"
-
-
-def member(value: bytes) -> bytes:
-    """A body with an item that has an id and this content."""
-    return b'{"input":[{"role":"user","id":"msg_1","content":' + value + b"}," + USER + b"]}"
-
-
-def calls(count: int) -> bytes:
-    """A body with so many calls without an output, each of which gets one."""
-    return b'{"input":[' + b"".join(CALL % (number, number) + b"," for number in range(count)) + USER + b"]}"
-
-
-BOMBS = {
-    "100,000 messages": items(b'{"type":"message","id":"msg_1","role":"assistant","content":"x"}', 100_000),
-    "100,000 references": items(b'{"type":"item_reference","id":"rs_1"}', 100_000),
-    "100,000 elements that are no items": items(b"1", 100_000),
-    "100,000 fields": b"{" + b"".join(b'"k%d":1,' % number for number in range(100_000)) + b'"input":[' + USER + b"]}",
-    "5,000 inputs": b"{" + b",".join([b'"input":[{"id":"rs_1"}]'] * 5_000) + b"}",
-    "100,000 levels": member(b"[" * 100_000 + b"]" * 100_000),
-    "100,000 levels that never end": b'{"input":' + b'{"a":' * 100_000,
-    "16 MiB of text": member(b'"' + b"a" * 16 * MIB + b'"'),
-    "16 MiB of escapes": member(b'"' + b"\\ud800" * (16 * MIB // 6) + b'"'),
-    "an id of 16 MiB": items(b'{"type":"message","role":"assistant","id":"' + b"a" * 16 * MIB + b'"}', 1),
-    "a key of 16 MiB": b'{"input":[{"' + b'\\"' * 8 * MIB + b'":1,"id":"x"}]}',
-    "16 MiB of white space": b'{"input":[{"id":"x",' + b" " * 16 * MIB + b'"role":"user"}]}',
-    "a number of 16 MiB": b'{"input":[{"id":"x","n":' + b"1" * 16 * MIB + b"}]}",
-}
 
 
 def post(port: int, body: bytes, *fields: tuple[bytes, bytes]) -> RawAnswer:
@@ -160,15 +126,6 @@ def test_a_large_coded_body_is_read(front: Front) -> None:
     assert got.values(b"x-unpinned-removed") == [b"item_id=1"]
     [seen] = front.received()
     assert seen.body == body.replace(b'"id":"msg_1",', b"")
-
-
-NOTHING = {
-    "empty zstd frames": (b"zstd", zstandard.compress(b"") * 120_000),
-    "empty gzip members": (b"gzip", gzip.compress(b"") * 50_000),
-    "empty metadata blocks of brotli": (b"br", b"\x0c" + b"\x06" * MIB + b"\x03"),
-    "empty blocks of deflate": (b"deflate", b"\x78\x9c" + b"\x00\x00\x00\xff\xff" * 200_000),
-    "17 members with content": (b"gzip", gzip.compress(b" ") * 16 + gzip.compress(b'{"input":"x"}')),
-}
 
 
 @pytest.mark.parametrize("name", NOTHING)

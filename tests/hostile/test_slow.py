@@ -79,11 +79,12 @@ def test_no_progress_is_silence(impatient: Process, upstream: ScriptedUpstream, 
     assert not [seen for seen in upstream.received if seen.whole]
 
 
+@pytest.mark.parametrize("quick", [b"", b" " * 50_000], ids=["from the start", "after a quick beginning"])
 @pytest.mark.parametrize("sent", [SILENT_BODY, SILENT_QUESTION])
-def test_a_body_that_drips(impatient: Process, upstream: ScriptedUpstream, sent: bytes) -> None:
+def test_a_body_that_drips(impatient: Process, upstream: ScriptedUpstream, sent: bytes, quick: bytes) -> None:
     """A body that never pauses for long, but arrives a byte now and then, is answered 408, and its slot is free."""
     with RawClient(impatient.port) as client:
-        client.send(sent.replace(b": 100", b": 100000"))
+        client.send(sent.replace(b": 100", b": 100000") + quick)
         while not client.readable_within(0.05):
             client.send(b" ")
         assert code(client) == (408, "client_upload_too_slow")

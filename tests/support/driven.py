@@ -50,5 +50,6 @@ class Driven:
         return self.exchange.settle(status)
 
     def request_record(self) -> RequestRecord | None:
-        """As the exchange's."""
-        return self.exchange.request_record()
+        """What the store is to remember of the request."""
+        found: RequestRecord | None = self.exchange.record().work()
+        return found

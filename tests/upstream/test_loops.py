@@ -1,9 +1,11 @@
 """Upstream that leads back to the proxy: the request does not go round."""
 
 import json
+import socket
 
 import pytest
 
+from tests.support.process import running
 from tests.support.product import unpinned
 from tests.support.raw_client import exchange, request
 from tests.support.scripts import answer
@@ -46,3 +48,29 @@ def test_foreign_via_fields_travel_on(upstream: ScriptedUpstream) -> None:
     first, own = upstream.received[0].hops
     assert first == b"1.1 a, 2 b (unpinned-1)"
     assert own.startswith(b"1.1 unpinned-")
+
+
+def test_two_that_lead_to_each_other() -> None:
+    """Two processes, each the other's upstream, answer a request once it comes back; no request goes round for long."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    with (
+        running("--upstream", f"http://127.0.0.1:{port}") as first,
+        running("--upstream", f"http://127.0.0.1:{first.port}", "--listen", f"127.0.0.1:{port}") as second,
+    ):
+        for process in (second, first):
+            got = exchange(process.port, request(b"POST", b"/v1/responses", [], b'{"input": "x"}'))
+            assert (got.status, json.loads(got.body)["error"]["code"]) == (508, "loop_detected")
+
+
+def test_two_in_a_row(upstream: ScriptedUpstream) -> None:
+    """A process whose upstream is another one is no loop: the request arrives, made portable once."""
+    upstream.will_always_answer(answer(200, b"ok"))
+    with running("--upstream", upstream.url) as inner, running("--upstream", f"http://127.0.0.1:{inner.port}") as outer:
+        body = b'{"input":[{"role":"user","content":"x","id":"msg_1"}]}'
+        got = exchange(outer.port, request(b"POST", b"/v1/responses", [], body))
+    assert (got.status, got.body) == (200, b"ok")
+    assert got.values(b"x-unpinned-action") == [b"rewritten"]
+    [seen] = upstream.received
+    assert seen.body == body.replace(b',"id":"msg_1"', b"")
+    assert len(seen.hops) == 2

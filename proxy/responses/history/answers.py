@@ -8,6 +8,7 @@ from typing import Final
 
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.size import cost
 from proxy.responses.history.recording import Made, made
 
 LARGEST: Final = 16 * 1024 * 1024
@@ -51,6 +52,10 @@ class WholeAnswer:
         """Whether there is something to be taken from a piece."""
         return bool(piece)
 
+    def cost(self, piece: bytes, *, last: bool) -> int:  # noqa: ARG002 -- it is read as a whole
+        """What it costs to take a piece, in bytes that are looked at closely."""
+        return cost(self.body) if last else 0
+
 
 class EventStream:
     """A stream of server-sent events; with `background` the beginning of the response is reported as well."""
@@ -71,6 +76,10 @@ class EventStream:
         if piece.count(b"\n\n") == 1 and piece[: piece.find(b"\n")].endswith(_DELTA):
             return False
         return self._is_wanted(piece)
+
+    def cost(self, piece: bytes, *, last: bool) -> int:  # noqa: ARG002 -- its end is an event
+        """What it costs to take a piece, in bytes that are looked at closely."""
+        return cost(piece, self._size + len(piece)) if _BOUNDARY.search(piece) else 0
 
     def _is_wanted(self, text: bytes) -> bool:
         return any(name in text for name in self._wanted)

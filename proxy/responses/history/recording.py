@@ -116,11 +116,9 @@ class Replays:
         previous = self._responses.get((scope, history.digest)) if end else None
         return RequestRecord(previous, asked.items[end if previous else 0 :], trail, asked.background)
 
-    def learn(self, scope: str, asked: RequestRecord, response_id: str, output: Sequence[bytes]) -> None:
-        """Remember that the record, its trail followed, and this `output` are the conversation of a response."""
-        if asked.trail is None:
-            return
-        key = (scope, asked.trail.after(output).digest)
+    def learn(self, scope: str, said: Trail, response_id: str) -> None:
+        """Remember that a conversation with this trail is that of a response."""
+        key = (scope, said.digest)
         self._responses[key] = response_id
         self._responses.move_to_end(key)
         if len(self._responses) > self._capacity:

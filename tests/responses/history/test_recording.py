@@ -181,18 +181,24 @@ def test_each_item_once() -> None:
         said = SAID.replace(b"hi", b"%d" % turn)
         made_ = Made(f"resp_{turn}", True, False, True, (THOUGHT, said))
         told = remembered(short, made_)
-        replays.learn("me", short, told.response_id, made_.output)
+        learn(replays, short, told.response_id, made_.output)
         previous = told.response_id
         listed += len(told.items)
         items += (said.replace(b'"id":"msg_1",', b""),)
     assert listed == 50 * 3
 
 
+def learn(replays: Replays, asked: RequestRecord, response_id: str, output: tuple[bytes, ...]) -> None:
+    """Have a response learnt, as it is when it has been answered."""
+    assert asked.trail is not None
+    replays.learn("me", asked.trail.after(output), response_id)
+
+
 def test_what_is_not_known() -> None:
     """Other words, another's conversation, and a response that was forgotten are no history."""
     replays = Replays()
     first = RequestRecord(None, (USER,), Trail())
-    replays.learn("me", replays.shortened("me", first), "resp_1", (SAID,))
+    learn(replays, replays.shortened("me", first), "resp_1", (SAID,))
     whole = RequestRecord(None, (USER, SAID, NEXT), Trail())
     assert replays.shortened("me", whole)[:2] == ("resp_1", (NEXT,))
     assert replays.shortened("you", whole)[:2] == whole[:2]
@@ -201,7 +207,6 @@ def test_what_is_not_known() -> None:
     assert replays.shortened("me", other)[:2] == other[:2]
     continued = RequestRecord("resp_0", (SAID, NEXT))
     assert replays.shortened("me", continued) is continued
-    replays.learn("me", continued, "resp_2", (SAID, NEXT))
     replays.forget("you", "resp_1")
     assert replays.shortened("me", whole).previous == "resp_1"
     replays.forget("me", "resp_1")
@@ -212,9 +217,7 @@ def test_memory_is_bounded() -> None:
     """The conversations that were heard of longest ago are forgotten."""
     replays = Replays(capacity=2)
     for number in range(3):
-        replays.learn(
-            "me", RequestRecord(None, (), Trail()), f"resp_{number}", (USER, CALL.replace(b"_1", b"_%d" % number))
-        )
+        learn(replays, RequestRecord(None, (), Trail()), f"resp_{number}", (USER, CALL.replace(b"_1", b"_%d" % number)))
     known = [
         replays.shortened(
             "me", RequestRecord(None, (USER, CALL.replace(b"_1", b"_%d" % number), NEXT), Trail())
