@@ -58,8 +58,8 @@ REMOVED: Final[dict[RemovedName, Explanation]] = {
         "sometimes",
         "A previous response is known only where it was made: to the same project, in the same region.",
         "all that was said before, but for what the input repeats",
-        "Send the whole conversation as `input` on every turn, or run Unpinned in `recover` mode, which keeps the "
-        "reference as long as upstream knows it, or with a store.",
+        "Send the whole conversation as `input` on every turn, or run Unpinned with a store, or in "
+        "`auto` mode, which keeps the reference as long as upstream knows it.",
     ),
     "item_id": Explanation(
         "never",
@@ -71,8 +71,8 @@ REMOVED: Final[dict[RemovedName, Explanation]] = {
         "sometimes",
         "A reference is nothing but an id, which only the server that made the item can resolve.",
         "the items referred to, where the input does not hold them as well",
-        "Send the items themselves: the AI SDK does with `store: false`. Or run Unpinned in `recover` mode, or with a "
-        "store.",
+        "Send the items themselves: the AI SDK does with `store: false`. Or run Unpinned with a store, or in `auto` "
+        "mode.",
     ),
     "reasoning": Explanation(
         "always",

@@ -1,37 +1,26 @@
 """`unpinned demo`: the problem happens, and is gone. No API key, and nothing leaves the machine.
 
-Three application servers, each with an instance of the fake API of its own and an Unpinned beside it.
+Three application servers, each with an instance of the fake API of its own and an Unpinned beside it; and the two kinds
+of clients: one that sends the whole conversation each time, and one that names its last response.
 """
 
-import socket
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, TextIO
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
 
 import httpx2
-import uvicorn
-from starlette.types import ASGIApp
 
 from proxy import fake_openai
 from proxy.app import build
+from proxy.demo import references
 from proxy.demo.application import Application
+from proxy.demo.stage import FIRST, INDENT, LAST, SECOND, Account, serving
 from proxy.demo.transcripts import InMemory
 from proxy.events import Observers
 from proxy.settings import load
 
 PORTS: Final = (3000, 3010, 3020)
-# The third one runs in `recover` mode, so that a refusal and its recovery can be seen.
-MODES: Final = ("strip", "strip", "recover")
-FIRST, SECOND, LAST = (
-    "My name is Ada. What is the weather in Paris? Use the tool get_weather.",
-    "What is my name?",
-    "And what did I ask you first?",
-)
-_NEXT_PORTS: Final = 10
-_INDENT: Final = " " * 12
 
 
 @dataclass
@@ -44,25 +33,6 @@ class Way:
     def __str__(self) -> str:
         way = "Directly" if self.way == "directly" else "Through Unpinned"
         return f"{way}, {'streamed' if self.stream else 'as JSON'}"
-
-
-@dataclass
-class Account:
-    """What is printed, and whether all behaved."""
-
-    out: TextIO = field(default_factory=lambda: sys.stdout)
-    behaved: bool = True
-
-    def say(self, line: str = "") -> None:
-        """Print one line."""
-        self.out.write(line + "\n")
-        self.out.flush()
-
-    def expect(self, *, so: bool, otherwise: str) -> None:
-        """Note whether something is as it has to be."""
-        if not so:
-            self.behaved = False
-            self.say(f"{_INDENT}NOT AS IT SHOULD BE: {otherwise}")
 
 
 def main(*, leave_running: bool = False, account: Account | None = None) -> int:
@@ -92,9 +62,9 @@ def _servers(account: Account, stack: ExitStack) -> list[Application]:
     """The application servers, running, each with its own API instance and its own Unpinned."""
     transcripts = InMemory()
     servers: list[Application] = []
-    for number, (port, mode) in enumerate(zip(PORTS, MODES, strict=True), 1):
+    for number, port in enumerate(PORTS, 1):
         direct = stack.enter_context(serving(fake_openai.build(instance=f"instance-{number}")))
-        settings = load({"upstream": f"{direct}/v1", "mode": mode}, {})
+        settings = load({"upstream": f"{direct}/v1"}, {})
         through = stack.enter_context(serving(build(settings, Observers())))
         server = Application(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1", transcripts)
         server.address = stack.enter_context(serving(server.asgi(), port))
@@ -106,49 +76,15 @@ def _servers(account: Account, stack: ExitStack) -> list[Application]:
     return servers
 
 
-class _Server(uvicorn.Server):
-    """A server that says when it has started."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
-        self.ready = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup(sockets)
-        self.ready.set()
-
-
-@contextmanager
-def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    """`app` on 127.0.0.1, in a thread, on `port` or the next free one; the value is its address."""
-    with _listener(port) as listener:
-        server = _Server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        server.ready.wait()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _listener(port: int) -> socket.socket:
-    for candidate in range(port, port + _NEXT_PORTS if port else 0):
-        try:
-            return socket.create_server(("127.0.0.1", candidate))
-        except OSError:
-            continue
-    return socket.create_server(("127.0.0.1", 0))
-
-
 def _tell(account: Account, servers: list[Application]) -> None:
     account.say("A conversation with reasoning and a tool call begins on one server and goes on over the others.")
     with httpx2.Client(timeout=30, trust_env=False) as client:
         for stream in (False, True):
             _Conversation(account, client, Way("directly", stream)).fails(servers)
             _Conversation(account, client, Way("unpinned", stream)).goes_on(servers)
+        keys = (f"sk-demo-{number}" for number in (1, 2, 3))
+        ways = [references.Server(it.name, key, *it.bases.values()) for it, key in zip(servers, keys, strict=True)]
+        references.stays_where_it_began(account, client, ways)
     account.say("\nAll behaved." if account.behaved else "\nSomething did not behave; see above.")
 
 
@@ -187,9 +123,9 @@ class _Conversation:
         turn: dict[str, Any] = self.client.post(f"{server.address}/conversations/{number}", json=asked).json()
         self.account.say(f"  {server.name}  asks: {question}")
         if turn["tools"]:
-            self.account.say(f"{_INDENT}(the model called get_weather, and the server answered the call)")
-        self.account.say(f"{_INDENT}{turn['status']}: {turn['text']}")
+            self.account.say(f"{INDENT}(the model called get_weather, and the server answered the call)")
+        self.account.say(f"{INDENT}{turn['status']}: {turn['text']}")
         for report in filter(None, turn["reports"]):
             told = ", ".join(f"{name} {value}" for name, value in report.items())
-            self.account.say(f"{_INDENT}Unpinned: {told}")
+            self.account.say(f"{INDENT}Unpinned: {told}")
         return turn

@@ -126,7 +126,7 @@ class LogObserver:
             message += (
                 "The store did not know it, or could not be reached: x-unpinned-store says which"
                 if event.has_store
-                else "UNPINNED_MODE=recover keeps them while upstream knows them"
+                else "UNPINNED_MODE=auto keeps them while upstream knows them"
             )
             self._log(logging.WARNING, message, told)
 

@@ -49,12 +49,20 @@ class Attempts:
     def first(self, came: Document, known: Document) -> Attempt:
         """The first attempt for the document that arrived, `came`; `known` has what the store knew, or is the same."""
         form = self._learnt_form(known)
-        if self._policy.mode != "recover" or known is not came or self.will_be_refused(known):
+        refused = bool(form.blobs) or self.will_be_refused(known)
+        if refused or self._policy.mode != "recover" or known is not came:
             portable_form = replace(form, portable=True)
             portable = rewrite(known, portable_form)
-            if self._may_begin_with(portable):
+            if self._may_begin_with(portable) and (refused or self._may_lose(portable)):
                 return Attempt(portable_form, portable, document=known)
         return Attempt(form, rewrite(came, form), document=came)
+
+    def _may_lose(self, portable: Rewrite) -> bool:
+        """Whether the portable form may be sent before upstream has refused anything, although it loses this."""
+        if self._policy.mode == "auto":
+            return not portable.lossy
+        # Where there is a store, a reference that it does not know is left to upstream in `strip` mode as well.
+        return self._policy.mode != "strip" or not self._policy.recalls or portable.has_history
 
     def _learnt_form(self, document: Document) -> Form:
         """The request as the client sent it, without what its upstream or credential is known to refuse."""

@@ -8,7 +8,7 @@ from typing import Literal
 class Policy:
     """The settings that decide what may be done to a request."""
 
-    mode: Literal["strip", "recover", "observe"] = "strip"
+    mode: Literal["auto", "strip", "recover", "observe"] = "auto"
     profile: Literal["openai", "azure"] = "openai"
     keep_last: int = 3
     max_recoveries: int = 3

@@ -16,7 +16,7 @@ class Settings:
     admin_listen: Address | None
     upstream: str
     upstream_proxy: OutboundProxy | None
-    mode: Literal["strip", "recover", "observe"]
+    mode: Literal["auto", "strip", "recover", "observe"]
     profile: Literal["auto", "openai", "azure"]
     keep_last: int
     max_recoveries: int

@@ -73,8 +73,9 @@ TABLE: Final = (
     ),
     Row(
         "mode",
-        "strip",
-        choice("strip", "recover", "observe"),
+        "auto",
+        choice("auto", "strip", "recover", "observe"),
+        "`auto`: portable from the start where that loses nothing, else as it came, and portable when refused; "
         "`strip`: portable from the start; `recover`: as it came, portable when refused; `observe`: only reported.",
     ),
     Row(

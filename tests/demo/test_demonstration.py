@@ -14,7 +14,8 @@ import pytest
 
 from proxy.demo import demonstration
 from proxy.demo.application import Application
-from proxy.demo.demonstration import Account, main
+from proxy.demo.demonstration import main
+from proxy.demo.stage import FIRST, Account
 from proxy.demo.transcripts import InMemory
 from tests.support.serving import serving
 
@@ -36,14 +37,15 @@ def own_ports(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
 
 @pytest.mark.usefixtures("own_ports")
 def test_it_shows_the_problem_and_its_end() -> None:
-    """Directly the 404 is shown, through Unpinned the conversation goes on: what was removed and recovered is told."""
+    """Directly the 404 is shown, through Unpinned the conversation goes on: what was done, and lost, is told."""
     told = io.StringIO()
     assert main(account=Account(told)) == 0
     text = told.getvalue()
     assert len(re.findall(r"404: Item with id 'rs_\w+' not found\.", text)) == 2
     assert "action rewritten, fidelity lossless, attempts 1, removed item_id=2" in text
-    assert "action recovered, fidelity lossless, attempts 2" in text
-    assert text.count("your name is Ada") == 10
+    assert "action passthrough, fidelity exact, attempts 1" in text.partition("names its last response")[2]
+    assert "action recovered, fidelity lossy, attempts 2, removed previous_response_id=1" in text
+    assert text.count("your name is Ada") == 12
     assert text.endswith("All behaved.\n")
 
 
@@ -73,7 +75,7 @@ def test_it_can_be_left_running(own_ports: tuple[int, ...]) -> None:
         addresses = _addresses(process.stdout)
         pages = [httpx2.get(address, trust_env=False) for address in addresses]
         number = httpx2.post(f"{addresses[0]}/conversations", trust_env=False).json()["number"]
-        asked = {"question": demonstration.FIRST, "way": "unpinned"}
+        asked = {"question": FIRST, "way": "unpinned"}
         httpx2.post(f"{addresses[0]}/conversations/{number}", json=asked, trust_env=False)
         elsewhere = httpx2.get(f"{addresses[1]}/conversations/{number}", trust_env=False).json()
         process.send_signal(signal.SIGINT)

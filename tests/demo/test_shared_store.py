@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from proxy.demo import shared_store
-from proxy.demo.demonstration import Account
 from proxy.demo.shared_store import main
+from proxy.demo.stage import Account
 
 
 def test_it_shows_the_problem_and_its_end() -> None:

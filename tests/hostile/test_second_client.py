@@ -23,6 +23,8 @@ pytestmark = pytest.mark.alone
 
 LONGEST = 0.05
 """Seconds of processor time. Measured 2026-11-29: 10 ms at most without a store, 30 with one (100,000 messages)."""
+UNTRACED = ("env", "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFIG")
+"""Coverage makes all code of ours several times as slow."""
 TINY = script(READ_BODY, head(200, [(b"Transfer-Encoding", b"chunked")]), chunk(b"x") * 20_000, b"0\r\n\r\n")
 OK = answer(200, b"ok")
 KEY = (b"Authorization", b"Bearer sk-1")
@@ -45,7 +47,7 @@ def test_a_second_client_is_served(upstream: ScriptedUpstream, tmp_path: Path, n
     body, fields, said = CASES[name]
     upstream.will_always_answer(said)
     largest, delays, over = tmp_path / "largest", [0.0], threading.Event()
-    command = (sys.executable, "-m", "tests.support.pulse", str(largest))
+    command = (*UNTRACED, sys.executable, "-m", "tests.support.pulse", str(largest))
     with running("--upstream", upstream.url, "--store", store, command=command) as process:
         process.wait_logged(lambda line: "Listening" in str(line))
         assert exchange(process.port, request(b"POST", b"/v1/responses", [KEY], b'{"input":"x"}')).status in (200, 400)

@@ -49,7 +49,7 @@ def product(url: str, shelf: Shelf, policy: Policy | None = None, **options: Any
     """The product with a store; the value is its port."""
     upstream = base_url(url)
     notebook = shelf.notebook
-    policy = policy or Policy(recalls=True)
+    policy = policy or Policy(mode="strip", recalls=True)
     service = StoreService(shelf, notebook, Terms(**options))
     portable = PortableMiddleware(
         ReverseProxy(Http1Client(upstream), upstream, notebook), policy, observer=notebook, service=service
@@ -136,7 +136,7 @@ def test_nobody(upstream: ScriptedUpstream, shelf: Shelf) -> None:
 def test_not_to_be_stored(upstream: ScriptedUpstream, shelf: Shelf, says: str, all_: bool, told: int) -> None:
     """`store: false` is respected, whoever says it, unless the operator says otherwise."""
     upstream.will_answer(json_answer({**RESPONSE, "store": says != "upstream"}))
-    with product(upstream.url, shelf, Policy(recalls=True, remembers_all=all_)) as port:
+    with product(upstream.url, shelf, Policy(mode="strip", recalls=True, remembers_all=all_)) as port:
         post(port, {**FIRST, "store": says != "the client"}, ME)
     assert shelf.told == told
 

@@ -123,7 +123,7 @@ def test_losses_without_a_fresh_start() -> None:
 
 def test_ids_are_told_to_whoever_may_see_them() -> None:
     """Events name ids only where the policy says so."""
-    exchange = Driven(body([USER, BARE, {**SAID, "id": "msg_1"}, USER], **PARENT), Policy(tell_ids=True))
+    exchange = Driven(body([USER, BARE, {**SAID, "id": "msg_1"}, USER], **PARENT), Policy(mode="strip", tell_ids=True))
     exchange.start()
     told = (Removal("previous_response_id", "resp_0a1b"), Removal("reasoning", "rs_1"), Removal("item_id", "msg_1"))
     assert exchange.events == [Read(4, 3, ("resp_0a1b", "rs_1", "msg_1")), Removed(told)]
@@ -149,7 +149,7 @@ def test_unanswerable(plain: bytes) -> None:
 
 def test_dropping_the_conversation() -> None:
     """Where the operator wants it, a conversation is dropped."""
-    exchange = Driven(body(HISTORY, conversation="conv_1"), Policy(drop_conversation=True))
+    exchange = Driven(body(HISTORY, conversation="conv_1"), Policy(mode="strip", drop_conversation=True))
     assert json.loads(exchange.start().body) == {"model": "m", "input": PORTABLE}
     assert exchange.settle(200).removed == {"conversation": 1, "item_id": 2}
 
@@ -203,17 +203,17 @@ def test_a_missing_item() -> None:
 
 LADDERS = [
     # (policy, items, refusals, what the last attempt sends; None where the first refusal is relayed)
-    (Policy(), TOOL_LOOP, [UNREASONED], None),
+    (Policy(mode="strip"), TOOL_LOOP, [UNREASONED], None),
     (RECOVER, TOOL_LOOP, [UNREASONED], [USER, REASONING, samples.call(), samples.output()]),
-    (Policy(), HISTORY, [UNVERIFIED], [USER, SAID, USER]),
+    (Policy(mode="strip"), HISTORY, [UNVERIFIED], [USER, SAID, USER]),
     (RECOVER, HISTORY, ["Encrypted content could not be decrypted."], [USER, SAID, USER]),
     (RECOVER, HISTORY, [NO_ITEM, UNVERIFIED], [USER, SAID, USER]),
     (RECOVER, HISTORY, [NO_ITEM, NO_ITEM], [USER, USER]),
     (RECOVER, [USER, SAID, *HISTORY], [NO_ITEM, NO_ITEM], [USER, SAID, USER, USER]),
-    (Policy(keep_last=1), [USER, SAID, *HISTORY], [NO_ITEM, NO_ITEM], [USER, USER]),
-    (Policy(), [USER, SAID, *HISTORY], ["Unknown parameter: 'input[4].phase'."], None),
+    (Policy(mode="strip", keep_last=1), [USER, SAID, *HISTORY], [NO_ITEM, NO_ITEM], [USER, USER]),
+    (Policy(mode="strip"), [USER, SAID, *HISTORY], ["Unknown parameter: 'input[4].phase'."], None),
     (
-        Policy(),
+        Policy(mode="strip"),
         [USER, {**SAID, "phase": "x"}, USER],
         ["Unknown parameter: 'input[1].phase'."],
         [USER, SAID, USER],
@@ -224,7 +224,7 @@ LADDERS = [
         ["Unknown parameter: 'input[1].status'."],
         [USER, {**REASONING, "id": "rs_1"}, SAID, USER],
     ),
-    (Policy(), HISTORY, ["ID is required"], HISTORY),
+    (Policy(mode="strip"), HISTORY, ["ID is required"], HISTORY),
     (
         RECOVER,
         [USER, {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAAA"}, SAID, USER],
@@ -233,14 +233,14 @@ LADDERS = [
     ),
     (RECOVER, [USER, PINNED["compaction"], USER], ["Could not decode the compaction blob."], [USER, USER]),
     (
-        Policy(),
+        Policy(mode="strip"),
         [USER, PLAIN["code_interpreter_call"], USER],
         ["Expected container_id: cntr_1"],
         [USER, {"type": "message", "role": "assistant", "content": "[Code interpreter] run_model()"}, USER],
     ),
-    (Policy(), [USER, PLAIN["code_interpreter_call"], USER], ["Expected container_id: cntr_2"], None),
+    (Policy(mode="strip"), [USER, PLAIN["code_interpreter_call"], USER], ["Expected container_id: cntr_2"], None),
     (
-        Policy(),
+        Policy(mode="strip"),
         [USER, PLAIN["code_interpreter_call"], USER],
         ["Container is expired."],
         [USER, {"type": "message", "role": "assistant", "content": "[Code interpreter] run_model()"}, USER],
@@ -248,10 +248,10 @@ LADDERS = [
     (RECOVER, [USER, samples.output(), USER], ["No tool call found for function call output with call_id call_1."],
      [USER, {"type": "message", "role": "assistant", "content": "[Tool result for call_1] run_42 finished"}, USER]),
     (RECOVER, [USER, samples.output()], ["No tool call found for function call output with call_id call_1."], None),
-    (Policy(keep_last=0), PORTABLE, [NO_ITEM], None),
+    (Policy(mode="strip", keep_last=0), PORTABLE, [NO_ITEM], None),
     (Policy(max_recoveries=0, mode="recover"), HISTORY, [NO_ITEM], None),
-    (Policy(), HISTORY, ["Prompt with id 'pmpt_1' not found."], None),
-    (Policy(), HISTORY, ["Conversation with id 'conv_1' not found."], None),
+    (Policy(mode="strip"), HISTORY, ["Prompt with id 'pmpt_1' not found."], None),
+    (Policy(mode="strip"), HISTORY, ["Conversation with id 'conv_1' not found."], None),
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ class Driven:
     def __init__(
         self, body: bytes, policy: Policy | None = None, *, route: Route = "responses", scope: LessonScope | None = None
     ) -> None:
-        self.exchange = Exchange(body, policy, route=route, scope=scope)
+        self.exchange = Exchange(body, policy or Policy(mode="strip"), route=route, scope=scope)
         self.events = self.exchange.events
         self.costs: list[int] = []
         """What the work cost that was performed so far."""

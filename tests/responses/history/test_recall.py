@@ -29,7 +29,7 @@ HISTORY = (USER, SAID)
 PARENT = b'"previous_response_id":"resp_1"'
 RECALL = Recall("resp_1", ())
 NOTHING: Mapping[str, bytes] = {}
-STORE = Policy(recalls=True)
+STORE = Policy(mode="strip", recalls=True)
 RECOVER = Policy(mode="recover", recalls=True)
 OBSERVE = Policy(mode="observe", recalls=True)
 
@@ -263,7 +263,7 @@ def test_observe() -> None:
 
 def test_ids_are_told_to_whoever_may_see_them() -> None:
     """What the store resolved is told like everything that is taken out."""
-    exchange, _ = after(body(NEXT), Policy(recalls=True, tell_ids=True), Recalled(HISTORY, NOTHING))
+    exchange, _ = after(body(NEXT), Policy(mode="strip", recalls=True, tell_ids=True), Recalled(HISTORY, NOTHING))
     told = [Removed((Removal("previous_response_id", "resp_1"),)), Removed((Removal("item_id", "msg_1"),))]
     assert exchange.events == [told[0], Read(1, 1, ("resp_1",)), told[1]]
 
@@ -271,12 +271,12 @@ def test_ids_are_told_to_whoever_may_see_them() -> None:
 @pytest.mark.parametrize("recalls", [True, False])
 def test_who_is_not_asked(recalls: bool) -> None:
     """Without a store, without anything to resolve, with a conversation, and for what is no JSON nobody is asked."""
-    policy = Policy(recalls=recalls)
+    policy = Policy(mode="strip", recalls=recalls)
     conversation = b'{"conversation":"conv_1",%b,"input":[]}' % PARENT
     asked = [body(NEXT, parent=False), b"[", b"[]", b'{"input":[]}', conversation]
     for one in asked if recalls else [*asked, body(NEXT)]:
         assert isinstance(Driven(one, policy).start(), Forward)
-    dropping = Policy(recalls=recalls, drop_conversation=True)
+    dropping = Policy(mode="strip", recalls=recalls, drop_conversation=True)
     assert isinstance(Driven(conversation, dropping).start(), Recall) is recalls
 
 

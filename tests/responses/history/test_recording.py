@@ -24,7 +24,7 @@ from proxy.responses.steps import Forward, Recall
 from tests.responses.history.test_recall import CALL, LOOKS, NEXT, PARENT, REFERENCE, RESULT, SAID, USER, body
 from tests.support.driven import Driven
 
-STORE = Policy(recalls=True)
+STORE = Policy(mode="strip", recalls=True)
 NOWHERE = Recalled(None, {})
 THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"}'
 
@@ -100,7 +100,7 @@ def test_a_conversation() -> None:
     """What only upstream's conversation holds is continued by nothing of ours, until it is dropped."""
     plain = b'{"conversation":"conv_1","input":[%b],"background":true}' % NEXT
     assert asked(plain) == RequestRecord(ELSEWHERE, (NEXT,), None, background=True)
-    dropping = Policy(recalls=True, drop_conversation=True)
+    dropping = Policy(mode="strip", recalls=True, drop_conversation=True)
     assert asked(plain, policy=dropping) == RequestRecord(None, (NEXT,), Trail(), background=True)
 
 
@@ -108,12 +108,14 @@ def test_a_conversation() -> None:
 def test_what_is_not_remembered(plain: bytes) -> None:
     """What is no request, and what is not to be stored, is not remembered; without a store nothing is."""
     assert asked(plain) is None
-    assert asked(b'{"input":[]}', policy=Policy()) is None
+    assert asked(b'{"input":[]}', policy=Policy(mode="strip")) is None
 
 
 def test_the_operators_word() -> None:
     """`store: false` holds unless the operator says otherwise."""
-    assert asked(b'{"store":false,"input":[]}', policy=Policy(recalls=True, remembers_all=True)) is not None
+    assert (
+        asked(b'{"store":false,"input":[]}', policy=Policy(mode="strip", recalls=True, remembers_all=True)) is not None
+    )
 
 
 # What of an answer.

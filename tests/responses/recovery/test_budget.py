@@ -17,7 +17,7 @@ class Day:
 
     def __init__(self, most: int = 3) -> None:
         self.now = 1000.0
-        self.budget = Budget(Policy(max_recoveries=most))
+        self.budget = Budget(Policy(mode="strip", max_recoveries=most))
         self.news: list[BudgetExceeded] = []
 
     def live(self, seconds: Iterable[Second], caller: str = "me") -> int:
