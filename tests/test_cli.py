@@ -80,7 +80,7 @@ def test_arguments_of_the_process(served: list[Settings], monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--mode", "stripp"], "unpinned: --mode is 'stripp', but must be strip or recover or observe.\n"),
+        (["--mode", "stripp"], "unpinned: --mode is 'stripp', but must be auto or strip or recover or observe.\n"),
         (["--mod", "strip"], "unpinned: unrecognized arguments: --mod; see unpinned --help.\n"),
         (["--mode"], "unpinned: argument --mode: expected one argument; see unpinned serve --help.\n"),
         (["fake-openai", "--listen", "x"], "unpinned: --listen is 'x', but must be HOST:PORT"),

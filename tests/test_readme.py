@@ -62,10 +62,10 @@ def test_the_explanation_it_shows(tmp_path: Path) -> None:
     """What `explain` is shown to say of the request that is shown is what it says."""
     transcript = blocks("console")[0]
     request, said = re.fullmatch(
-        r"\$ cat request\.json\n(.*\n)\$ unpinned explain request\.json\n(.*)", transcript, re.DOTALL
+        r"\$ cat request\.json\n(.*\n)\$ unpinned explain --mode strip request\.json\n(.*)", transcript, re.DOTALL
     ).groups()  # type: ignore[union-attr]
     (tmp_path / "request.json").write_text(request)
-    command = [sys.executable, "-m", "proxy", "explain", str(tmp_path / "request.json")]
+    command = [sys.executable, "-m", "proxy", "explain", "--mode", "strip", str(tmp_path / "request.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, said, "")
 

@@ -60,9 +60,10 @@ class Attempts:
     def _may_lose(self, portable: Rewrite) -> bool:
         """Whether the portable form may be sent before upstream has refused anything, although it loses this."""
         if self._policy.mode == "auto":
-            return not portable.lossy
+            return portable.lossy <= {"conversation"}  # which the operator has taken out
         # Where there is a store, a reference that it does not know is left to upstream in `strip` mode as well.
-        return self._policy.mode != "strip" or not self._policy.recalls or portable.has_history
+        left = self._policy.mode == "strip" and self._policy.recalls
+        return not left or portable.lossy.isdisjoint({"previous_response_id", "item_reference"})
 
     def _learnt_form(self, document: Document) -> Form:
         """The request as the client sent it, without what its upstream or credential is known to refuse."""

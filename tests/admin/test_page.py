@@ -189,7 +189,7 @@ def test_the_whole_program(upstream: ScriptedUpstream, inspect: str) -> None:
     told = json.loads(data.body)
     [shown] = told["exchanges"]
     assert (shown["status"], shown["action"]) == (200, "passthrough")
-    assert told["facts"]["mode"] == "strip"
+    assert told["facts"]["mode"] == "auto"
     assert b"secret" not in data.body
 
 

@@ -65,7 +65,8 @@ def test_nothing_changes(tmp_path: Path, capsysbinary: Any) -> None:
 
 def test_what_changes_and_why(tmp_path: Path, capsysbinary: Any) -> None:
     """The difference is shown, then each reason with what is lost and how to avoid it; the end is 1."""
-    code, said = _explained(capsysbinary, _file(tmp_path, USER, BARE, CALL, OUTPUT, previous_response_id="resp_68a1"))
+    path = _file(tmp_path, USER, BARE, CALL, OUTPUT, previous_response_id="resp_68a1")
+    code, said = _explained(capsysbinary, "--mode", "strip", path)
     assert code == 1
     assert '-  "previous_response_id": "resp_68a1",' in said.splitlines()
     assert '-      "id": "fc_68a1",' in said.splitlines()
@@ -78,7 +79,7 @@ def test_what_changes_and_why(tmp_path: Path, capsysbinary: Any) -> None:
 def test_the_json_has_the_very_bytes(tmp_path: Path, capsysbinary: Any) -> None:
     """What is printed as sent is what the proxy sends."""
     path = _file(tmp_path, USER, BARE, CALL, OUTPUT)
-    code, told = _told(capsysbinary, path)
+    code, told = _told(capsysbinary, "--mode", "strip", path)
     assert (code, told["changes"], told["action"], told["fidelity"]) == (1, True, "rewritten", "lossy")
     assert told["sent"].encode() == Driven(path.read_bytes(), Policy(mode="strip")).start().body
     assert {reason["name"]: (reason["count"], reason["lossy"]) for reason in told["reasons"]} == {
@@ -97,7 +98,16 @@ def test_standard_input(tmp_path: Path, capsysbinary: Any, monkeypatch: pytest.M
 @pytest.mark.parametrize(("items", "code"), [([USER], 0), ([USER, CALL, OUTPUT], 0), ([USER, BARE, CALL, OUTPUT], 1)])
 def test_failing_on_losses_only(tmp_path: Path, capsysbinary: Any, items: list[Any], code: int) -> None:
     """With `--fail-on lossy` a request fails only where the model sees less."""
-    assert _explained(capsysbinary, "--fail-on", "lossy", _file(tmp_path, *items))[0] == code
+    assert _explained(capsysbinary, "--mode", "strip", "--fail-on", "lossy", _file(tmp_path, *items))[0] == code
+
+
+def test_what_waits_for_a_refusal(tmp_path: Path, capsysbinary: Any) -> None:
+    """In `auto` what would lose something goes as it came, and that it may yet be changed is said."""
+    code, said = _explained(capsysbinary, _file(tmp_path, USER, BARE, CALL, OUTPUT))
+    assert code == 0
+    assert said.startswith("# passthrough, exact")
+    assert "would cost reasoning" in said
+    assert "--after-refusal" in said
 
 
 def test_after_a_refusal(tmp_path: Path, capsysbinary: Any) -> None:
@@ -326,7 +336,7 @@ def test_too_much_to_read(tmp_path: Path, capsysbinary: Any) -> None:
     """A body with more values than are read is refused in `strip` mode, and that is said."""
     path = tmp_path / "request.json"
     path.write_bytes(b'{"input":[' + b"1," * MOST + b"1]}")
-    assert _explained(capsysbinary, path) == (
+    assert _explained(capsysbinary, "--mode", "strip", path) == (
         2,
         f"unpinned: {path} holds more than {MOST} values; Unpinned would refuse it with 413.\n",
     )

@@ -18,7 +18,7 @@ def test_it_shows_the_problem_and_its_end() -> None:
     assert main(Account(told)) == 0
     text = told.getvalue()
     assert re.search(r"400: Previous response with id 'resp_\w+' not found\.", text)
-    assert text.count("fidelity lossless, store hit, removed previous_response_id=1") == 3
+    assert text.count("fidelity lossless, attempts 1, store hit, removed previous_response_id=1") == 3
     assert text.count("your name is Ada") == 3
     assert text.endswith("All behaved.\n")
 

@@ -41,6 +41,7 @@ SEALED = {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content":
 CONVERSATION = {"model": "gpt-5", "input": [USER, SEALED, ASSISTANT, USER]}
 NOT_FOUND = refusal(404, {"message": "Item with id 'rs_1' not found.", "param": "input"})
 RECOVER = Policy(mode="recover")
+STRIP = Policy(mode="strip")
 
 
 def post(port: int, payload: Any, *fields: tuple[bytes, bytes], target: bytes = TARGET) -> RawAnswer:
@@ -189,7 +190,7 @@ class TestTooLarge:
     @pytest.mark.parametrize("way", ["length", "decoded", "chunked"])
     def test_strip_refuses_it(self, upstream: ScriptedUpstream, way: str) -> None:
         """In `strip` mode it gets a 413, for its ids would leave unread."""
-        with unpinned(upstream.url, max_body=1000) as port:
+        with unpinned(upstream.url, STRIP, max_body=1000) as port:
             received = self.ask(port, way)
         assert received.status == 413
         assert json.loads(received.body)["error"]["code"] == "request_too_large"
@@ -425,7 +426,7 @@ def test_starting_fresh_is_told(upstream: ScriptedUpstream) -> None:
     """A request that goes on without its history in `strip` mode is lossy, and the observer is told."""
     upstream.will_answer(json_answer({}))
     notebook = Notebook()
-    with unpinned(upstream.url, notebook=notebook) as port:
+    with unpinned(upstream.url, STRIP, notebook=notebook) as port:
         received = post(port, {"input": "and then?", "previous_response_id": "resp_1"})
     assert upstream.received[0].json() == {"input": "and then?"}
     assert report(received)["fidelity"] == "lossy"

@@ -162,7 +162,7 @@ def test_started_fresh(log: Log) -> None:
     """A conversation that lost its history is a warning that names the setting, for each credential once an hour."""
     (line,) = log.told(StartedFresh("a"))
     assert line.startswith(f"WARNING [{REQUEST_ID}] A conversation goes on without its history")
-    assert "UNPINNED_MODE=recover" in line
+    assert "UNPINNED_MODE=auto" in line
     log.now = 3599
     assert log.told(StartedFresh("a")) == []
     assert len(log.told(StartedFresh("b"))) == 1

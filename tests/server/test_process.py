@@ -58,7 +58,7 @@ def test_it_says_where_it_listens(process: Process, upstream: ScriptedUpstream) 
     memory = process.log[0]["max_memory"] >> 20
     assert memory > 0
     assert process.log[0]["message"] == (
-        f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode strip, store off, "
+        f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode auto, store off, "
         f"memory {memory} MiB), "
         f"health and metrics on http://127.0.0.1:{process.admin_port}"
     )
@@ -150,7 +150,7 @@ def test_bad_settings() -> None:
     """A bad setting is one sentence, and code 2."""
     with running(UNPINNED_MODE="stripp") as process:
         assert process.wait() == 2
-    assert process.log == ["unpinned: UNPINNED_MODE is 'stripp', but must be strip or recover or observe."]
+    assert process.log == ["unpinned: UNPINNED_MODE is 'stripp', but must be auto or strip or recover or observe."]
 
 
 def test_ipv6(upstream: ScriptedUpstream) -> None:

@@ -78,9 +78,10 @@ def test_readiness_follows_a_store_that_is_required(tmp_path: Path, upstream: Sc
 
 def test_a_failed_lookup_is_a_requests(upstream: ScriptedUpstream) -> None:
     """The log line about a lookup that failed has the id of the request that asked for it."""
-    upstream.will_always_answer(json_answer({"id": "resp_1", "output": []}))
+    refusal = {"error": {"message": "Previous response with id 'resp_0' not found."}}
+    upstream.will_answer(json_answer(refusal, 400), json_answer({"id": "resp_1", "output": []}))
     body = b'{"model": "m", "input": "x", "previous_response_id": "resp_0"}'
-    with running("--upstream", upstream.url, "--store", AWAY) as process:
+    with running("--upstream", upstream.url, "--store", AWAY, "--mode", "strip") as process:
         got = exchange(process.port, request(b"POST", b"/v1/responses", [(b"Authorization", b"Bearer x")], body))
         [own] = got.values(b"x-unpinned-request-id")
         line = process.wait_message("The store failed (recall")

@@ -17,7 +17,7 @@ DEFAULTS = {
     "admin_listen": Address("127.0.0.1", 8081),
     "upstream": "https://api.openai.com/v1",
     "upstream_proxy": None,
-    "mode": "strip",
+    "mode": "auto",
     "profile": "auto",
     "keep_last": 3,
     "max_recoveries": 3,

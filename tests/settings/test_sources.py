@@ -27,7 +27,7 @@ def test_which_file(tmp_path: Path) -> None:
     """The command line's file comes before the environment's."""
     path = _file(tmp_path, 'mode = "recover"\n')
     assert load({"config": path}, {"UNPINNED_CONFIG": "/nowhere"}).mode == "recover"
-    assert load({}, {}).mode == "strip"
+    assert load({}, {}).mode == "auto"
 
 
 @pytest.mark.parametrize(

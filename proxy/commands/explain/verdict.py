@@ -26,6 +26,11 @@ _GIVEN_UP: Final = (
     "Nothing that could be sent instead would be answered: the client gets the first refusal, byte for byte."
 )
 
+_WAITS: Final = (
+    "It holds what another server may not know. To make it portable would cost {}, so that it is sent as it came, and "
+    "in another form only if upstream refuses it: --after-refusal FILE shows which."
+)
+
 
 class NotJsonError(ValueError):
     """A body that is no JSON: a sentence that says where."""
@@ -85,7 +90,11 @@ class Verdict(NamedTuple):
 def judge(question: Question, ask: Ask | None = None) -> Verdict:
     """What becomes of a request. Raises NotJsonError where the body is none, TooComplexError as an exchange."""
     _check(question.body)
-    return _Course(question, ask).verdict()
+    verdict = _Course(question, ask).verdict()
+    if question.policy.mode != "auto" or question.refusals or verdict.report.action != "passthrough":
+        return verdict
+    portable = _Course(question._replace(policy=replace(question.policy, mode="strip")), ask).verdict()
+    return verdict._replace(note=_WAITS.format(", ".join(sorted(portable.lossy)))) if portable.lossy else verdict
 
 
 class _Course:

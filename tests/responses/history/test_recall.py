@@ -196,16 +196,23 @@ def test_bare_reasoning_of_the_history() -> None:
 
 
 def test_what_is_not_known_is_looked_for_again() -> None:
-    """Another process may have been told of it just now; then all goes as it does without a store."""
+    """Another process may have been told of it just now; then it is left to upstream, which may know it."""
     exchange = Driven(body(NEXT), STORE)
     step = exchange.start()
     for delay in (0.0, *AGAIN):
         assert step == Recall("resp_1", (), delay)
         step = exchange.recalled(Recalled(None, NOTHING))
-    without = Driven(body(NEXT))
-    assert step == without.start()
-    told = without.settle(200)
-    assert exchange.settle(200) == Report(told.action, "lossy", told.removed, {}, 1, "miss")
+    assert step == Forward(body(NEXT))
+    assert exchange.settle(200) == Report("passthrough", "exact", {}, {}, 1, "miss")
+
+
+def test_what_neither_knows() -> None:
+    """What the store does not know, and upstream refuses, goes on without its history: that is a loss."""
+    exchange, _ = after(body(NEXT), STORE, *[Recalled(None, NOTHING)] * LOOKS)
+    step = exchange.receive(400, b'{"error":{"message":"Previous response with id \'resp_1\' not found."}}')
+    assert step == Forward(body(NEXT, parent=False))
+    report = exchange.settle(200)
+    assert (report.action, report.fidelity, report.store) == ("recovered", "lossy", "miss")
 
 
 def test_what_is_found_at_the_second_look() -> None:
@@ -220,15 +227,17 @@ def test_what_is_found_at_the_second_look() -> None:
 def test_a_store_that_is_no_help(found: Recalled | None, store: str) -> None:
     """A store that is down, or gives what is no JSON, changes nothing but the report."""
     exchange, step = after(body(NEXT), STORE, *([found] if found is None else [found] * LOOKS))
-    assert step.body == body(NEXT, parent=False)
+    assert step.body == body(NEXT)
     assert exchange.settle(200).store == store
 
 
 def test_half_of_it() -> None:
-    """What is known is used, and what is not known is a loss."""
+    """Where something is not known all goes as it came; when upstream refuses it what is known is used, with a loss."""
     asked = body(REFERENCE, NEXT)
     found = Recalled(None, {"msg_1": SAID})
     exchange, step = after(asked, STORE, *[found] * LOOKS)
+    assert step == Forward(asked)
+    step = exchange.receive(400, b'{"error":{"message":"Previous response with id \'resp_1\' not found."}}')
     assert inputs(step) == [json.loads(ANONYMOUS), json.loads(NEXT)]
     report = exchange.settle(200)
     assert (report.fidelity, report.store) == ("lossy", "miss")

@@ -64,8 +64,8 @@ def test_the_input_as_it_was_sent(plain: bytes, items: tuple[bytes, ...]) -> Non
     ("plain", "found", "previous", "items"),
     [
         (body(NEXT), [Recalled((USER, SAID), {})], "resp_1", (NEXT,)),
-        (body(NEXT), [NOWHERE] * LOOKS, None, (NEXT,)),
-        (body(NEXT), [None], None, (NEXT,)),
+        (body(NEXT), [NOWHERE] * LOOKS, "resp_1", (NEXT,)),
+        (body(NEXT), [None], "resp_1", (NEXT,)),
         (body(USER, SAID, NEXT), [Recalled((USER, SAID), {})], None, (USER, SAID, NEXT)),
         (body(USER, REFERENCE, NEXT, parent=False), [Recalled(None, {"msg_1": SAID})], None, (USER, SAID, NEXT)),
         (body(USER, REFERENCE, NEXT, parent=False), [NOWHERE] * LOOKS, None, (USER, REFERENCE, NEXT)),
