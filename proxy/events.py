@@ -6,7 +6,7 @@ Pure. The core and the drivers state facts; logs and metrics are listeners that 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from proxy.report import Name, RefusalKind, Remedy, RemovedName, Report, Route, StoreFailure
+from proxy.report import LeftOut, Name, RefusalKind, Remedy, RemovedName, Report, Route, StoreFailure
 
 # Facts that every request has are named tuples, which take a third of a dataclass's time to make.
 
@@ -80,6 +80,14 @@ class StartedFresh:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOutByUpstream:
+    """Upstream answered, and says that the model saw less than it was sent, for these reasons."""
+
+    credential: str
+    reasons: tuple[tuple[LeftOut, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetExceeded:
     """Too many attempts at recovery failed for one credential: `failed` in its last `requests`.
 
@@ -139,6 +147,7 @@ Event = (
     | Unrecovered
     | LossyAnswer
     | StartedFresh
+    | LeftOutByUpstream
     | BudgetExceeded
     | StoreFailed
     | UpstreamFailed

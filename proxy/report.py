@@ -33,9 +33,13 @@ RemovedName = Literal[
     "envelope_field",
     "conversation",
     "trimmed",
+    "comparison",
 ]
-RepairedName = Literal["orphan_output", "placeholder", "image", "summary", "note", "call_id"]
+RepairedName = Literal["orphan_output", "placeholder", "image", "summary", "note", "call_id", "order"]
 Name = RemovedName | RepairedName
+LeftOut = Literal[
+    "organization_mismatch", "end_user_mismatch", "model_mismatch", "prefix_mismatch", "turn_boundary", "other"
+]
 StoreOutcome = Literal["hit", "miss", "down"]
 StoreFailure = Literal["recall", "remember", "overflow", "read", "too_large"]
 
@@ -110,6 +114,12 @@ REMOVED: Final[dict[RemovedName, Explanation]] = {
         "the older part of the conversation",
         "See what upstream refused, and send what it asked for; UNPINNED_KEEP_LAST says how much a trim keeps.",
     ),
+    "comparison": Explanation(
+        "never",
+        "The response with whose prompt cache this one's is compared is known only where it was made.",
+        "",
+        "Leave `prompt_cache_options.comparison_response_id` out, which asks for a diagnosis only.",
+    ),
 }
 """Names of `x-unpinned-removed` and of the metric `unpinned_removed_total`."""
 
@@ -147,6 +157,12 @@ REPAIRED: Final[dict[RepairedName, Explanation]] = {
         "nothing, where calls with one id and their outputs stand in the same order",
         "Give each call an id of its own, of 64 characters at most.",
     ),
+    "order": Explanation(
+        "never",
+        "Models that are served as chats take a tool's output only right behind its call: it is moved there.",
+        "",
+        "Send nothing between calls and their outputs.",
+    ),
 }
 """Names of `x-unpinned-repaired`. No metric counts them."""
 
@@ -177,6 +193,16 @@ REFUSALS: Final[dict[RefusalKind, str]] = {
 }
 
 EXPLANATIONS: Final[dict[Name, Explanation]] = dict([*REMOVED.items(), *REPAIRED.items()])
+
+LEFT_OUT: Final[dict[LeftOut, str]] = {
+    "organization_mismatch": "reasoning that was made for another organization",
+    "end_user_mismatch": "reasoning that was made for another end user",
+    "model_mismatch": "reasoning of another model",
+    "prefix_mismatch": "reasoning after which the conversation is another one than that in which it was made",
+    "turn_boundary": "reasoning of an earlier turn",
+    "other": "something for a reason that is not known here",
+}
+"""What upstream left out, behind a 200, as `input_transformations` of its answer says (openai 3.50, 2026-11)."""
 
 STORE: Final[dict[StoreOutcome, str]] = {
     "hit": "The store knows all that the request refers to.",
@@ -213,6 +239,8 @@ class Report(NamedTuple):
     attempts: int = 1
     store: StoreOutcome | None = None
     """Whether a store knew all that the request refers to; None where no lookup was needed."""
+    left_out: Mapping[LeftOut, int] = MappingProxyType({})
+    """What upstream itself did not show the model, by its reason."""
 
     def counts(self) -> Iterator[tuple[Name, int]]:
         """Each name that counts something, with its count."""
@@ -238,6 +266,9 @@ class Report(NamedTuple):
             value = ", ".join([f"{what}={count}" for what, count in counts.items() if count])
             if value:
                 fields.append((name, value.encode()))
+        if self.left_out:
+            told = ", ".join([f"{reason}={count}" for reason, count in self.left_out.items()])
+            fields.append((b"x-unpinned-upstream-removed", told.encode()))
         if self.store is not None:
             fields.append((b"x-unpinned-store", self.store.encode()))
         return fields

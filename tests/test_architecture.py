@@ -43,16 +43,17 @@ ROOMS = frozenset({
 CORE = (
     ("exchange",),
     ("attempts", "outcome"),
-    ("recovery.budget", "recovery.ladders"),
+    ("recovery.budget", "recovery.ladders", "recovery.learning"),
     ("history",),
     ("recovery",),
     ("rewrite",),
+    ("left_out",),
     ("body",),
     ("items", "policy", "routes", "steps"),
 )
 # Parts of one room that do not know each other, and the modules of the room that they may share.
 SIBLINGS = {
-    "proxy.drivers": {"attempt", "loop", "memory", "offload", "request_body", "stall", "work"},
+    "proxy.drivers": {"attempt", "loop", "memory", "offload", "performer", "request_body", "stall", "work"},
     "proxy.middleware": set(),
     "proxy.observers": {"gauges", "metrics", "redaction"},
 }

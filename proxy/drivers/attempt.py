@@ -1,9 +1,9 @@
 """What every driver over HTTP needs of an attempt: the fields that go with it, and the answer that is held. Sans-IO."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from proxy.http import content_coding
-from proxy.http.headers import Fields
+from proxy.http.headers import Fields, content_length, is_event_stream, is_json
 
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
@@ -30,6 +30,17 @@ def attempt_fields(fields: Fields, length: int, *, changed: bool, first: bool) -
     for place in reversed(framing):
         kept[place : place + 1] = [(b"content-length", b"%d" % length)] if place == framing[0] else []
     return kept
+
+
+def may_tell(status: int, fields: Fields) -> Literal["at the end", "in an event", "nothing"]:
+    """Where an answer can say what upstream left out: JSON is held for that, as the report goes in front of it."""
+    if not 200 <= status < 300:
+        return "nothing"
+    fields = [(name.lower(), value) for name, value in fields]
+    if is_event_stream(fields):
+        return "nothing" if content_coding.coding_of(fields) else "in an event"
+    length = content_length(fields)
+    return "at the end" if is_json(fields) and (length is None or length <= HELD) else "nothing"
 
 
 class HeldAnswer:

@@ -12,6 +12,7 @@ from . import refusals
 from .answers import EPOCH
 from .http import Call, answered, listing
 from .items import Item, check_item, kind_of
+from .parameters import check_metadata
 from .responses import with_ids
 from .shapes import named
 from .state import Account, Conversation
@@ -24,6 +25,8 @@ def _items(account: Account, body: Body) -> list[Item]:
     items = body.get("items") or []
     if not isinstance(items, list):
         raise refusals.wrong_type("items", "an array of input items", named(items))
+    if len(items) > 20:
+        raise refusals.too_many("items", 20, len(items))
     for index, item in enumerate(items):
         check_item(item, f"items[{index}]", account.options.profile)
         _check_kept(account, item)
@@ -39,9 +42,8 @@ def _check_kept(account: Account, item: Item) -> None:
 
 def _metadata(body: Body) -> dict[str, Any]:
     metadata = body.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise refusals.wrong_type("metadata", "a metadata object", named(metadata))
-    return metadata
+    check_metadata(metadata, "metadata")
+    return dict(metadata)
 
 
 def _called(request: Request, account: Account) -> Conversation:

@@ -42,10 +42,14 @@ def answered(body: Mapping[str, Any], status: int = 200) -> Response:
 
 
 def listing(items: Sequence[Item], query: Mapping[str, str]) -> dict[str, Any]:
-    """A page of items."""
+    """A page of items, the newest first as they are given; `order=asc` turns them."""
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise refusals.wrong_choice("order", order, ("asc", "desc"))
+    items = items if order == "desc" else items[::-1]
     names = [item["id"] for item in items]
     start = names.index(query["after"]) + 1 if query.get("after") in names else 0
-    limit = number(query.get("limit"), 20)
+    limit = _limit(query.get("limit"))
     page = list(items[start : start + limit])
     return {
         "object": "list",
@@ -54,6 +58,15 @@ def listing(items: Sequence[Item], query: Mapping[str, str]) -> dict[str, Any]:
         "last_id": page[-1]["id"] if page else None,
         "has_more": start + limit < len(items),
     }
+
+
+def _limit(text: str | None) -> int:
+    limit = number(text, 20)
+    if limit < 1:
+        raise refusals.too_small("limit", 1, limit)
+    if limit > 100:
+        raise refusals.too_large("limit", 100, limit)
+    return limit
 
 
 def number(text: str | None, otherwise: int) -> int:

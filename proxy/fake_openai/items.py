@@ -25,7 +25,7 @@ KINDS: dict[str, str] = {
         "id:id-ci status!:in_progress|completed|incomplete|interpreting|failed container_id!:str code!:str? "
         "outputs!:arr?"
     ),
-    "compaction": "id!:id-cmp encrypted_content!:str",
+    "compaction": "id:id-cmp? encrypted_content!:str",
     "compaction_trigger": "",
     "computer_call": f"id!:id-cu call_id!:str action:obj actions:arr pending_safety_checks!:arr {STATUS}",
     "computer_call_output": f"id:id-cu? call_id!:str64 output!:screenshot acknowledged_safety_checks:arr? {STATUS}?",
@@ -60,7 +60,7 @@ KINDS: dict[str, str] = {
     "program_output": "id!:id-cm call_id!:str64 result!:str status!:completed|incomplete",
     "reasoning": "id:id-rs summary!:summary encrypted_content:str? content:thoughts",
     "shell_call": f"id:id-sh? {CALL} action!:commands environment:obj? {STATUS}?",
-    "shell_call_output": f"id:id-sh? {CALL} output!:arr max_output_length:int? {STATUS}?",
+    "shell_call_output": f"id:id-sh? {CALL} output!:chunks max_output_length:int? {STATUS}?",
     "tool_search_call": f"id:id-ts? call_id:str64? execution:server|client arguments!:any {STATUS}?",
     "tool_search_output": f"id:id-ts? call_id:str64? execution:server|client tools!:tools {STATUS}?",
     "web_search_call": "id:id-ws status!:in_progress|searching|completed|failed action!:obj",
@@ -68,8 +68,8 @@ KINDS: dict[str, str] = {
 LISTED = tuple(KINDS)
 
 ROLES = ("assistant", "system", "developer", "user")
-MESSAGE = f"type:any? id:id-msg role!:any content!:client_content {STATUS}"
-ASSISTANT = f"type:any? id:id-msg role!:any content!:model_content {STATUS} phase:commentary|final_answer?"
+MESSAGE = f"type:any? agent:any? id:id-msg role!:any content!:client_content {STATUS}"
+ASSISTANT = f"type:any? agent:any? id:id-msg role!:any content!:model_content {STATUS} phase:commentary|final_answer?"
 
 PARTS: dict[str, str] = {
     "input_text": "type!:any text!:str prompt_cache_breakpoint:obj?",
@@ -112,7 +112,7 @@ def check_item(item: object, place: str, profile: str) -> None:
     if kind == "message":
         _check_message(item, place, profile)
         return
-    check_object(item, f"type:any? {KINDS[kind]}", place, RULES)
+    check_object(item, f"type:any? agent:any? {KINDS[kind]}", place, RULES)
     if kind == "reasoning":
         _check_reasoning(item, place, profile)
 
@@ -197,6 +197,16 @@ def _check_commands(value: object, place: str) -> None:
     check_object(value, "commands!:words timeout_ms:int? max_output_length:int?", place, RULES)
 
 
+def _check_chunks(value: object, place: str) -> None:
+    if not isinstance(value, list):
+        raise refusals.wrong_type(place, "an array of objects", named(value))
+    for index, chunk in enumerate(value):
+        where = f"{place}[{index}]"
+        if not isinstance(chunk, dict):
+            raise refusals.wrong_type(where, "an object", named(chunk))
+        check_object(chunk, "stdout!:str stderr!:str outcome!:obj", where, RULES)
+
+
 def check_tools(value: object, place: str) -> None:
     """Refuse tools without a type, or without the name that their type has."""
     if not isinstance(value, list):
@@ -231,5 +241,6 @@ RULES: dict[str, Check] = {
     "screenshot": _check_screenshot,
     "caller": _check_caller,
     "commands": _check_commands,
+    "chunks": _check_chunks,
     "tools": check_tools,
 }

@@ -34,7 +34,8 @@ CREATE = (
     "stream_options:stream_options background:bool background_options:obj max_output_tokens:least16 "
     "max_tool_calls:least1 reasoning:reasoning user:str safety_identifier:str64 prompt_cache_options:cache_options "
     "prompt_cache_key:str prompt_cache_retention:in_memory|24h truncation:auto|disabled instructions:str store:bool "
-    "service_tier:auto|default|fast|flex|priority top_logprobs:int context_management:arr access_programs:obj image:obj"
+    "service_tier:auto|default|fast|flex|priority top_logprobs:int context_management:arr access_programs:obj "
+    "image:obj multi_agent:obj client_metadata:obj"
 )
 COUNT = (
     "model:str input:input previous_response_id:id-resp conversation:conversation tools:tools tool_choice:tool_choice "
@@ -157,7 +158,8 @@ def _check_tool_choice(value: object, place: str) -> None:
         raise refusals.missing(f"{place}.name")
 
 
-def _check_metadata(value: object, place: str) -> None:
+def check_metadata(value: object, place: str) -> None:
+    """Refuse metadata of more than 16 pairs, or of longer names and values than 64 and 512 characters."""
     if not isinstance(value, dict):
         raise refusals.wrong_type(place, "a metadata object", named(value))
     if len(value) > 16:
@@ -167,6 +169,8 @@ def _check_metadata(value: object, place: str) -> None:
         )
         raise refusals.Refusal(message, param=place, code="object_above_max_properties")
     for name, word in value.items():
+        if len(name) > 64:
+            raise refusals.too_long(place, 64, len(name))
         check_value(word, "str512", f"{place}.{name}", {})
 
 
@@ -194,7 +198,7 @@ TOP: dict[str, Check] = {
     "prompt": _object("id!:id-pmpt version:str? variables:obj?"),
     "include": _check_include,
     "tool_choice": _check_tool_choice,
-    "metadata": _check_metadata,
+    "metadata": check_metadata,
     "text": _object("format:format? verbosity:low|medium|high?"),
     "format": _check_format,
     "stream_options": _object("include_obfuscation:bool"),

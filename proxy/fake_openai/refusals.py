@@ -87,6 +87,21 @@ def too_small(param: str, least: int, value: int) -> Refusal:
     return Refusal(message, param=param, code="integer_below_min_value")
 
 
+def too_large(param: str, most: int, value: int) -> Refusal:
+    """An integer above its maximum."""
+    message = f"Invalid '{param}': integer above maximum value. Expected a value <= {most}, but got {value} instead."
+    return Refusal(message, param=param, code="integer_above_max_value")
+
+
+def too_many(param: str, most: int, count: int) -> Refusal:
+    """An array above its maximum length."""
+    message = (
+        f"Invalid '{param}': array too long. Expected an array with maximum length {most}, "
+        f"but got an array with length {count} instead."
+    )
+    return Refusal(message, param=param, code="array_above_max_length")
+
+
 def unreadable() -> Refusal:
     """A body that is no JSON object."""
     return Refusal(

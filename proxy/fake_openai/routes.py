@@ -98,9 +98,7 @@ async def cancel(call: Call) -> Response:
 
 async def input_items(call: Call) -> Response:
     """The input items of a response, the newest first."""
-    newest_first = call.request.query_params.get("order") != "asc"
-    items = _record(call).asked
-    return answered(listing(items[::-1] if newest_first else items, call.request.query_params))
+    return answered(listing(_record(call).asked[::-1], call.request.query_params))
 
 
 async def input_tokens(call: Call) -> Response:

@@ -169,6 +169,12 @@ def response_fields(status: int, fields: Fields) -> Fields:
     return relayed
 
 
+def is_json(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the message is JSON."""
+    media_type = value(fields, b"content-type") or b""
+    return media_type.partition(b";")[0].strip().lower() == b"application/json"
+
+
 def is_event_stream(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the message is a stream of server-sent events."""
     media_type = value(fields, b"content-type") or b""

@@ -19,6 +19,7 @@ from proxy.events import (
     Answered,
     BudgetExceeded,
     Event,
+    LeftOutByUpstream,
     LossyAnswer,
     Read,
     Recovered,
@@ -30,6 +31,7 @@ from proxy.events import (
     UpstreamFailed,
 )
 from proxy.observers.redaction import masked, printable
+from proxy.report import LEFT_OUT
 
 LOGGER: Final = logging.getLogger("unpinned")
 
@@ -57,7 +59,7 @@ class LogObserver:
                 self._recovered(event, told)
             case Unrecovered():
                 self._unrecovered(event, told)
-            case LossyAnswer() | StartedFresh() | BudgetExceeded():
+            case LossyAnswer() | StartedFresh() | LeftOutByUpstream() | BudgetExceeded():
                 self._warn(event, told)
             case StoreFailed():
                 self._store_failed(event, told)
@@ -66,12 +68,16 @@ class LogObserver:
             case _:
                 assert_never(event)
 
-    def _warn(self, event: LossyAnswer | StartedFresh | BudgetExceeded, told: dict[str, object]) -> None:
+    def _warn(
+        self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: dict[str, object]
+    ) -> None:
         match event:
             case LossyAnswer():
                 self._lossy(event, told)
             case StartedFresh():
                 self._started_fresh(event, told)
+            case LeftOutByUpstream():
+                self._left_out(event, told)
             case BudgetExceeded():
                 self._budget_exceeded(event, told)
 
@@ -129,6 +135,11 @@ class LogObserver:
                 else "UNPINNED_MODE=auto keeps them while upstream knows them"
             )
             self._log(logging.WARNING, message, told)
+
+    def _left_out(self, event: LeftOutByUpstream, told: dict[str, object]) -> None:
+        for reason, _ in event.reasons:
+            if self._once.may(f"left out {event.credential} {reason}", 60):
+                self._log(logging.WARNING, f"Upstream left out {LEFT_OUT[reason]} ({reason})", told)
 
     def _budget_exceeded(self, event: BudgetExceeded, told: dict[str, object]) -> None:
         if self._once.may("budget", 60):

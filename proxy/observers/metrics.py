@@ -9,9 +9,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.events import Answered, Event, Recovered, Refused, StoreFailed, Unrecovered, UpstreamFailed
+from proxy.events import (
+    Answered,
+    Event,
+    LeftOutByUpstream,
+    Recovered,
+    Refused,
+    StoreFailed,
+    Unrecovered,
+    UpstreamFailed,
+)
 from proxy.http.faults import HOP
-from proxy.report import Action, Fidelity, RemovedName, Route, StoreFailure
+from proxy.report import Action, Fidelity, LeftOut, RemovedName, Route, StoreFailure
 
 # OpenTelemetry's buckets for the durations of generative AI, and three more: an answer may take ten minutes.
 SECONDS: Final = tuple(0.01 * 2**power for power in range(17))
@@ -63,6 +72,7 @@ class Metrics:
             route: Durations() for route in ("responses", "input_tokens", "compact", "other")
         }
         self.removed: Counter[RemovedName] = Counter()
+        self.left_out: Counter[LeftOut] = Counter()
         self.refusals: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
         self.recoveries: Counter[str] = Counter()
@@ -73,6 +83,8 @@ class Metrics:
         """Count `event`."""
         if isinstance(event, Answered):
             self._answered(event)
+        elif isinstance(event, LeftOutByUpstream):
+            self.left_out.update(dict(event.reasons))
         elif isinstance(event, Refused):
             self.refusals[event.refusal] += 1
             self.attempts[event.remedy] += 1

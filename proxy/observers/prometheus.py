@@ -16,7 +16,7 @@ from proxy import __version__
 from proxy.http.faults import HOP
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Durations, Histogram, Metrics, failed
-from proxy.report import REMOVED, STORE, STORE_FAILURES, RefusalKind
+from proxy.report import LEFT_OUT, REMOVED, STORE, STORE_FAILURES, RefusalKind
 
 Samples = Iterable[tuple[tuple[str, ...], float | Histogram]]
 
@@ -78,6 +78,13 @@ FAMILIES: Final = (
         ("kind",),
         "What was taken out of requests, by the names of x-unpinned-removed.",
         lambda metrics, _: _counted(metrics.removed, REMOVED),
+    ),
+    Family(
+        CounterMetricFamily,
+        "unpinned_upstream_removed_total",
+        ("reason",),
+        "What upstream itself left out of requests that it answered, by the names of x-unpinned-upstream-removed.",
+        lambda metrics, _: _counted(metrics.left_out, LEFT_OUT),
     ),
     Family(
         CounterMetricFamily,

@@ -5,15 +5,17 @@ Every attempt is made from the body that arrived, or from that body with what th
 one repetition where the refusal says that time alone may help.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 from proxy.report import Remedy, Route
 from proxy.responses.body.document import Document
 from proxy.responses.policy import Policy
-from proxy.responses.recovery.ladders import Situation, ids_of, learn, remedies
+from proxy.responses.recovery.ladders import Situation, remedies
+from proxy.responses.recovery.learning import AS_IT_CAME, ids_of, learn, marks_of
 from proxy.responses.recovery.lessons import LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
@@ -44,12 +46,17 @@ class Attempts:
     def plain_form(self, *, portable: bool) -> Form:
         """The form of a request about which no lesson is known."""
         policy = self._policy
-        return _form(policy.profile, policy.drop_conversation, self._is_side_route, portable)
+        return _form(
+            policy.profile, policy.drop_conversation, self._is_side_route, portable, strict=policy.mode == "strip"
+        )
 
     def first(self, came: Document, known: Document) -> Attempt:
         """The first attempt for the document that arrived, `came`; `known` has what the store knew, or is the same."""
-        form = self._learnt_form(known)
-        refused = bool(form.blobs) or self.will_be_refused(known)
+        names = self._learnt_manner(known)
+        form = self._learnt_form(known, names)
+        if AS_IT_CAME in names:
+            return Attempt(form, rewrite(came, form), document=came)
+        refused = bool(form.blobs) or form.portable or self.will_be_refused(known)
         if refused or self._policy.mode != "recover" or known is not came:
             portable_form = replace(form, portable=True)
             portable = rewrite(known, portable_form)
@@ -65,16 +72,31 @@ class Attempts:
         left = self._policy.mode == "strip" and self._policy.recalls
         return not left or portable.lossy.isdisjoint({"previous_response_id", "item_reference"})
 
-    def _learnt_form(self, document: Document) -> Form:
+    def _learnt_manner(self, document: Document) -> Mapping[str, frozenset[str]]:
+        """What a form had that was answered when it held ids, call ids or the model of this one, and which of them."""
+        facts = self._scope.facts
+        known = marks_of(document).intersection(facts.manners) if facts.manners else set()
+        names: dict[str, set[str]] = {}
+        for mark in known:
+            for name in facts.manners[mark]:
+                names.setdefault(name, set()).add(mark)
+        return {name: frozenset(marks) for name, marks in names.items()}
+
+    def _learnt_form(self, document: Document, names: Mapping[str, frozenset[str]]) -> Form:
         """The request as the client sent it, without what its upstream or credential is known to refuse."""
         plain = self.plain_form(portable=False)
         if not self._scope.has_news:
             return plain
+        facts = self._scope.facts
+        manner: dict[str, Any] = {name: True for name in names if name != AS_IT_CAME}
         return replace(
             plain,
-            refused=self._scope.facts.refused,
-            demanded=self._scope.facts.demanded,
+            refused=facts.refused,
+            demanded=facts.demanded,
+            noted=facts.noted,
             blobs=self._refused_blobs(document),
+            unpaired=names.get("repaired", plain.unpaired),
+            **manner,
         )
 
     def _refused_blobs(self, document: Document) -> frozenset[bytes]:
@@ -105,7 +127,7 @@ class Attempts:
         self._sent.add(_fingerprint(last.rewrite.body))
         # The fast path, and an attempt that was released, have no entries.
         last.rewrite = rewrite(last.document or document, last.form)
-        situation = Situation(document, last.form, last.rewrite, self._policy.keep_last, self._is_side_route)
+        situation = self._situation(last, document)
         for remedy, form in remedies(refusal, situation):
             if remedy == "same":
                 if len(made) == 1 and not resolved and self._may_repeat(refusal):
@@ -115,6 +137,9 @@ class Attempts:
             if self._may_send(changed) and _fingerprint(changed.body) not in self._sent:
                 return Attempt(form, changed, remedy, document=document)
         return None
+
+    def _situation(self, attempt: Attempt, document: Document) -> Situation:
+        return Situation(document, attempt.form, attempt.rewrite, self._policy.keep_last, self._is_side_route)
 
     def _may_repeat(self, refusal: Refusal) -> bool:
         """Whether the same bytes may succeed in a moment; an id that is known to be refused will not."""
@@ -130,12 +155,19 @@ class Attempts:
         if made[-1].remedy == "same":
             return  # the same bytes were accepted in the end, so that the refusal taught nothing
         for attempt in made[:-1]:
-            learn(self._scope, attempt.document or document, attempt.refusal, attempt.rewrite, made[-1].form)
+            sent = self._situation(attempt, attempt.document or document)
+            learn(self._scope, sent.document, attempt.refusal, sent, made[-1].form)
 
 
 @cache
-def _form(profile: str, drops_conversation: bool, side_route: bool, portable: bool) -> Form:
-    return Form(profile=profile, asks=not side_route, portable=portable, drop_conversation=drops_conversation)
+def _form(profile: str, drops_conversation: bool, side_route: bool, portable: bool, *, strict: bool) -> Form:
+    return Form(
+        profile=profile,
+        asks=not side_route,
+        portable=portable,
+        drop_conversation=drops_conversation,
+        no_comparison=strict,
+    )
 
 
 def _fingerprint(body: bytes) -> bytes:

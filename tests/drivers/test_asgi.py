@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from proxy.drivers import stall
 from proxy.drivers.asgi import PortableMiddleware
-from proxy.events import LossyAnswer, Read, Recovered, Refused, StartedFresh, Unrecovered
+from proxy.events import LeftOutByUpstream, LossyAnswer, Read, Recovered, Refused, StartedFresh, Unrecovered
 from proxy.responses.policy import Policy
 from tests.support.product import Notebook, unpinned
 from tests.support.raw_client import RawAnswer, RawClient, exchange, request
@@ -563,3 +563,75 @@ def test_a_body_that_an_upgrade_hides_is_not_lost(upstream: ScriptedUpstream, ta
         received = exchange(port, whole if framing == b"length" else chunked)
     assert (received.status, json.loads(received.body)["error"]["code"]) == (400, "incomplete_body")
     assert upstream.received == []
+
+
+TOLD = {"id": "resp_1", "output": [], "input_transformations": [{"type": "reasoning", "reason": "model_mismatch"}]}
+
+
+class TestLeftOut:
+    """What upstream itself left out, behind a 200."""
+
+    def test_json_says_it_in_a_field(self, upstream: ScriptedUpstream) -> None:
+        """An answer as JSON is read before it is relayed, coded or not, and is relayed byte for byte."""
+        plain = json.dumps(TOLD).encode()
+        coded = [(b"Content-Encoding", b"gzip")]
+        upstream.will_answer(json_answer(plain), json_answer(gzip.compress(plain), 200, coded), json_answer({}))
+        notebook = Notebook()
+        with unpinned(upstream.url, notebook=notebook) as port:
+            received = [post(port, CONVERSATION) for _ in range(3)]
+        assert [one.body for one in received[:2]] == [plain, upstream_body(received[1])]
+        told = [report(one).get("upstream-removed") for one in received]
+        assert told == ["model_mismatch=1", "model_mismatch=1", None]
+        assert sum(isinstance(event, LeftOutByUpstream) for event in notebook.events) == 2
+
+    def test_an_event_says_it_to_the_observer(self, upstream: ScriptedUpstream) -> None:
+        """A stream is not held: what an event of it says is told to the observer."""
+        gate = Gate()
+        upstream.will_answer(
+            event_stream([{"type": "response.created"}, gate, {"type": "response.completed", "response": TOLD}])
+        )
+        notebook = Notebook()
+        with unpinned(upstream.url, notebook=notebook) as port, RawClient(port) as client:
+            client.send(request(b"POST", TARGET, body=json.dumps(CONVERSATION).encode()))
+            assert "x-unpinned-upstream-removed" not in dict(client.head().fields)
+            assert b"response.created" in client.until(b"\n\n")
+            gate.open()
+            client.until(b"input_transformations")
+            client.rest()
+        [event] = [event for event in notebook.events if isinstance(event, LeftOutByUpstream)]
+        assert event.reasons == (("model_mismatch", 1),)
+
+    def test_after_a_recovery(self, upstream: ScriptedUpstream) -> None:
+        """The answer to a recovered request says it as well."""
+        upstream.will_answer(NOT_FOUND, json_answer(TOLD))
+        with unpinned(upstream.url, RECOVER) as port:
+            received = post(port, {"input": [USER, SEALED, ASSISTANT, USER]})
+        assert (received.status, report(received)["action"]) == (200, "recovered")
+        assert report(received)["upstream-removed"] == "model_mismatch=1"
+
+    def test_what_breaks_off(self, upstream: ScriptedUpstream) -> None:
+        """An answer that breaks off while it is held reaches the client as far as it came, visibly cut."""
+        cut = script(
+            READ_BODY, head(200, [(b"Content-Type", b"application/json"), (b"Content-Length", b"99")]), b'{"a"', END
+        )
+        upstream.will_answer(cut)
+        with unpinned(upstream.url) as port, RawClient(port) as client:
+            client.send(request(b"POST", TARGET, body=json.dumps(CONVERSATION).encode()))
+            assert client.head().status == 200
+            assert client.rest() == b'{"a"'
+
+    def test_what_is_too_long_to_be_held(self, upstream: ScriptedUpstream) -> None:
+        """An answer of more than is ever held passes as it arrives."""
+        long = json.dumps({**TOLD, "text": "x" * 2_000_000}).encode()
+        pieces = [chunk(long[at : at + 100_000]) for at in range(0, len(long), 100_000)]
+        fields = [(b"Content-Type", b"application/json"), (b"Transfer-Encoding", b"chunked")]
+        upstream.will_answer(script(READ_BODY, head(200, fields), *pieces, b"0\r\n\r\n"))
+        with unpinned(upstream.url) as port:
+            received = post(port, CONVERSATION)
+        assert (received.status, received.body) == (200, long)
+
+
+def upstream_body(received: RawAnswer) -> bytes:
+    """The body as upstream coded it."""
+    assert json.loads(gzip.decompress(received.body)) == TOLD
+    return received.body

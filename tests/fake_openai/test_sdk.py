@@ -126,6 +126,22 @@ def test_conversations_refuse_what_they_cannot_keep(shared: Fake) -> None:
     assert refused(shared.post(path, {"items": 7}))[3] == "invalid_type"
     assert refused(shared.post(path, {"items": [{"role": "user"}]}))[2] == "items[0].content"
     assert refused(shared.post("/v1/conversations", {"metadata": 7}))[2] == "metadata"
+    many = [{"role": "user", "content": "x"}] * 21
+    assert refused(shared.post(path, {"items": many}))[2:] == ("items", "array_above_max_length")
+    assert shared.post(path, {"items": many[1:]}).status_code == 200
+    for metadata in ({f"k{number}": "" for number in range(17)}, {"k" * 65: ""}, {"k": "v" * 513}):
+        assert refused(shared.post("/v1/conversations", {"metadata": metadata}))[0] == 400
+
+
+def test_what_newer_clients_send(shared: Fake) -> None:
+    """Codex' `client_metadata`, several agents and their items, and a compaction without its id are taken."""
+    made = shared.post(
+        "/v1/responses/compact", {"model": "gpt-5.4", "input": [{"role": "user", "content": "I am Ada"}]}
+    )
+    compacted = [{name: value for name, value in item.items() if name != "id"} for item in made.json()["output"]]
+    asked = [*compacted, {"role": "user", "content": "Hello", "agent": {"name": "root"}}]
+    body = {"model": "gpt-5.4", "input": asked, "client_metadata": {"a": "b"}, "multi_agent": {}}
+    assert shared.post("/v1/responses", body).status_code == 200
 
 
 def test_a_conversation_is_locked_while_an_answer_streams(start: Start) -> None:

@@ -360,7 +360,9 @@ def test_input_items_are_listed(fake: Fake) -> None:
     page = fake.get(path + f"?order=asc&limit=1&after={newest['data'][-1]['id']}").json()
     assert [item["content"][0]["type"] for item in page["data"]] == ["output_text"]
     assert page["has_more"] is True
-    assert fake.get(path + "?limit=0").json()["first_id"] is None
+    for limit, code in ((0, "integer_below_min_value"), (101, "integer_above_max_value")):
+        assert fake.get(path + f"?limit={limit}").json()["error"]["code"] == code
+    assert fake.get(path + "?order=random").status_code == 400
 
 
 def test_responses_in_the_background_are_completed_when_looked_at(fake: Fake) -> None:

@@ -154,7 +154,6 @@ ROWS: list[tuple[dict[str, Any], tuple[str, str | None, str | None]]] = [
         wrong("input[0].output", "one of a string or array of objects", "an object"),
     ),
     ({"input": [{"type": "item_reference"}]}, missing("input[0].id")),
-    ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, missing("input[0].id")),
     ({"input": [{"type": "additional_tools", "role": "developer", "tools": [{}]}]}, missing("input[0].tools[0].type")),
     (
         {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "", "caller": 1}]},

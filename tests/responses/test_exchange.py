@@ -538,3 +538,109 @@ def test_a_refusal_of_what_is_no_json() -> None:
     exchange = Driven(b"no json")
     assert exchange.start() == Forward(b"no json")
     assert exchange.settle(200).action == "unread"
+
+
+# What `auto` does.
+
+AUTO = Policy(mode="auto")
+STORED = Policy(mode="strip", recalls=True)
+
+
+@pytest.mark.parametrize(
+    ("items", "more", "sent_"),
+    [
+        (HISTORY, {}, PORTABLE),
+        (HISTORY, PARENT, PORTABLE),
+        ([USER, BARE, {**SAID, "id": "msg_1"}, USER], {}, None),
+        ([USER, {"type": "item_reference", "id": "msg_1"}, USER], {}, None),
+        ([USER], PARENT, None),
+        ([USER, {**samples.call(), "id": "fc_1"}, USER], {}, None),
+        ([samples.output()], PARENT, None),
+    ],
+    ids=["labels", "labels and a parent", "bare reasoning", "reference", "parent", "open call", "output alone"],
+)
+def test_auto_loses_nothing_before_it_is_refused(items: Any, more: Any, sent_: Any) -> None:
+    """What loses only labels is made portable at once; whatever would lose more goes as it came, as the same object."""
+    plain = body(items, **more)
+    exchange = Driven(plain, AUTO)
+    step = exchange.start()
+    if sent_ is None:
+        assert step.body is plain
+        assert exchange.settle(200) == Report("passthrough", "exact")
+    else:
+        assert sent(step) == sent_
+        assert exchange.settle(200).fidelity == "lossless"
+
+
+def test_auto_recovers() -> None:
+    """What went as it came and is refused is made portable, and the next turn is so from the start."""
+    scope = LessonScope(Lessons(), "me")
+    plain = body([USER, BARE, {**SAID, "id": "msg_1"}, USER])
+    exchange = Driven(plain, AUTO, scope=scope)
+    exchange.start()
+    assert sent(exchange.receive(404, refused(NO_ITEM))) == [USER, SAID, USER]
+    assert exchange.settle(200) == Report("recovered", "lossy", {"reasoning": 1, "item_id": 1}, {}, 2)
+    again = Driven(plain, AUTO, scope=LessonScope(scope._lessons, "me"))
+    assert sent(again.start()) == [USER, SAID, USER]
+    other = Driven(plain, AUTO, scope=LessonScope(scope._lessons, "you"))
+    assert other.start().body is plain
+
+
+def test_a_dropped_conversation_is_no_loss_of_autos() -> None:
+    """Where the operator has said that the conversation goes, it goes before anything is refused."""
+    exchange = Driven(body([USER], conversation="conv_1"), Policy(mode="auto", drop_conversation=True))
+    assert json.loads(exchange.start().body) == {"model": "m", "input": [USER]}
+
+
+def test_comparisons_go_in_strip_alone() -> None:
+    """The response whose prompt cache is compared is an id, for a diagnosis: only `strip` takes it out."""
+    options = {"mode": "implicit", "comparison_response_id": "resp_1", "ttl": "30m"}
+    plain = body([USER], prompt_cache_options=options)
+    strict = Driven(plain, Policy(mode="strip"))
+    assert json.loads(strict.start().body)["prompt_cache_options"] == {"mode": "implicit", "ttl": "30m"}
+    assert strict.settle(200) == Report("rewritten", "lossless", {"comparison": 1})
+    assert Driven(plain, AUTO).start().body is plain
+
+
+def test_what_only_answers_have() -> None:
+    """Fields that responses have gained since are taken out: at the top, of an output, and inside its chunks."""
+    chunk = {"stdout": "x", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+    items = [
+        USER,
+        {"type": "shell_call", "call_id": "c1", "action": {"commands": ["ls"]}},
+        {"type": "shell_call_output", "call_id": "c1", "output": [{**chunk, "created_by": "u"}]},
+        {"type": "custom_tool_call", "call_id": "c2", "name": "f", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "c2", "output": "y", "status": "completed"},
+        USER,
+    ]
+    came = body(items, input_transformations=[], prompt_cache_diagnostics={"a": 1})
+    told = json.loads(Driven(came, AUTO).start().body)
+    assert set(told) == {"model", "input"}
+    assert told["input"][2]["output"] == [chunk]
+    assert "status" not in told["input"][4]
+
+
+def test_an_output_without_a_call_id() -> None:
+    """A call whose output names no call gets no placeholder beside it; another call of another tool does."""
+    call = samples.call()
+    keyless = {"type": "function_call_output", "name": call["name"], "output": "x"}
+    exchange = Driven(body([USER, call, keyless, USER]), Policy(mode="strip"))
+    assert sent(exchange.start()) == [USER, call, keyless, USER]
+    other = {**keyless, "name": "other"}
+    assert len(sent(Driven(body([USER, call, other, USER]), Policy(mode="strip")).start())) == 5
+
+
+def test_outputs_are_moved_to_their_calls() -> None:
+    """Where an output that is there is said to be missing, it goes right behind the calls it belongs to."""
+    one, two = samples.call(), {**samples.call(), "call_id": "call_2"}
+    results = [
+        {**samples.output(), "call_id": one["call_id"], "id": "fco_1"},
+        {**samples.output(), "call_id": "call_2"},
+    ]
+    note = {"role": "developer", "content": "note"}
+    exchange = Driven(body([USER, one, two, note, *results, USER]), Policy(mode="strip"))
+    exchange.start()
+    step = exchange.receive(400, refused(f"No tool output found for tool call {one['call_id']}"))
+    plain = {name: value for name, value in results[0].items() if name != "id"}
+    assert sent(step) == [USER, one, two, plain, results[1], note, USER]
+    assert exchange.settle(200) == Report("recovered", "lossless", {"item_id": 1}, {"order": 2}, 2)

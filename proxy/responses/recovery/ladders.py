@@ -17,8 +17,8 @@ from typing import Final
 from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document, read
 from proxy.responses.items import COMPACTION, REASONING
-from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import Refusal
+from proxy.responses.rewrite import pairing
 from proxy.responses.rewrite.draft import Entry
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 
@@ -86,6 +86,14 @@ def _sharing_fate(refusal: Refusal, situation: Situation) -> set[str]:
     return {entry.came.text("id") or "" for entry in sent if entry.came.kind.label in kinds}
 
 
+def _adjacent(refusal: Refusal, situation: Situation) -> Form | None:
+    """An output that is said to be missing, and is there, is not where it is looked for: right behind its call."""
+    apart = {entry.item.text("call_id") for entry in pairing.apart(situation.sent.entries)}
+    if situation.form.adjacent or not (apart & refusal.ids if refusal.ids else apart):
+        return None
+    return replace(situation.form, adjacent=True)
+
+
 def _repaired(refusal: Refusal, situation: Situation) -> Form:
     return replace(situation.form, repaired=True, unpaired=situation.form.unpaired | refusal.ids)
 
@@ -96,7 +104,7 @@ def _without_named_blobs(refusal: Refusal, situation: Situation) -> Form | None:
 
 
 def _named_blobs(refusal: Refusal, situation: Situation) -> Iterator[bytes]:
-    entry = _named_entry(refusal, situation.sent)
+    entry = named_entry(refusal, situation.sent)
     named = entry.came if entry is not None else None
     for array in situation.document.arrays:
         for item in array.items:
@@ -150,7 +158,7 @@ def _labels(label: str, refusal: Refusal, situation: Situation) -> set[str]:
 
 def _noted_hosted(refusal: Refusal, situation: Situation) -> Form | None:
     """A search whose shape or lost id is refused is context only: the model reads of it in words (codex#6700)."""
-    entry = _named_entry(refusal, situation.sent)
+    entry = named_entry(refusal, situation.sent)
     if entry is None or not entry.item.kind.hosted:
         return None
     return replace(situation.form, portable=True, noted=situation.form.noted | {entry.item.kind.label})
@@ -168,11 +176,11 @@ def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
     """
     if refusal.index is None:
         return REASONING.label
-    entry = _named_entry(refusal, sent)
+    entry = named_entry(refusal, sent)
     return entry.item.kind.label if entry is not None else None
 
 
-def _named_entry(refusal: Refusal, sent: Rewrite) -> Entry | None:
+def named_entry(refusal: Refusal, sent: Rewrite) -> Entry | None:
     """The item that the refusal names by its place; None where it names none, or one that was not sent."""
     return sent.entries[refusal.index] if refusal.index is not None and refusal.index < len(sent.entries) else None
 
@@ -197,7 +205,12 @@ _LADDERS: Final[dict[RefusalKind, tuple[tuple[Remedy, Rung], ...]]] = {
         ("same", _same),
         ("fresh", _trimmed),
     ),
-    "pairing": (("repaired", _without_doubled_ids), ("repaired", _repaired), ("fresh", _trimmed)),
+    "pairing": (
+        ("repaired", _without_doubled_ids),
+        ("repaired", _adjacent),
+        ("repaired", _repaired),
+        ("fresh", _trimmed),
+    ),
     "encrypted": (
         ("repaired", _with_summaries),
         ("repaired", _without_named_blobs),
@@ -234,35 +247,3 @@ def still_names(refusal: Refusal, body: bytes, *, side_route: bool) -> bool:
         if form is not None and rewrite(document, form).body != body:
             return True
     return False
-
-
-def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent: Rewrite, answered: Form) -> None:
-    """Remember what a refusal taught, once a later form was answered."""
-    if refusal is None:
-        return
-    if refusal.kind == "response":
-        refused = refusal.ids or {document.text("previous_response_id") or ""}
-    else:
-        refused = refusal.ids if refusal.kind == "item" else frozenset()
-    for id_ in ids_of(document) & refused:
-        scope.learn_id(id_)
-    if refusal.kind == "encrypted":
-        for blob in _refused_blobs(document, answered):
-            scope.learn_blob(blob)
-    label = label_of(refusal, sent) if refusal.kind == "field" else None
-    if label is not None:
-        scope.learn_field("demanded" if refusal.demanded else "refused", label, refusal.field)
-
-
-def _refused_blobs(document: Document, answered: Form) -> Iterator[bytes]:
-    for array in document.arrays:
-        for item in array.items:
-            blob = item.raw("encrypted_content")
-            if blob is not None and (answered.no_blobs or blob in answered.blobs):
-                yield blob
-
-
-def ids_of(document: Document) -> set[str]:
-    """Every id in the request: its previous response's, its items'."""
-    ids = {item.text("id") for array in document.arrays for item in array.items if "id" in item.fields}
-    return {id_ for id_ in ids | {document.text("previous_response_id")} if id_}

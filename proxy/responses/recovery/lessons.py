@@ -11,17 +11,26 @@ them the least recently learnt go first, of all lessons those of the credential 
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-Topic = Literal["id", "blob", "refused", "demanded"]
+Topic = Literal["id", "blob", "refused", "demanded", "noted", "manner"]
 Field = tuple[str, str]
 """(label of the kind of item, path of the field)"""
 
 _CAPACITY: Final = 10_000
 _LIFETIME: Final = 3600.0
 _LONGEST: Final = 256
-_MOST: Final[dict[Topic, int]] = {"id": 1000, "blob": 1000, "refused": 64, "demanded": 64}
+_MOST: Final[dict[Topic, int]] = {
+    "id": 1000,
+    "blob": 1000,
+    "refused": 64,
+    "demanded": 64,
+    "noted": 64,
+    "manner": 1000,
+}
 
 
 class Facts(NamedTuple):
@@ -33,6 +42,10 @@ class Facts(NamedTuple):
     """Digests of blobs that were refused."""
     refused: frozenset[Field] = frozenset()
     demanded: frozenset[Field] = frozenset()
+    noted: frozenset[str] = frozenset()
+    """Labels of kinds of hosted calls that were taken as notes only."""
+    manners: Mapping[str, frozenset[str]] = MappingProxyType({})
+    """By an id, a call id or a model: the names of what a form had that was answered."""
 
 
 _NOTHING: Final = Facts()
@@ -74,6 +87,8 @@ class _Caller:
                 frozenset(topics["blob"]),
                 _fields(topics["refused"]),
                 _fields(topics["demanded"]),
+                frozenset(topics["noted"]),
+                _manners(topics["manner"]),
             )
         return self._facts
 
@@ -81,6 +96,14 @@ class _Caller:
 def _fields(values: OrderedDict[str, float]) -> frozenset[Field]:
     pairs = (value.split(" ", 1) for value in values)
     return frozenset((label, name) for label, name in pairs)
+
+
+def _manners(values: OrderedDict[str, float]) -> dict[str, frozenset[str]]:
+    known: dict[str, frozenset[str]] = {}
+    for value in values:
+        names, _, mark = value.partition(" ")
+        known[mark] = known.get(mark, frozenset()) | frozenset(names.split("+"))
+    return known
 
 
 class Lessons:
@@ -136,7 +159,7 @@ class LessonScope:
     def has_news(self) -> bool:
         """Whether something is known that could change the form of a request, beyond which ids were refused."""
         facts = self.facts
-        return bool(facts.blobs or facts.refused or facts.demanded)
+        return bool(facts.blobs or facts.refused or facts.demanded or facts.noted or facts.manners)
 
     def learn_id(self, id_: str) -> None:
         """Remember that `id_` was refused."""
@@ -149,6 +172,14 @@ class LessonScope:
     def learn_field(self, topic: Literal["refused", "demanded"], label: str, name: str) -> None:
         """Remember that a field of a kind of item was refused or demanded."""
         self._lessons.learn(topic, self.credential, f"{label} {name}", self._now)
+
+    def learn_noted(self, label: str) -> None:
+        """Remember that a kind of hosted call was taken as a note only."""
+        self._lessons.learn("noted", self.credential, label, self._now)
+
+    def learn_manner(self, mark: str, names: frozenset[str]) -> None:
+        """Remember that a request with this id, call id or model was answered in a form that had what is named."""
+        self._lessons.learn("manner", self.credential, f"{'+'.join(sorted(names))} {mark}", self._now)
 
 
 def digest(blob: bytes) -> str:

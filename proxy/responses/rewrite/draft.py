@@ -23,6 +23,7 @@ from proxy.responses.body.document import (
     item_of,
     members_of,
     objects,
+    splice,
 )
 from proxy.responses.body.lenient import Member, Span
 
@@ -96,6 +97,8 @@ class Draft:
     def __init__(self, array: Array, changes: Changes | None = None) -> None:
         self._array = array
         self.entries = [Entry(item) for item in array.items]
+        self._came = self.entries
+        self._moved: set[Entry] = set()
         self.kinds = {item.kind.name for item in array.items}
         """Names of the kinds in the input, so that a rule for another kind costs nothing."""
         self.changes = changes or Changes()
@@ -147,6 +150,13 @@ class Draft:
                 self.lossy.add(what)
         self.entries = grown
 
+    def move_behind(self, moves: Mapping[Entry, list[Entry]]) -> None:
+        """Send entries right behind those that they are mapped from."""
+        self._moved.update(entry for moved in moves.values() for entry in moved)
+        stay = (entry for entry in self.entries if entry not in self._moved)
+        self.entries = [one for entry in stay for one in (entry, *moves.get(entry, ()))]
+        self.repaired["order"] += len(self._moved)
+
     def cut(self, entry: Entry, name: str, what: RemovedName) -> None:
         """Send `entry` without the member `name`, which counts as `what`."""
         entry.cut |= {name}
@@ -160,25 +170,26 @@ class Draft:
 
     def edits(self, body: bytes) -> list[Edit]:
         """The edits of `body` that make its input what this draft says."""
-        if not any(entry.fate != "kept" or entry.cut or entry.put or entry.cut_parts for entry in self.entries):
+        changes = any(entry.fate != "kept" or entry.cut or entry.put or entry.cut_parts for entry in self.entries)
+        if not changes and not self._moved:
             return []
-        spans = self._array.spans()
-        came = [entry for entry in self.entries if entry.fate != "added"]
-        edits = cut_spans(spans, [entry.fate == "dropped" for entry in came])
-        for entry, span in zip(came, spans, strict=True):
-            edits += _edits(entry, span, body)
-        return [*edits, *self._additions(spans)]
+        spans = dict(zip(self._came, self._array.spans(), strict=True))
+        edits = cut_spans([*spans.values()], [entry.fate == "dropped" or entry in self._moved for entry in spans])
+        for entry, span in spans.items():
+            if entry not in self._moved:
+                edits += _edits(entry, span, body)
+        return [*edits, *self._additions(spans, body)]
 
-    def _additions(self, spans: list[Span]) -> Iterator[Edit]:
+    def _additions(self, spans: Mapping[Entry, Span], body: bytes) -> Iterator[Edit]:
         end = -1
-        position = iter(spans)
         for entry in self.entries:
             if entry.fate == "added":
                 yield Edit(end, end, b"," + (entry.json or b""))
-            elif entry.fate == "dropped":
-                next(position)
-            else:
-                end = next(position).end
+            elif entry in self._moved and entry.sent:
+                item = body[spans[entry].start : spans[entry].end]
+                yield Edit(end, end, b"," + splice(item, list(_edits(entry, Span(0, len(item)), item))))
+            elif entry.sent:
+                end = spans[entry].end
 
 
 def _edits(entry: Entry, span: Span, body: bytes) -> Iterable[Edit]:
@@ -206,7 +217,7 @@ def _put(entry: Entry, members: list[Member]) -> Edit:
 
 def _part_edits(entry: Entry, members: list[Member], body: bytes) -> Iterator[Edit]:
     for content in members:
-        if content.name != "content" or body[content.value] != ord("["):
+        if content.name != entry.came.kind.parts or body[content.value] != ord("["):
             continue
         array = Array(body, Span(content.value, content.end), [])
         parts = objects(memoryview(body)[content.value : content.end])

@@ -56,6 +56,8 @@ def quick_rewrite(body: bytes) -> Ordinary | None:
         return None
     if kinds is None or not REQUEST_ENVELOPE.isdisjoint(fields) or fields.get("conversation", _NULL) != _NULL:
         return None
+    if b"comparison_response_id" in bytes(fields.get("prompt_cache_options", _NULL)):
+        return None
     previous = fields.get("previous_response_id", _NULL) != _NULL
     if previous and not (_is_plain_text(fields["previous_response_id"]) and _stands_alone(kinds)):
         return None
@@ -72,6 +74,8 @@ def _kinds(items: Sequence[Fields]) -> list[Kind] | None:
     for fields in items:
         kind = quick_kind(fields)
         if kind is None or kind.id != "label" or (reasoned and kind.made_by == "client"):
+            return None
+        if kind.parts != "content" or not kind.stray.isdisjoint(fields):
             return None
         reasoned = kind is REASONING
         if reasoned:

@@ -6,7 +6,7 @@ it produced. Upstream refuses anything else (400: "No tool call found for …", 
 """
 
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from itertools import groupby
 from typing import Final
@@ -29,6 +29,8 @@ class Pairs:
         """The call of each output that has one."""
         self.orphans: list[Entry] = []
         """Outputs that name a call that is not there."""
+        self._unkeyed: Counter[str] = Counter()
+        """Outputs that name no call, by the name of their tool: a function call's may (openai 3.57.0, 2026-11)."""
         calls: dict[tuple[str, str], deque[Entry]] = {}
         for entry in entries:
             if entry.item.kind.name in CALLS:
@@ -51,6 +53,8 @@ class Pairs:
                     return
         if named:
             self.orphans.append(entry)
+        else:
+            self._unkeyed[entry.item.text("name") or ""] += 1
 
     def _answer(self, output: Entry, waiting: deque[Entry]) -> None:
         """Let `output` answer the first of the calls that is still waiting, or else the last (keys come twice)."""
@@ -61,11 +65,56 @@ class Pairs:
 
     def unanswered(self) -> list[Entry]:
         """The calls that upstream refuses without an output; an `async` call may still be running."""
+        unkeyed = self._unkeyed.copy()
         return [
             call
             for call, outputs in self.answered.items()
             if not outputs and call.item.kind.placeholder and call.item.raw("async") != b"true"
+            if not _takes_one(unkeyed, call.item.text("name") or "")
         ]
+
+
+def _takes_one(unkeyed: Counter[str], name: str) -> bool:
+    """Whether one of the outputs that name no call is that of a call of this tool; it is then taken."""
+    for which in (name, ""):
+        if unkeyed[which]:
+            unkeyed[which] -= 1
+            return True
+    return False
+
+
+def apart(entries: Sequence[Entry]) -> dict[Entry, Entry]:
+    """Outputs that do not stand behind the run of calls in which theirs is, with the last call of that run.
+
+    Models that are served as chats take an output only there (DeepSeek-V3#1588).
+    """
+    last: dict[Entry, Entry] = {}
+    found: dict[Entry, Entry] = {}
+    call_of = Pairs([*entries]).call_of
+    run: list[Entry] = []
+    open_: set[Entry] = set()
+    for entry in (entry for entry in entries if entry.sent):
+        if entry.item.kind.name in CALLS:
+            run = [*run, entry] if not open_ else [entry]
+            open_ = set()
+            for call in run:
+                last[call] = entry
+        elif entry in call_of and call_of[entry] in run:
+            open_.add(entry)
+        else:
+            if entry in call_of and call_of[entry] in last:
+                found[entry] = last[call_of[entry]]
+            run, open_ = [], set()
+    return found
+
+
+def bring_together(draft: Draft) -> None:
+    """Send outputs behind the run of calls in which theirs is."""
+    moves: dict[Entry, list[Entry]] = {}
+    for output, call in apart(draft.sent()).items():
+        moves.setdefault(call, []).append(output)
+    if moves:
+        draft.move_behind(moves)
 
 
 def keys(entry: Entry) -> list[str]:

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from proxy.report import Name, RemovedName, RepairedName
-from proxy.responses.body.document import Document, Edit, Item, splice
+from proxy.responses.body import lenient
+from proxy.responses.body.document import Document, Edit, Item, cut_members, splice
 from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
 from proxy.responses.rewrite import pairing, rules, trimming
 from proxy.responses.rewrite.draft import Changes, Draft, Entry
@@ -32,6 +33,8 @@ class Form:
     drop_conversation: bool = False
     repaired: bool = False
     """Pairs are made whole and ids go from every turn, while references stay."""
+    adjacent: bool = False
+    """Outputs go right behind their calls."""
     no_ids: bool = False
     """Ids go from every turn, also from those that a pinned id or a profile lets keep theirs."""
     unpaired: frozenset[str] = frozenset()
@@ -52,6 +55,8 @@ class Form:
     """(label of the kind, field) that go."""
     demanded: frozenset[tuple[str, str]] = frozenset()
     """(label of the kind, field) that stay, against all other rules."""
+    no_comparison: bool = False
+    """The response goes with whose prompt cache this one's is compared: an id, for a diagnosis."""
     no_envelope: bool = False
     """Fields that a request never has go from the top level."""
     keep_last: int = 0
@@ -155,6 +160,17 @@ class _Rewriting:
                 self.removed["envelope_field"] += len(envelope)
         if names:
             self.edits += self.document.cut(names)
+        if self.form.no_comparison and self.portable:
+            self._remove_comparison()
+
+    def _remove_comparison(self) -> None:
+        """Not known elsewhere, it gives no refusal and no diagnosis (openai 3.57.0, 2026-11)."""
+        body = self.document.body
+        for member in self.document.members:
+            if member.name == "prompt_cache_options" and body[member.value] == ord("{"):
+                inner = lenient.members(body, member.value)
+                self.edits += cut_members(inner, {"comparison_response_id"})
+                self.removed["comparison"] += sum(one.name == "comparison_response_id" for one in inner)
 
     def _state_parameters(self) -> set[str]:
         names = set()
@@ -262,6 +278,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     (lambda it, draft: rules.note_hosted_calls(draft, it.form.noted), lambda it: it.form.noted),
     # Calls that cannot stand without reasoning become notes before pairs are counted, with their outputs.
     (lambda _, draft: rules.note_unreasoned_computer_calls(draft), lambda _: True),
+    (lambda _, draft: pairing.bring_together(draft), lambda it: it.form.adjacent),
     (_Rewriting.repair_items, lambda it: it.form.repaired),
     # Pairs, and between two counts of them the trim, which drops whole groups.
     (_Rewriting.repair_pairs, lambda it: it.portable or it.form.repaired or it.form.keep_last),

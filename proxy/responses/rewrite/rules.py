@@ -213,7 +213,7 @@ def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str,
         for name in _unwelcome(entry.came, profile):
             if name not in entry.cut and (kind.label, name) not in demanded:
                 draft.cut(entry, name, "envelope_field")
-        if kind.name == "message" or kind is REASONING:
+        if kind.name == "message" or kind is REASONING or kind.parts != "content":
             _mark_parts(draft, entry, _PART_ENVELOPE)
 
 
@@ -221,6 +221,8 @@ def _unwelcome(item: Item, profile: str) -> Iterator[str]:
     fields = item.fields
     if not _ITEM_ENVELOPE.isdisjoint(fields):
         yield from (name for name in fields if name in _ITEM_ENVELOPE)
+    if not item.kind.stray.isdisjoint(fields):
+        yield from item.kind.stray.intersection(fields)
     if item.kind is REASONING:
         # haskell-agent PR#689 (live A/B): `status` of a reasoning is refused; openai-python#3008: so is a null.
         if "status" in fields:
@@ -260,8 +262,9 @@ def _cut_nested(draft: Draft, entry: Entry, name: str, inner: str) -> None:
 
 
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
-    content = entry.came.array("content")
-    if content is None or "content" in entry.cut:
+    member = entry.came.kind.parts
+    content = entry.came.array(member)
+    if content is None or member in entry.cut:
         return
     found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
     if found:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.responses.body.document import read
-from proxy.responses.recovery.ladders import Situation, ids_of, label_of, learn, remedies
+from proxy.responses.recovery.ladders import Situation, label_of, remedies
+from proxy.responses.recovery.learning import ids_of, learn
 from proxy.responses.recovery.lessons import Lessons, LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, rewrite
@@ -300,8 +301,8 @@ def test_ids() -> None:
 def _learnt(refusal: Refusal | None, answered: Form = CAME) -> Any:
     lessons = Lessons()
     situation = _situation()
-    learn(LessonScope(lessons, "me"), situation.document, refusal, situation.sent, answered)
-    return tuple(lessons.about("me", 0))
+    learn(LessonScope(lessons, "me"), situation.document, refusal, situation, answered)
+    return tuple(lessons.about("me", 0))[:4]
 
 
 NOTHING: tuple[Any, ...] = (set(), set(), frozenset(), frozenset())

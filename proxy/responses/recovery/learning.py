@@ -1,0 +1,87 @@
+"""What a refusal teaches, once a later form of the same request was answered: the lessons, and by what they are found.
+
+A new lesson is a topic of `lessons`, learnt here and applied by `Attempts`.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from proxy.responses.body.document import Document
+from proxy.responses.recovery.ladders import Situation, label_of, named_entry
+from proxy.responses.recovery.lessons import LessonScope
+from proxy.responses.recovery.refusals import Refusal
+from proxy.responses.rewrite.rewriter import Form
+
+_MANNERS: Final = ("portable", "repaired", "adjacent", "no_ids", "no_blobs", "no_reasoning")
+"""What of a form is remembered of the conversation that it answered; a trim is not: it is the last resort each time."""
+AS_IT_CAME: Final = "as_it_came"
+"""The same of a form that is not portable, after one that was."""
+
+
+def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent: Situation, answered: Form) -> None:
+    """Remember what a refusal of what was `sent` taught, once a later form was answered."""
+    if refusal is None:
+        return
+    gained = frozenset(_gained(sent.form, answered))
+    for mark in _marks(refusal, sent) if gained else ():
+        scope.learn_manner(mark, gained)
+    if refusal.kind == "response":
+        refused = refusal.ids or {document.text("previous_response_id") or ""}
+    else:
+        refused = refusal.ids if refusal.kind == "item" else frozenset()
+    for id_ in ids_of(document) & refused:
+        scope.learn_id(id_)
+    if refusal.kind == "encrypted":
+        for blob in _refused_blobs(document, answered):
+            scope.learn_blob(blob)
+        for label, name in answered.demanded - sent.form.demanded:
+            scope.learn_field("demanded", label, name)
+    if refusal.kind == "field":
+        _learn_fields(scope, refusal, sent, answered)
+
+
+def _gained(sent: Form, answered: Form) -> Iterator[str]:
+    yield from (name for name in _MANNERS if getattr(answered, name) and not getattr(sent, name))
+    if sent.portable and not answered.portable:
+        yield AS_IT_CAME
+
+
+def _learn_fields(scope: LessonScope, refusal: Refusal, sent: Situation, answered: Form) -> None:
+    label = label_of(refusal, sent.sent)
+    for noted in answered.noted - sent.form.noted:
+        scope.learn_noted(noted)
+        if noted == label:
+            return
+    topic: Literal["demanded", "refused"] = "demanded" if refusal.demanded else "refused"
+    known = (answered.demanded - sent.form.demanded) if refusal.demanded else (answered.refused - sent.form.refused)
+    labels = {each for each, field in known if field == refusal.field} | ({label} if label is not None else set())
+    for each in labels:
+        scope.learn_field(topic, each, refusal.field)
+
+
+def _marks(refusal: Refusal, sent: Situation) -> set[str]:
+    """By what the next turn of the conversation is known again: what the refusal names of it, or the model."""
+    entry = named_entry(refusal, sent.sent)
+    named = [entry.came.text("id"), entry.came.text("call_id")] if entry is not None else []
+    marks = marks_of(sent.document) & {*refusal.ids, *filter(None, named)}
+    return marks or {f"model {sent.document.text('model')}"}
+
+
+def marks_of(document: Document) -> set[str]:
+    """Every id in the request, its call ids, and its model."""
+    calls = {call_id for array in document.arrays for item in array.items if (call_id := item.text("call_id"))}
+    return ids_of(document) | calls | {f"model {document.text('model')}"}
+
+
+def _refused_blobs(document: Document, answered: Form) -> Iterator[bytes]:
+    for array in document.arrays:
+        for item in array.items:
+            blob = item.raw("encrypted_content")
+            if blob is not None and (answered.no_blobs or blob in answered.blobs):
+                yield blob
+
+
+def ids_of(document: Document) -> set[str]:
+    """Every id in the request: its previous response's, its items'."""
+    ids = {item.text("id") for array in document.arrays for item in array.items if "id" in item.fields}
+    return {id_ for id_ in ids | {document.text("previous_response_id")} if id_}
