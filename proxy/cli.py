@@ -90,7 +90,13 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "Say what would be sent in place of a request, and why. Upstream is not contacted; a store with a scope is. "
         "The exit code is that of diff: 0 nothing changes, 1 something does, 2 trouble."
     )
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the request's body; - for standard input")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="the body of a request, or a capture that has some (HAR, curl, …); - for standard input",
+    )
     parser.add_argument(
         "--after-refusal",
         metavar="FILE",
@@ -101,7 +107,9 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--status", type=int, action="append", metavar="NUMBER", help="the status of that answer [400]; may be repeated"
     )
-    parser.add_argument("--route", choices=("responses", "input_tokens", "compact"), default="responses")
+    parser.add_argument(
+        "--route", choices=("responses", "input_tokens", "compact"), help="[as FILE says, else responses]"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="[auto]")
     parser.add_argument(

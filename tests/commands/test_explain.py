@@ -152,7 +152,13 @@ def test_colors(tmp_path: Path, capsysbinary: Any) -> None:
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"nope", "is no JSON (Expecting value"), (b"\xff", "is no JSON ("), (b"", "is no JSON (Expecting value")],
+    [
+        (b"nope", "is neither JSON nor a capture"),
+        (b"\xff", "is neither JSON nor a capture"),
+        (b"", "it is empty"),
+        (b'{"input":', "is no JSON (Expecting value"),
+        (b'{"input":' + b"[" * 100_000, "is no JSON (it is nested deeply"),
+    ],
 )
 def test_no_json(tmp_path: Path, capsysbinary: Any, content: bytes, sentence: str) -> None:
     """What is no JSON is trouble, said in a sentence."""
@@ -200,7 +206,15 @@ def test_what_is_too_much_to_show() -> None:
     deep = b"[" * 120 + b"]" * 120
     assert "[…]" in diff.lines(deep)[100]
     assert diff.lines(b"[" * 100_000 + b"]" * 100_000) == ["(nested too deeply to be shown)"]
-    assert "not shown" in diff.difference(b"[" + b"1," * 30_000 + b"1]", b"[]")[0]
+
+
+def test_a_long_difference() -> None:
+    """However long two bodies are, their difference is shown, and only where there is one."""
+    came = [{"id": f"msg_{number}", "role": "assistant", "content": str(number)} for number in range(5000)]
+    sent = [{name: value for name, value in item.items() if name != "id"} for item in came]
+    shown = diff.difference(json.dumps(came).encode(), json.dumps([*sent[:10], {"a": 1}, *sent[1000:]]).encode())
+    assert sum(line.startswith("-") for line in shown) == 1 + 4010 + 990 * 5 - 2  # two braces serve the new item
+    assert [line for line in shown if line.startswith("+")] == ["+++ as it is sent", '+    "a": 1']
 
 
 def test_depth_is_no_trouble() -> None:

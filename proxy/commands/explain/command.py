@@ -1,14 +1,18 @@
-"""Reads the files and prints what is to be known. Exit codes as those of `diff`: 0, 1, and 2 for trouble."""
+"""Reads the files and prints what is to be known. Exit codes as those of `diff`: 0, 1, and 2 for trouble.
+
+Of several requests in one file, as of a HAR, each is explained in turn, and the exit code is the highest.
+"""
 
 import json
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from proxy.commands.explain.diff import difference
+from proxy.commands.explain.intake import NoRequestError, Taken, requests_in
 from proxy.commands.explain.verdict import Ask, NotJsonError, Question, Refusal, Sent, Verdict, judge
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMEDIES, STORE, Explanation, Route
 from proxy.responses.body.size import MOST
@@ -27,27 +31,39 @@ class Options(NamedTuple):
     """Files with what upstream answered: one for each attempt that it concerns, several for one after another."""
     statuses: tuple[int, ...] = (400,)
     """The statuses of these answers; the last one counts for the rest."""
-    route: Route = "responses"
+    route: Route | None = None
+    """The route of the request; None: as the file says, else `responses`."""
     as_json: bool = False
     colored: bool = False
     fail_on: Literal["change", "lossy"] = "change"
 
 
 def explain(options: Options, policy: Policy, ask: Ask | None = None) -> int:
-    """Print what becomes of the request in the file; the exit code."""
+    """Print what becomes of the requests in the file; the exit code."""
     try:
-        question = Question(_read(options.file), policy, options.route, tuple(_refusals(options)))
-        verdict = judge(question, ask)
+        refusals = tuple(_refusals(options))
+        found = requests_in(_read(options.file))
+        verdicts = [(one, judge(_question(one, options, policy, refusals), ask)) for one in found]
+    except NoRequestError as error:
+        return _trouble(f"{options.file} is no request of the Responses API: {error}")
     except NotJsonError as error:
         return _trouble(f"{options.file} is no JSON ({error}); Unpinned would forward it as it came")
     except OSError as error:
         return _trouble(f"{error.filename or options.file} cannot be read: {error.strerror}")
     except TooComplexError:
         return _trouble(f"{options.file} holds more than {MOST} values; Unpinned would refuse it with 413")
-    lines = _as_json(verdict) if options.as_json else _as_text(verdict)
+    lines = _as_json(verdicts) if options.as_json else _as_text(verdicts)
     colored = options.colored and not options.as_json
     _print(_colored(line) if colored else line for line in lines)
-    return int(verdict.report.fidelity == "lossy" if options.fail_on == "lossy" else verdict.changes)
+    return max(
+        int(verdict.report.fidelity == "lossy" if options.fail_on == "lossy" else verdict.changes)
+        for _, verdict in verdicts
+    )
+
+
+def _question(taken: Taken, options: Options, policy: Policy, refusals: tuple[Refusal, ...]) -> Question:
+    captured = (taken.refusal,) if taken.refusal is not None else ()
+    return Question(taken.body, policy, options.route or taken.route or "responses", refusals or captured)
 
 
 def _refusals(options: Options) -> Iterator[Refusal]:
@@ -76,9 +92,15 @@ def _colored(line: str) -> str:
     return f"\x1b[{color}m{line}\x1b[0m" if color else line
 
 
-def _as_json(verdict: Verdict) -> Iterator[str]:
+def _as_json(verdicts: Sequence[tuple[Taken, Verdict]]) -> Iterator[str]:
+    shown = [_shown(taken, verdict) for taken, verdict in verdicts]
+    yield json.dumps(shown[0] if len(shown) == 1 else shown, indent=2, ensure_ascii=False)
+
+
+def _shown(taken: Taken, verdict: Verdict) -> dict[str, Any]:
     report = verdict.report
-    shown: dict[str, Any] = {
+    return {
+        "taken": taken.what,
         "changes": verdict.changes,
         "action": report.action,
         "fidelity": report.fidelity,
@@ -99,10 +121,20 @@ def _as_json(verdict: Verdict) -> Iterator[str]:
         ],
         "sent": verdict.sent.decode("utf-8", "backslashreplace"),
     }
-    yield json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def _as_text(verdict: Verdict) -> Iterator[str]:
+def _as_text(verdicts: Sequence[tuple[Taken, Verdict]]) -> Iterator[str]:
+    for number, (taken, verdict) in enumerate(verdicts, 1):
+        if number > 1:
+            yield ""
+        if taken.what:
+            count = f"Request {number} of {len(verdicts)}" if len(verdicts) > 1 else "The request"
+            refused = f", refused with {taken.refusal.status}" if taken.refusal is not None else ""
+            yield f"# {count} is taken from {taken.what}{refused}."
+        yield from _told(verdict)
+
+
+def _told(verdict: Verdict) -> Iterator[str]:
     report = verdict.report
     if verdict.changes:
         yield from difference(verdict.came, verdict.sent)

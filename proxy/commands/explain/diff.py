@@ -2,12 +2,15 @@
 
 import difflib
 import json
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
 LONGEST: Final = 100
 """Characters of a string that are shown."""
-_MOST_LINES: Final = 20_000
+_CLOSE: Final = 40_000
+"""Pairs of lines between two anchors up to which they are compared one by one."""
 _DEEPEST: Final = 100
 
 
@@ -24,9 +27,66 @@ class _Literal(str):
 def difference(came: bytes, sent: bytes) -> list[str]:
     """The lines of a unified difference of two JSON texts, without what is the same in both."""
     one, other = lines(came), lines(sent)
-    if max(len(one), len(other)) > _MOST_LINES:
-        return [f"(the difference is not shown: there are more than {_MOST_LINES} lines)"]
-    return list(difflib.unified_diff(one, other, "as it came", "as it is sent", lineterm=""))
+    matcher = difflib.SequenceMatcher(None, "", "")
+    # What it would find itself in a time that grows with the square of the lines.
+    matcher.opcodes = [*_opcodes(one, other)]  # type: ignore[attr-defined]
+    shown = ["--- as it came", "+++ as it is sent"]
+    for group in matcher.get_grouped_opcodes():
+        (_, start, _, begin, _), (_, _, end, _, finish) = group[0], group[-1]
+        shown.append(f"@@ -{start + 1},{end - start} +{begin + 1},{finish - begin} @@")
+        for kind, here, there, place, until in group:
+            if kind == "equal":
+                shown += [f" {line}" for line in one[here:there]]
+            else:
+                shown += [f"-{line}" for line in one[here:there]] + [f"+{line}" for line in other[place:until]]
+    return shown
+
+
+def _opcodes(one: list[str], other: list[str]) -> Iterator[tuple[Any, int, int, int, int]]:
+    """What leads from the lines of one to those of the other, as difflib names it."""
+    i = j = start = begin = 0
+    for here, there in [*_same(one, other), (len(one), len(other))]:
+        if here > i or there > j or here == len(one):
+            if i > start:
+                yield "equal", start, i, begin, j
+            if here > i or there > j:
+                yield ("delete" if there == j else "insert" if here == i else "replace"), i, here, j, there
+            start, begin = here, there
+        i, j = here + 1, there + 1
+
+
+def _same(one: list[str], other: list[str]) -> Iterator[tuple[int, int]]:
+    """Pairs of places at which both have the same line, in order: those that are there once, and what is between."""
+    i = j = 0
+    for here, there in [*_anchors(one, other), (len(one), len(other))]:
+        if (here - i) * (there - j) <= _CLOSE:
+            matcher = difflib.SequenceMatcher(None, one[i:here], other[j:there], autojunk=False)
+            for block in matcher.get_matching_blocks():
+                yield from ((i + block.a + step, j + block.b + step) for step in range(block.size))
+        if here < len(one):
+            yield here, there
+        i, j = here + 1, there + 1
+
+
+def _anchors(one: list[str], other: list[str]) -> list[tuple[int, int]]:
+    """The longest run of pairs, in order in both, of lines that each has once ("patience diff")."""
+    places = {line: place for place, line in enumerate(other)}
+    here, there = Counter(one), Counter(other)
+    pairs = [(place, places[line]) for place, line in enumerate(one) if here[line] == there[line] == 1]
+    ends: list[int] = []
+    last: list[int] = []
+    before: list[int] = []
+    for number, (_, place) in enumerate(pairs):
+        length = bisect_left(ends, place)
+        before.append(last[length - 1] if length else -1)
+        ends[length : length + 1] = [place]
+        last[length : length + 1] = [number]
+    run: list[tuple[int, int]] = []
+    number = last[-1] if last else -1
+    while number >= 0:
+        run.append(pairs[number])
+        number = before[number]
+    return run[::-1]
 
 
 def lines(body: bytes) -> list[str]:

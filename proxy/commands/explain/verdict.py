@@ -3,7 +3,6 @@
 No I/O. The steps are performed by the loop that every driver uses, with performers that never wait.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -88,8 +87,7 @@ class Verdict(NamedTuple):
 
 
 def judge(question: Question, ask: Ask | None = None) -> Verdict:
-    """What becomes of a request. Raises NotJsonError where the body is none, TooComplexError as an exchange."""
-    _check(question.body)
+    """What becomes of a request. Raises TooComplexError as an exchange."""
     verdict = _Course(question, ask).verdict()
     if question.policy.mode != "auto" or question.refusals or verdict.report.action != "passthrough":
         return verdict
@@ -161,15 +159,6 @@ class _Course:
         if is_first:
             self.note = "That refusal names what is not sent any more: it was given to the request as it came."
         return None
-
-
-def _check(body: bytes) -> None:
-    try:
-        json.loads(body.decode("utf-8-sig", "surrogatepass"))
-    except ValueError as error:
-        raise NotJsonError(str(error)) from None
-    except RecursionError:
-        return  # deep, but not for the proxy
 
 
 def _relayed(refusal: Refusal, policy: Policy) -> str:
