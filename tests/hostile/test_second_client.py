@@ -6,6 +6,7 @@ of 6 MiB and more, which a parser written in C reads without letting go of the i
 of escapes).
 """
 
+import signal
 import sys
 import threading
 import time
@@ -50,7 +51,11 @@ def test_a_second_client_is_served(upstream: ScriptedUpstream, tmp_path: Path, n
     command = (*UNTRACED, sys.executable, "-m", "tests.support.pulse", str(largest))
     with running("--upstream", upstream.url, "--store", store, command=command) as process:
         process.wait_logged(lambda line: "Listening" in str(line))
-        assert exchange(process.port, request(b"POST", b"/v1/responses", [KEY], b'{"input":"x"}')).status in (200, 400)
+        for begin in (True, False):
+            small = request(b"POST", b"/v1/responses", [KEY], b'{"input":"x"}')
+            assert exchange(process.port, small).status in (200, 400)
+            if begin:
+                process.send_signal(signal.SIGUSR1)
 
         def ask() -> None:
             with RawClient(process.admin_port) as client:

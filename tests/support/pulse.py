@@ -2,9 +2,11 @@
 
 Every few milliseconds the loop notes how much processor time its thread has had since the last note. What one callback
 takes is in one note whole, so that the largest note bounds it from above; a machine that is busy with something else
-does not count. FILE has the largest note, in seconds, once the program has ended; the rest are the program's arguments.
+does not count. FILE has the largest note since SIGUSR1, in seconds, once the program has ended; the rest are the
+program's arguments.
 """
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,23 +20,25 @@ EVERY = 0.002
 
 
 class Pulse:
-    """The largest note so far; what was before the first request does not count."""
+    """The largest note since it was last told to begin anew: starting is work, too."""
 
     def __init__(self) -> None:
         self.largest = 0.0
         self._loop = uvloop.new_event_loop()
         self._before = time.thread_time()
-        self._settled = time.monotonic() + 0.5
 
     def begin(self) -> uvloop.Loop:
         """The loop, which notes from now on."""
         self._loop.call_later(EVERY, self._note)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._anew)
         return self._loop
+
+    def _anew(self) -> None:
+        self.largest, self._before = 0.0, time.thread_time()
 
     def _note(self) -> None:
         now = time.thread_time()
-        if time.monotonic() > self._settled:
-            self.largest = max(self.largest, now - self._before)
+        self.largest = max(self.largest, now - self._before)
         self._before = now
         self._loop.call_later(EVERY, self._note)
 
