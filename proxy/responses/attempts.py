@@ -55,14 +55,19 @@ class Attempts:
         names = self._learnt_manner(known)
         form = self._learnt_form(known, names)
         if AS_IT_CAME in names:
-            return Attempt(form, rewrite(came, form), document=came)
+            return self._as_it_came(form, came)
         refused = bool(form.blobs) or form.portable or self.will_be_refused(known)
         if refused or self._policy.mode != "recover" or known is not came:
             portable_form = replace(form, portable=True)
             portable = rewrite(known, portable_form)
             if self._may_begin_with(portable) and (refused or self._may_lose(portable)):
                 return Attempt(portable_form, portable, document=known)
-        return Attempt(form, rewrite(came, form), document=came)
+        return self._as_it_came(form, came)
+
+    def _as_it_came(self, form: Form, came: Document) -> Attempt:
+        """The first attempt without what is known to be refused: mostly the very bytes, which need no look."""
+        unchanged = form == self.plain_form(portable=False)
+        return Attempt(form, Rewrite(came.body) if unchanged else rewrite(came, form), document=came)
 
     def _may_lose(self, portable: Rewrite) -> bool:
         """Whether the portable form may be sent before upstream has refused anything, although it loses this."""

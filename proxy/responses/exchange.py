@@ -31,7 +31,7 @@ from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.size import MOST, containers, cost, weight
+from proxy.responses.body.size import MOST, containers, cost, holds_too_much
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.outcome import losses, read_by, report
@@ -124,10 +124,10 @@ class Exchange:
 
     def _glance(self) -> Forward | None:
         """The first attempt of an ordinary request, or of one that is too complex to be read; None for any other."""
-        if self._cost > INLINE * _GLANCE and containers(self._body) > MOST:
+        if len(self._body) > MOST and containers(self._body) > MOST:
             return self._unread()
         first = self._short_way()
-        if first is None and self._cost > INLINE and weight(self._body) > MOST:
+        if first is None and holds_too_much(self._body):
             return self._unread()
         return first
 

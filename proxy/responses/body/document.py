@@ -6,14 +6,14 @@ msgspec reads the ordinary body; what it refuses is read by `lenient`, with the 
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from proxy.responses.body import lenient
 from proxy.responses.body.lenient import MalformedError, Member, Span
-from proxy.responses.items import HOSTED_SEARCH_OUTPUT, KINDS, MESSAGES, Kind, kind_of
+from proxy.responses.items import HOSTED_SEARCH_OUTPUT, KINDS, MESSAGES, PART_ENVELOPE, Kind, kind_of
 
 Fields = Mapping[str, Raw | bytes]
 
@@ -24,6 +24,7 @@ _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KIND_OF_TYPE: Final = {b'"%s"' % name.encode(): kind for name, kind in KINDS.items()}
 _MESSAGE: Final = (b'"message"', b"")
+_QUOTE: Final = ord('"')
 _KIND_OF_ROLE: Final = {b'"%s"' % role.encode(): kind for role, kind in MESSAGES.items()}
 
 
@@ -57,8 +58,13 @@ class Item:
 
     def text(self, name: str) -> str | None:
         """The string that the member `name` holds; None where it holds none."""
-        literal = self.raw(name)
-        return None if literal is None else lenient.text(literal)
+        value = self.fields.get(name)
+        if value is None:
+            return None
+        literal = bytes(value)
+        if b"\\" in literal or literal[0] != _QUOTE:
+            return lenient.text(literal)
+        return literal[1:-1].decode("utf-8", "surrogateescape")
 
     def array(self, name: str) -> memoryview | None:
         """The JSON of the array that the member `name` holds, not copied; None where it holds none."""
@@ -187,6 +193,20 @@ def objects(array: memoryview | bytes) -> list[Fields]:
         return [_fields(body, span) for span in lenient.elements(body, 0)]
 
 
+_NOTHING: Any = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+_PARTS: Final = msgspec.json.Decoder(list[msgspec.defstruct("Part", [(name, _NOTHING, 0) for name in PART_ENVELOPE])])  # type: ignore[misc]
+"""Refuses a part with a field that no part has."""
+
+
+def are_plain(parts: memoryview) -> bool:
+    """Whether no element of an array has a field of `PART_ENVELOPE`; False where that takes a closer look."""
+    try:
+        _PARTS.decode(parts)
+    except _REFUSED:
+        return False
+    return True
+
+
 def _fields(body: bytes, span: Span) -> Fields:
     if body[span.start] != ord("{"):
         return {}
@@ -200,17 +220,17 @@ _UP_TO_ID: Final = re.compile(
 )
 
 
-def cut_id(body: bytes, span: Span) -> Edit | None:
+def cut_id(body: bytes, span: Span, *, plain: bool) -> Edit | None:
     """The edit that takes the one `id` out of the object at `span`; None where it takes a closer look.
+
+    `plain` says that no letter of `id` is written with an escape in the whole body.
 
     The short way for nine items in ten: an id among the first members, none behind it, no key written with escapes.
     """
     match = _UP_TO_ID.match(body, span.start, span.end)
-    if (
-        match is None
-        or body.find(b'"id"', match.end(), span.end) >= 0
-        or body.find(b"\\u006", span.start, span.end) >= 0
-    ):
+    if match is None or body.find(b'"id"', match.end(), span.end) >= 0:
+        return None
+    if not plain and body.find(b"\\u006", span.start, span.end) >= 0:
         return None
     return Edit(match.start(1), match.end(1))
 

@@ -5,6 +5,8 @@ A megabyte of text is read in a millisecond; a megabyte of brackets in a second,
 
 from typing import Final
 
+from proxy.responses.steps import INLINE
+
 MOST: Final = 500_000
 """Values of a body that is read. A conversation that fills a model's context has a tenth of it."""
 
@@ -19,7 +21,12 @@ _OBJECT: Final = 160
 def cost(body: bytes, size: int = 0) -> int:
     """What a closer look at `body` costs, in bytes; `size` is that of what goes with it, itself included."""
     size = size or len(body)
-    return max(size, _OBJECT * containers(body)) if _SMALL < size <= _FEW * _OBJECT else size
+    return max(size, _OBJECT * containers(body)) if _SMALL < size <= INLINE else size
+
+
+def holds_too_much(body: bytes) -> bool:
+    """Whether there may be more than `MOST` values in `body`; a shorter one cannot hold so many."""
+    return len(body) > MOST and weight(body) > MOST
 
 
 def weight(body: bytes) -> int:

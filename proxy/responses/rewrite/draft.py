@@ -30,6 +30,8 @@ from proxy.responses.body.lenient import Member, Span
 NOTHING: Final[frozenset[str]] = frozenset()
 _NO_MEMBERS: Final[Mapping[str, bytes]] = MappingProxyType({})
 _ONLY_ID: Final = {"id"}
+_ESCAPED: Final = b"\\u006"
+"""How an escape of a letter of `id` begins."""
 
 Fate = Literal["kept", "dropped", "replaced", "added"]
 
@@ -37,27 +39,31 @@ Fate = Literal["kept", "dropped", "replaced", "added"]
 class Entry:
     """One item of the input: as it arrived (`came`), and as it will be sent (`item`, `fate`, `cut`, `put`)."""
 
-    __slots__ = ("came", "cut", "cut_parts", "fate", "item", "json", "lost_reasoning", "put")
+    fate: Fate = "kept"
+    json: bytes | None = None
+    """What stands in the item's place, or is added."""
+    cut: frozenset[str] = NOTHING
+    """Names of members to take out."""
+    put: Mapping[str, bytes] = _NO_MEMBERS
+    """Members to add behind the others, as raw JSON."""
+    cut_parts: frozenset[str] = NOTHING
+    """Names of members to take out of every part of `content`."""
+    lost_reasoning = False
+    """It was a reasoning that only one server could resolve, and is gone or has lost what it held."""
 
-    def __init__(self, came: Item, json: bytes | None = None) -> None:
+    def __init__(self, came: Item) -> None:
         self.came = came
         self.item = came
-        self.fate: Fate = "kept" if json is None else "added"
-        self.json = json
-        """What stands in the item's place, or is added."""
-        self.cut = NOTHING
-        """Names of members to take out."""
-        self.put: Mapping[str, bytes] = _NO_MEMBERS
-        """Members to add behind the others, as raw JSON."""
-        self.cut_parts = NOTHING
-        """Names of members to take out of every part of `content`."""
-        self.lost_reasoning = False
-        """It was a reasoning that only one server could resolve, and is gone or has lost what it held."""
 
     @property
     def sent(self) -> bool:
         """Whether something of it is sent upstream."""
         return self.fate != "dropped"
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything but its own bytes is sent."""
+        return self.fate != "kept" or bool(self.cut or self.put or self.cut_parts)
 
     def set(self, name: str, json: bytes) -> None:
         """Send it with the member `name` as `json`, behind its other members."""
@@ -101,6 +107,8 @@ class Draft:
         self._moved: set[Entry] = set()
         self.kinds = {item.kind.name for item in array.items}
         """Names of the kinds in the input, so that a rule for another kind costs nothing."""
+        self.names: frozenset[str] = frozenset().union(*[item.fields for item in array.items])
+        """Names of all members of all items, for the same end."""
         self.changes = changes or Changes()
         self.removed = self.changes.removed
         self.repaired = self.changes.repaired
@@ -145,7 +153,7 @@ class Draft:
         for entry in self.entries:
             grown.append(entry)
             for json in additions.get(entry, ()):
-                grown.append(Entry(item_of(json), json))
+                grown.append(_added(json))
                 self.repaired[what] += 1
                 self.lossy.add(what)
         self.entries = grown
@@ -170,15 +178,20 @@ class Draft:
 
     def edits(self, body: bytes) -> list[Edit]:
         """The edits of `body` that make its input what this draft says."""
-        changes = any(entry.fate != "kept" or entry.cut or entry.put or entry.cut_parts for entry in self.entries)
-        if not changes and not self._moved:
+        changed = [entry for entry in self._came if entry.is_changed]
+        if not changed and not self._moved and len(self.entries) == len(self._came):
             return []
         spans = dict(zip(self._came, self._array.spans(), strict=True))
-        edits = cut_spans([*spans.values()], [entry.fate == "dropped" or entry in self._moved for entry in spans])
-        for entry, span in spans.items():
+        edits: list[Edit] = []
+        if self._moved or any(entry.fate == "dropped" for entry in changed):
+            edits = cut_spans([*spans.values()], [entry.fate == "dropped" or entry in self._moved for entry in spans])
+        plain = body.find(_ESCAPED) < 0
+        for entry in changed:
             if entry not in self._moved:
-                edits += _edits(entry, span, body)
-        return [*edits, *self._additions(spans, body)]
+                edits += _edits(entry, spans[entry], body, plain=plain)
+        if self._moved or len(self.entries) != len(self._came):
+            edits += self._additions(spans, body)
+        return edits
 
     def _additions(self, spans: Mapping[Entry, Span], body: bytes) -> Iterator[Edit]:
         end = -1
@@ -187,18 +200,24 @@ class Draft:
                 yield Edit(end, end, b"," + (entry.json or b""))
             elif entry in self._moved and entry.sent:
                 item = body[spans[entry].start : spans[entry].end]
-                yield Edit(end, end, b"," + splice(item, list(_edits(entry, Span(0, len(item)), item))))
+                yield Edit(end, end, b"," + splice(item, list(_edits(entry, Span(0, len(item)), item, plain=False))))
             elif entry.sent:
                 end = spans[entry].end
 
 
-def _edits(entry: Entry, span: Span, body: bytes) -> Iterable[Edit]:
+def _added(json: bytes) -> Entry:
+    entry = Entry(item_of(json))
+    entry.fate, entry.json = "added", json
+    return entry
+
+
+def _edits(entry: Entry, span: Span, body: bytes, *, plain: bool) -> Iterable[Edit]:
     if entry.fate == "replaced":
         return [Edit(span.start, span.end, entry.json or b"")]
     if entry.fate == "dropped" or not (entry.cut or entry.put or entry.cut_parts):
         return []
     if entry.cut == _ONLY_ID and not entry.put and not entry.cut_parts:
-        short = cut_id(body, span)
+        short = cut_id(body, span, plain=plain)
         if short is not None:
             return [short]
     members = members_of(body, span.start, entry.came.fields)

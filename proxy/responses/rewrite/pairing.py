@@ -8,7 +8,6 @@ it produced. Upstream refuses anything else (400: "No tool call found for …", 
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from hashlib import sha256
-from itertools import groupby
 from typing import Final
 
 from proxy.responses.items import CALLS, REASONING, REFERENCE
@@ -145,7 +144,8 @@ def repair_unanswered_calls(draft: Draft, calls: Collection[Entry]) -> None:
             for call in turn.entries
             if call in waiting and call.item.kind.placeholder
         ]
-    draft.add_behind(behind, "placeholder")
+    if behind:
+        draft.add_behind(behind, "placeholder")
 
 
 def note_pair(draft: Draft, call: Entry, outputs: Collection[Entry]) -> None:
@@ -204,16 +204,13 @@ def drop_unfollowed_reasoning(draft: Draft) -> None:
     """Drop reasoning without a follower; a run of reasoning items counts as one."""
     if REASONING.name not in draft.kinds:
         return
-    runs = [(is_reasoning, list(run)) for is_reasoning, run in groupby(draft.entries, key=_is_reasoning)]
-    for place, (is_reasoning, run) in enumerate(runs):
-        if not is_reasoning:
-            continue
-        follower = runs[place + 1][1][0] if place + 1 < len(runs) else None
-        if follower is None or follower.fate != "kept" or follower.item.kind.made_by == "client":
-            for entry in run:
-                if entry.sent:
-                    draft.drop(entry, "reasoning")
-
-
-def _is_reasoning(entry: Entry) -> bool:
-    return entry.came.kind is REASONING
+    doomed: list[Entry] = []
+    follower: Entry | None = None
+    for entry in reversed(draft.entries):
+        if entry.came.kind is not REASONING:
+            follower = entry
+        elif follower is None or follower.fate != "kept" or follower.item.kind.made_by == "client":
+            doomed.append(entry)
+    for entry in reversed(doomed):
+        if entry.sent:
+            draft.drop(entry, "reasoning")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from proxy.report import RemovedName
-from proxy.responses.body.document import Item, cut_members, cut_spans, members_of, objects, splice
+from proxy.responses.body.document import Item, are_plain, cut_members, cut_spans, members_of, objects, splice
 from proxy.responses.body.lenient import elements
 from proxy.responses.items import (
     CODE_INTERPRETER,
@@ -15,6 +15,7 @@ from proxy.responses.items import (
     COMPUTER_CALL,
     IMAGE,
     ITEM_ENVELOPE,
+    KINDS,
     PART_ENVELOPE,
     REASONING,
     REFERENCE,
@@ -181,14 +182,18 @@ def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collect
     With `all_turns`, only items with an id that pairs or is signed keep it.
     """
     keeping: set[Entry] = set()
-    for turn in draft.turns():
+    may_keep = bool(demanded) or not draft.kinds.isdisjoint(_PINNED) or profile == "azure"
+    for turn in draft.turns() if may_keep else ():
         if _is_demanded(turn, demanded) or (not all_turns and _keeps_ids(turn, profile)):
             keeping.update(turn.entries)
-    for entry in draft.entries:
+    for entry in draft.entries if "id" in draft.names else ():
         if "id" in entry.came.fields and entry.fate == "kept" and entry not in keeping and "id" not in entry.cut:
             kind = entry.came.kind
-            if kind.id not in ("pinned", "reference") and (kind.label, "id") not in demanded:
+            if kind.id not in ("pinned", "reference") and not (demanded and (kind.label, "id") in demanded):
                 draft.cut(entry, "id", "item_id")
+
+
+_PINNED: Final = frozenset(kind.name for kind in KINDS.values() if kind.id == "pinned")
 
 
 def _is_demanded(turn: Turn, demanded: Collection[tuple[str, str]]) -> bool:
@@ -206,15 +211,19 @@ def _keeps_ids(turn: Turn, profile: str) -> bool:
 
 def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str, str]]) -> None:
     """Take out the fields that no item, or not this kind of item, may have in a request."""
+    has_unwelcome = not draft.names.isdisjoint(_SOMETIMES_UNWELCOME)
     for entry in draft.entries:
         kind = entry.came.kind
         if entry.fate != "kept" or not kind.known:
             continue
-        for name in _unwelcome(entry.came, profile):
+        for name in _unwelcome(entry.came, profile) if has_unwelcome else ():
             if name not in entry.cut and (kind.label, name) not in demanded:
                 draft.cut(entry, name, "envelope_field")
         if kind.name == "message" or kind is REASONING or kind.parts != "content":
             _mark_parts(draft, entry, _PART_ENVELOPE)
+
+
+_SOMETIMES_UNWELCOME: Final = _ITEM_ENVELOPE | {"status", "content"}
 
 
 def _unwelcome(item: Item, profile: str) -> Iterator[str]:
@@ -264,7 +273,7 @@ def _cut_nested(draft: Draft, entry: Entry, name: str, inner: str) -> None:
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
     member = entry.came.kind.parts
     content = entry.came.array(member)
-    if content is None or member in entry.cut:
+    if content is None or member in entry.cut or (names is _PART_ENVELOPE and are_plain(content)):
         return
     found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
     if found:
