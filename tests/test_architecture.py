@@ -55,7 +55,7 @@ CORE = (
 SIBLINGS = {
     "proxy.drivers": {"attempt", "loop", "memory", "offload", "performer", "request_body", "stall", "work"},
     "proxy.middleware": set(),
-    "proxy.observers": {"gauges", "metrics", "redaction"},
+    "proxy.observers": {"gauges", "lines", "metrics", "redaction"},
 }
 
 PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report")

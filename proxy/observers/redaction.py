@@ -1,6 +1,7 @@
 """What of a client's words may be shown: visible ASCII of bounded length, and of a path the words and versions."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _LONGEST_ID: Final = 80
@@ -19,6 +20,16 @@ def printable(text: str) -> str:
 
 
 def masked(path: str) -> str:
-    """A path with `{id}` for every segment that is no plain word; a query is never part of it."""
+    """A path with `{id}` for every segment that is no plain word; a query is never part of it.
+
+    Most requests have one of a few paths, which are remembered.
+    """
+    return _remembered(path) if len(path) <= _LONGEST_ID else _masked(path)
+
+
+def _masked(path: str) -> str:
     segments = path.partition("?")[0].split("/")
     return printable("/".join(segment if _WORD.fullmatch(segment) else "{id}" for segment in segments))
+
+
+_remembered = lru_cache(256)(_masked)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.commands.explain.intake import NoRequestError, requests_in
+from proxy.commands.explain.intake import requests_in
+from proxy.commands.explain.taken import NoRequestError
 from proxy.commands.explain.verdict import Refusal
 
 SAID = 'it\'s "so" — $HOME'

@@ -4,14 +4,14 @@ What is not edited is never decoded and encoded again; a body without edits is t
 msgspec reads the ordinary body; what it refuses is read by `lenient`, with the same result.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Raw
 
 from proxy.responses.body import lenient
+from proxy.responses.body.edits import Edit, cut_members
 from proxy.responses.body.lenient import MalformedError, Member, Span
 from proxy.responses.items import HOSTED_SEARCH_OUTPUT, KINDS, MESSAGES, PART_ENVELOPE, Kind, kind_of
 
@@ -26,14 +26,6 @@ _KIND_OF_TYPE: Final = {b'"%s"' % name.encode(): kind for name, kind in KINDS.it
 _MESSAGE: Final = (b'"message"', b"")
 _QUOTE: Final = ord('"')
 _KIND_OF_ROLE: Final = {b'"%s"' % role.encode(): kind for role, kind in MESSAGES.items()}
-
-
-class Edit(NamedTuple):
-    """Put `replacement` where the bytes from `start` to `end` are."""
-
-    start: int
-    end: int
-    replacement: bytes = b""
 
 
 class Item:
@@ -213,28 +205,6 @@ def _fields(body: bytes, span: Span) -> Fields:
     return {member.name: body[member.value : member.end] for member in lenient.members(body, span.start)}
 
 
-# An object up to and with its `id`, as long as only plain strings and bare words stand in front of it.
-_UP_TO_ID: Final = re.compile(
-    rb'\{[ \t\n\r]*(?:"(?!id")[^"\\]*+"[ \t\n\r]*:[ \t\n\r]*(?:"[^"\\]*+"|[^][{}",\s]++)[ \t\n\r]*,[ \t\n\r]*)*+'
-    rb'("id"[ \t\n\r]*:[ \t\n\r]*"[^"\\]*"[ \t\n\r]*,[ \t\n\r]*)'
-)
-
-
-def cut_id(body: bytes, span: Span, *, plain: bool) -> Edit | None:
-    """The edit that takes the one `id` out of the object at `span`; None where it takes a closer look.
-
-    `plain` says that no letter of `id` is written with an escape in the whole body.
-
-    The short way for nine items in ten: an id among the first members, none behind it, no key written with escapes.
-    """
-    match = _UP_TO_ID.match(body, span.start, span.end)
-    if match is None or body.find(b'"id"', match.end(), span.end) >= 0:
-        return None
-    if not plain and body.find(b"\\u006", span.start, span.end) >= 0:
-        return None
-    return Edit(match.start(1), match.end(1))
-
-
 def members_of(body: bytes, start: int, fields: Fields) -> list[Member]:
     """Where the members of the object at `start` stand, duplicates included; `fields` are those already read."""
     return _walk(body, start, fields) or lenient.members(body, start)
@@ -278,38 +248,3 @@ def _spans(body: bytes, start: int, raws: Iterable[Raw]) -> list[Span]:
         if body[position] in b" \t\n\r":
             position = lenient.skip_space(body, position)
     return spans
-
-
-def cut_members(members: list[Member], names: Collection[str]) -> list[Edit]:
-    """The edits that take the named members, each with one comma, out of their object."""
-    return cut_spans(
-        [Span(member.start, member.end) for member in members], [member.name in names for member in members]
-    )
-
-
-def cut_spans(spans: list[Span], doomed: list[bool]) -> list[Edit]:
-    """The edits that take the doomed ones out of neighbours separated by commas, white space staying with the rest."""
-    edits: list[Edit] = []
-    last_kept = max((index for index, gone in enumerate(doomed) if not gone), default=-1)
-    for index, gone in enumerate(doomed[: max(last_kept, 0)]):
-        if gone:
-            edits.append(Edit(spans[index].start, spans[index + 1].start))
-    if last_kept < len(spans) - 1:
-        start = spans[last_kept].end if last_kept >= 0 else spans[0].start
-        edits.append(Edit(start, spans[-1].end))
-    return edits
-
-
-def splice(body: bytes, edits: Iterable[Edit]) -> bytes:
-    """`body` with the edits made, the same object if there are none; no two overlap."""
-    ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
-    if not ordered:
-        return body
-    pieces: list[bytes | memoryview] = []
-    view = memoryview(body)
-    position = 0
-    for edit in ordered:
-        pieces += (view[position : edit.start], edit.replacement)
-        position = edit.end
-    pieces.append(view[position:])
-    return b"".join(pieces)

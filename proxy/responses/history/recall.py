@@ -10,7 +10,8 @@ from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from proxy.report import RemovedName, Report, StoreOutcome
-from proxy.responses.body.document import Document, Edit, Item, check, objects, read, splice
+from proxy.responses.body.document import Document, Item, check, objects, read
+from proxy.responses.body.edits import Edit, splice
 from proxy.responses.body.lenient import MalformedError, Member, Span
 from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.items import REFERENCE

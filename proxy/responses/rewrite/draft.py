@@ -13,18 +13,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from proxy.report import Name, RemovedName, RepairedName
-from proxy.responses.body.document import (
-    Array,
-    Edit,
-    Item,
-    cut_id,
-    cut_members,
-    cut_spans,
-    item_of,
-    members_of,
-    objects,
-    splice,
-)
+from proxy.responses.body.document import Array, Item, item_of, members_of, objects
+from proxy.responses.body.edits import Edit, cut_id, cut_members, cut_spans, splice
 from proxy.responses.body.lenient import Member, Span
 
 NOTHING: Final[frozenset[str]] = frozenset()

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body import lenient
-from proxy.responses.body.document import Document, Edit, Item, cut_members, splice
+from proxy.responses.body.document import Document, Item
+from proxy.responses.body.edits import Edit, cut_members, splice
 from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
 from proxy.responses.rewrite import pairing, rules, trimming
 from proxy.responses.rewrite.draft import Changes, Draft, Entry

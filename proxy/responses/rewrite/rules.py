@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from proxy.report import RemovedName
-from proxy.responses.body.document import Item, are_plain, cut_members, cut_spans, members_of, objects, splice
+from proxy.responses.body.document import Item, are_plain, members_of, objects
+from proxy.responses.body.edits import cut_members, cut_spans, splice
 from proxy.responses.body.lenient import elements
 from proxy.responses.items import (
     CODE_INTERPRETER,

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from proxy.responses.body import document, lenient
-from proxy.responses.body.document import Array, Document, Edit, Item, cut_id, cut_members, members_of, read, splice
+from proxy.responses.body.document import Array, Document, Item, members_of, read
+from proxy.responses.body.edits import Edit, cut_id, cut_members, splice
 from proxy.responses.body.lenient import MalformedError, Span
 
 

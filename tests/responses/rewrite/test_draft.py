@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from proxy.responses.body.document import read, splice
+from proxy.responses.body.document import read
+from proxy.responses.body.edits import splice
 from proxy.responses.rewrite.draft import Draft
 from tests.support import samples
 from tests.support.samples import IMAGE, REASONING, SAID, USER, Item

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.body.document import read, splice
+from proxy.responses.body.document import read
+from proxy.responses.body.edits import splice
 from proxy.responses.rewrite.draft import Draft, Entry
 from proxy.responses.rewrite.pairing import (
     Pairs,

@@ -1,0 +1,114 @@
+"""Log lines, written a few at a time: a line at `info` waits for a tenth of a second at most, and none is lost.
+
+A line of its own for each request costs two system calls; a batch costs them once. What is a warning or worse is
+written at once, with all that waits, and so is everything where no event loop runs, and at the end of the program.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from typing import Final, TextIO
+
+import orjson
+
+DELAY: Final = 0.1
+"""Seconds that a line may wait for others."""
+_MOST: Final = 64 * 1024
+"""Characters that are written at once in any case."""
+
+
+def sentence(record: logging.LogRecord) -> str:
+    """The first line of the message: in others asyncio and uvicorn write exceptions out, and what they hold."""
+    return record.getMessage().partition("\n")[0] + _failure(record)
+
+
+def _failure(record: logging.LogRecord) -> str:
+    """Of an exception the type and where it was raised: its message may hold what a client sent."""
+    if not record.exc_info or record.exc_info[0] is None:
+        return ""
+    trace = record.exc_info[2]
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else ""
+    return f" ({record.exc_info[0].__name__}{place})"
+
+
+class Stamp:
+    """`2026-11-23T08:00:00.000Z`; of a second that was asked for just now only the thousandths are written anew."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._shown = ""
+
+    def of(self, moment: float) -> str:
+        """A moment, in seconds since 1970."""
+        second = int(moment)
+        if second != self._second:
+            self._second, self._shown = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._shown}.{int((moment - second) * 1000):03d}Z"
+
+
+class LineHandler(logging.Handler):
+    """Writes the lines of loggers, and of an observer that has a line without a logger's record."""
+
+    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
+        super().__init__()
+        self._stream = stream
+        self._guard = threading.RLock()
+        self._as_json = as_json
+        self._stamp = Stamp()
+        self._waiting: list[str] = []
+        self._size = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop that writes what waits."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record of a logger."""
+        try:
+            self.write(record.levelno, sentence(record), getattr(record, "told", {}), record.created)
+        except Exception:  # noqa: BLE001 -- as in logging: what cannot be written must not end the program
+            self.handleError(record)
+
+    def write(self, level: int, message: str, told: dict[str, object], moment: float | None = None) -> None:
+        """Write a line: the sentence, and what an event tells."""
+        shown = self._stamp.of(time.time() if moment is None else moment)
+        name = logging.getLevelName(level)
+        if self._as_json:
+            line = orjson.dumps({"time": shown, "level": name.lower(), "message": message, **told}).decode()
+        else:
+            request_id = f"[{told['request_id']}] " if told.get("request_id") else ""
+            line = f"{shown} {name} {request_id}{message}"
+        with self._guard:
+            self._waiting.append(line)
+            self._size += len(line)
+            if level >= logging.WARNING or self._size > _MOST or not self._is_awaited():
+                self.flush()
+
+    def _is_awaited(self) -> bool:
+        """Whether a loop writes what waits, soon."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._loop is not None and self._loop.is_running()
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(DELAY, self._later, loop)
+        return True
+
+    def _later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.flush()
+        if self._loop is loop:
+            self._loop = None
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._guard:
+            waiting, self._waiting, self._size = self._waiting, [], 0
+            if not waiting:
+                return
+            try:
+                self._stream.write("\n".join([*waiting, ""]))
+                self._stream.flush()
+            except (OSError, ValueError):
+                pass  # a log without a reader must not end the process
