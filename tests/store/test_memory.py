@@ -28,7 +28,7 @@ async def main():
         else:
             items = tuple(b'"%d"' % place for place in range(20_000))
         await store.remember("me", Remembered(f"resp_{number}", None, items))
-        if store._size > 40 * mib:
+        if store._size > 22 * mib:
             break
     print(resident() - before, store._size)
 
