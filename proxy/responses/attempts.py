@@ -58,7 +58,8 @@ class Attempts:
             return self._as_it_came(form, came)
         refused = bool(form.blobs) or form.portable or self.will_be_refused(known)
         if refused or self._policy.mode != "recover" or known is not came:
-            portable_form = replace(form, portable=True)
+            plain = form is self.plain_form(portable=False)
+            portable_form = self.plain_form(portable=True) if plain else replace(form, portable=True)
             portable = rewrite(known, portable_form)
             if self._may_begin_with(portable) and (refused or self._may_lose(portable)):
                 return Attempt(portable_form, portable, document=known)
@@ -66,7 +67,7 @@ class Attempts:
 
     def _as_it_came(self, form: Form, came: Document) -> Attempt:
         """The first attempt without what is known to be refused: mostly the very bytes, which need no look."""
-        unchanged = form == self.plain_form(portable=False)
+        unchanged = form is self.plain_form(portable=False)
         return Attempt(form, Rewrite(came.body) if unchanged else rewrite(came, form), document=came)
 
     def _may_lose(self, portable: Rewrite) -> bool:

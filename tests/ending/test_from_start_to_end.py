@@ -25,6 +25,7 @@ def seconds_used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.alone
 def test_it_is_ready_soon() -> None:
     """A process needs less than a second of work until it is ready, and needs no upstream for that."""
     with running("--upstream", "http://127.0.0.1:1") as process:

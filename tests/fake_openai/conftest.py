@@ -16,7 +16,7 @@ from tests.fake_openai.asking import Fake, Start
 def start() -> Iterator[Start]:
     """Starts instances that end with the test."""
     with ExitStack() as stack:
-        http = stack.enter_context(httpx2.Client(trust_env=False))
+        http = stack.enter_context(httpx2.Client(trust_env=False, timeout=60))
 
         def begin(**options: Unpack[Settings]) -> Fake:
             return Fake(stack.enter_context(running(build(**options))), http)
@@ -33,5 +33,5 @@ def fake(start: Start) -> Fake:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Fake]:
     """One instance for tests that leave nothing behind."""
-    with httpx2.Client(trust_env=False) as http, running(build()) as url:
+    with httpx2.Client(trust_env=False, timeout=60) as http, running(build()) as url:
         yield Fake(url, http)

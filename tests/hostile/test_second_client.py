@@ -10,12 +10,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.bombs import BOMBS, CROWDED, MANY_ITEMS, NOTHING, REFUSED, USER, items
-from tests.support.process import running
+from tests.support.process import Process, running
 from tests.support.raw_client import RawClient, exchange, request
 from tests.support.scripts import READ_BODY, Script, answer, chunk, head, script
 from tests.support.upstream_server import ScriptedUpstream
@@ -32,6 +34,31 @@ KEY = (b"Authorization", b"Bearer sk-1")
 JSON = [(b"Content-Type", b"application/json")]
 
 Case = tuple[bytes, list[tuple[bytes, bytes]], Script]
+
+
+@dataclass
+class Watched:
+    """The program, what is behind it, and where its pulse is told."""
+
+    process: Process
+    upstream: ScriptedUpstream
+    file: Path
+
+    def begin(self) -> None:
+        """Begin anew, once what was is over."""
+        small = request(b"POST", b"/v1/responses", [KEY], b'{"input":"x"}')
+        for _ in range(2):  # the second is answered when the signal has been
+            assert exchange(self.process.port, small).status in range(500)
+            self.process.send_signal(signal.SIGUSR1)
+
+    def largest(self) -> float:
+        """The longest that the loop has worked at a stretch, in seconds of processor time."""
+        self.process.send_signal(signal.SIGUSR2)
+        while not self.file.exists():
+            assert exchange(self.process.admin_port, request(b"GET", b"/livez")).status == 200
+        return float(self.file.read_text())
+
+
 CASES: dict[str, Case] = {
     **{name: (body, [], OK) for name, body in (BOMBS | CROWDED).items()},
     **{name: (body, [(b"Content-Encoding", coding)], OK) for name, (coding, body) in NOTHING.items()},
@@ -41,38 +68,41 @@ CASES: dict[str, Case] = {
 }
 
 
+@pytest.fixture(scope="module", params=["off", "memory"])
+def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The program with a pulse, with and without a store."""
+    file = tmp_path_factory.mktemp("pulse") / "largest"
+    command = (*UNTRACED, sys.executable, "-m", "tests.support.pulse", str(file))
+    with ScriptedUpstream() as upstream:
+        upstream.will_always_answer(OK)
+        with running("--upstream", upstream.url, "--store", request.param, command=command) as process:
+            yield Watched(process, upstream, file)
+
+
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("store", ["off", "memory"])
-def test_a_second_client_is_served(upstream: ScriptedUpstream, tmp_path: Path, name: str, store: str) -> None:
+def test_a_second_client_is_served(watched: Watched, name: str) -> None:
     """While the worst of each kind is worked on, the event loop is never held for long, and /livez answers."""
     body, fields, said = CASES[name]
-    upstream.will_always_answer(said)
-    largest, delays, over = tmp_path / "largest", [0.0], threading.Event()
-    command = (*UNTRACED, sys.executable, "-m", "tests.support.pulse", str(largest))
-    with running("--upstream", upstream.url, "--store", store, command=command) as process:
-        process.wait_logged(lambda line: "Listening" in str(line))
-        for begin in (True, False):
-            small = request(b"POST", b"/v1/responses", [KEY], b'{"input":"x"}')
-            assert exchange(process.port, small).status in (200, 400)
-            if begin:
-                process.send_signal(signal.SIGUSR1)
+    watched.upstream.will_always_answer(said)
+    watched.begin()
+    port, admin, delays, over = watched.process.port, watched.process.admin_port, [0.0], threading.Event()
 
-        def ask() -> None:
-            with RawClient(process.admin_port) as client:
-                while not over.is_set():
-                    began = time.perf_counter()
-                    client.send(request(b"GET", b"/livez"))
-                    assert client.answer().status == 200
-                    delays.append(time.perf_counter() - began)
-                    over.wait(0.02)
+    def ask() -> None:
+        with RawClient(admin) as client:
+            while not over.is_set():
+                began = time.perf_counter()
+                client.send(request(b"GET", b"/livez"))
+                assert client.answer().status == 200
+                delays.append(time.perf_counter() - began)
+                over.wait(0.02)
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
-            assert exchange(process.port, request(b"POST", b"/v1/responses", [KEY, *fields], body)).status in range(500)
-        finally:
-            over.set()
-            asking.join()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        assert exchange(port, request(b"POST", b"/v1/responses", [KEY, *fields], body)).status in range(500)
+    finally:
+        over.set()
+        asking.join()
     print(f"{name}: the second client waited for {max(delays) * 1e3:.1f} ms at most")  # noqa: T201 -- a measurement
     assert len(delays) > 1
-    assert float(largest.read_text()) < LONGEST
+    assert watched.largest() < LONGEST
