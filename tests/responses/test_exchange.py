@@ -644,3 +644,48 @@ def test_outputs_are_moved_to_their_calls() -> None:
     plain = {name: value for name, value in results[0].items() if name != "id"}
     assert sent(step) == [USER, one, two, plain, results[1], note, USER]
     assert exchange.settle(200) == Report("recovered", "lossless", {"item_id": 1}, {"order": 2}, 2)
+
+
+def test_a_lesson_is_its_conversations() -> None:
+    """What one conversation taught, whose refusal names nothing, changes no other one of the same credential."""
+    scope = LessonScope(Lessons(), "me")
+    thought = {"type": "reasoning", "id": "rs_0123456789ab", "summary": []}
+    first = Driven(body([USER, thought, SAID, USER]), AUTO, scope=scope)
+    first.start()
+    first.receive(400, refused("The requested item was created under a different Azure OpenAI resource."))
+    assert first.settle(200).action == "recovered"
+    again = Driven(body([USER, thought, SAID, USER, SAID, USER]), AUTO, scope=LessonScope(scope._lessons, "me"))
+    assert sent(again.start()) == [USER, SAID, USER, SAID, USER]
+    for items, more in (([USER], PARENT), ([USER, {**thought, "id": "rs_ba9876543210"}, SAID, USER], {})):
+        plain = body(items, **more)
+        assert Driven(plain, AUTO, scope=LessonScope(scope._lessons, "me")).start().body is plain
+
+
+def test_a_short_call_id_is_no_conversation() -> None:
+    """A call id that every conversation has, as `call_1`, carries no lesson from one to another."""
+    scope = LessonScope(Lessons(), "me")
+    first = Driven(body([USER, samples.output(), USER]), RECOVER, scope=scope)
+    first.start()
+    first.receive(400, refused("No tool call found for function call output with call_id call_1."))
+    assert first.settle(200).repaired == {"orphan_output": 1}
+    plain = body([samples.output()], **PARENT)
+    assert Driven(plain, RECOVER, scope=LessonScope(scope._lessons, "me")).start().body is plain
+
+
+def test_a_model_that_takes_no_reasoning() -> None:
+    """Where reasoning without blobs is refused as such, that is learnt of the model, and of no other."""
+    scope = LessonScope(Lessons(), "me")
+    readable = {**BARE, "summary": [{"type": "summary_text", "text": "Hm."}]}
+    first = Driven(body([USER, readable, SAID, USER]), RECOVER, scope=scope)
+    first.start()
+    said = "Reasoning input items can only be provided to a reasoning or computer use model."
+    step = first.receive(400, refused(said))
+    while sent(step) != [USER, SAID, USER]:
+        step = first.receive(400, refused(said))
+    first.settle(200)
+    again = Driven(
+        body([USER, {**readable, "id": "rs_2"}, SAID, USER]), RECOVER, scope=LessonScope(scope._lessons, "me")
+    )
+    assert sent(again.start()) == [USER, SAID, USER]
+    other = json.dumps({"model": "another", "input": [USER, BARE, SAID, USER]}).encode()
+    assert Driven(other, RECOVER, scope=LessonScope(scope._lessons, "me")).start().body is other

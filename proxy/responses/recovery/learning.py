@@ -23,7 +23,7 @@ def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent:
     if refusal is None:
         return
     gained = frozenset(_gained(sent.form, answered))
-    for mark in _marks(refusal, sent) if gained else ():
+    for mark in _marks(refusal, sent, gained) if gained else ():
         scope.learn_manner(mark, gained)
     if refusal.kind == "response":
         refused = refusal.ids or {document.text("previous_response_id") or ""}
@@ -59,26 +59,51 @@ def _learn_fields(scope: LessonScope, refusal: Refusal, sent: Situation, answere
         scope.learn_field(topic, each, refusal.field)
 
 
-def _marks(refusal: Refusal, sent: Situation) -> set[str]:
-    """By what the next turn of the conversation is known again: what the refusal names of it, or the model."""
+_TELLING: Final = 12
+"""Characters from which an id belongs to one conversation: `terminal:0` and `call_1` are in many."""
+_FEW: Final = 4
+
+
+def _marks(refusal: Refusal, sent: Situation, gained: frozenset[str]) -> list[str]:
+    """By what the next turn of this conversation, and no other, is known again.
+
+    What the refusal names of it; else the ids at its beginning, which every turn repeats. A model that takes no
+    reasoning at all, with or without a blob, takes none of any conversation.
+    """
+    document = sent.document
+    if "no_reasoning" in gained and not any(_blobs(document)):
+        return [_model(document)]
+    previous = list(filter(None, [document.text("previous_response_id")]))
+    if refusal.kind == "response":
+        return previous
+    telling = [mark for mark in _own_marks(document) if len(mark) >= _TELLING]
     entry = named_entry(refusal, sent.sent)
-    named = [entry.came.text("id"), entry.came.text("call_id")] if entry is not None else []
-    marks = marks_of(sent.document) & {*refusal.ids, *filter(None, named)}
-    return marks or {f"model {sent.document.text('model')}"}
+    named = {*refusal.ids, *((entry.came.text("id"), entry.came.text("call_id")) if entry is not None else ())}
+    return [mark for mark in telling if mark in named] or telling[:_FEW] or previous
+
+
+def _own_marks(document: Document) -> Iterator[str]:
+    for array in document.arrays:
+        for item in array.items:
+            yield from filter(None, (item.text("id"), item.text("call_id")))
+
+
+def _model(document: Document) -> str:
+    return f"model {document.text('model')}"
 
 
 def marks_of(document: Document) -> set[str]:
-    """Every id in the request, its call ids, and its model."""
-    calls = {call_id for array in document.arrays for item in array.items if (call_id := item.text("call_id"))}
-    return ids_of(document) | calls | {f"model {document.text('model')}"}
+    """By what a request may be known again: its ids and call ids, its previous response's id, and its model."""
+    return {*_own_marks(document), document.text("previous_response_id") or "", _model(document)}
+
+
+def _blobs(document: Document) -> Iterator[bytes]:
+    for array in document.arrays:
+        yield from filter(None, (item.raw("encrypted_content") for item in array.items))
 
 
 def _refused_blobs(document: Document, answered: Form) -> Iterator[bytes]:
-    for array in document.arrays:
-        for item in array.items:
-            blob = item.raw("encrypted_content")
-            if blob is not None and (answered.no_blobs or blob in answered.blobs):
-                yield blob
+    return (blob for blob in _blobs(document) if answered.no_blobs or blob in answered.blobs)
 
 
 def ids_of(document: Document) -> set[str]:
