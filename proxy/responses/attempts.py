@@ -15,7 +15,7 @@ from proxy.report import Remedy, Route
 from proxy.responses.body.document import Document
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.ladders import Situation, remedies
-from proxy.responses.recovery.learning import AS_IT_CAME, ids_of, learn, marks_of
+from proxy.responses.recovery.learning import AS_IT_CAME, NOTED, ids_of, learn, marks_of
 from proxy.responses.recovery.lessons import LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
@@ -94,12 +94,12 @@ class Attempts:
         if not self._scope.has_news:
             return plain
         facts = self._scope.facts
-        manner: dict[str, Any] = {name: True for name in names if name != AS_IT_CAME}
+        manner: dict[str, Any] = {name: True for name in names if name != AS_IT_CAME and not name.startswith(NOTED)}
         return replace(
             plain,
             refused=facts.refused,
             demanded=facts.demanded,
-            noted=facts.noted,
+            noted=frozenset(name.removeprefix(NOTED) for name in names if name.startswith(NOTED)),
             blobs=self._refused_blobs(document),
             unpaired=names.get("repaired", plain.unpaired),
             **manner,

@@ -4,6 +4,8 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from proxy.responses.steps import Recall
 from proxy.store.interface import Options, Recalled, Store
 from proxy.store.memory import MemoryStore
@@ -190,6 +192,7 @@ def test_each_item_once() -> None:
 MANY = 40_000
 
 
+@pytest.mark.timeout(240)
 def test_any_number_of_items_is_forgotten(engine: Open) -> None:
     """A response of 40,000 items is remembered, recalled and deleted: no statement takes them all as its parameters."""
 
@@ -207,6 +210,7 @@ def test_any_number_of_items_is_forgotten(engine: Open) -> None:
     run(engine, talk)
 
 
+@pytest.mark.timeout(240)
 def test_a_large_store_is_purged(engine: Open) -> None:
     """A purge of more responses and items than one statement or transaction could take says how far it is."""
 

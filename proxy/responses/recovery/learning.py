@@ -14,6 +14,8 @@ from proxy.responses.rewrite.rewriter import Form
 
 _MANNERS: Final = ("portable", "repaired", "adjacent", "no_ids", "no_blobs", "no_reasoning")
 """What of a form is remembered of the conversation that it answered; a trim is not: it is the last resort each time."""
+NOTED: Final = "noted:"
+"""In front of the label of a kind of hosted calls that became notes."""
 AS_IT_CAME: Final = "as_it_came"
 """The same of a form that is not portable, after one that was."""
 
@@ -23,8 +25,12 @@ def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent:
     if refusal is None:
         return
     gained = frozenset(_gained(sent.form, answered))
-    for mark in _marks(refusal, sent, gained) if gained else ():
+    marks = _marks(refusal, sent, gained) if gained else []
+    for mark in marks:
         scope.learn_manner(mark, gained)
+    noted = frozenset(name for name in gained if name.startswith(NOTED))
+    if noted and not marks:
+        scope.learn_manner(_anonymous(document), noted)
     if refusal.kind == "response":
         refused = refusal.ids or {document.text("previous_response_id") or ""}
     else:
@@ -42,16 +48,15 @@ def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent:
 
 def _gained(sent: Form, answered: Form) -> Iterator[str]:
     yield from (name for name in _MANNERS if getattr(answered, name) and not getattr(sent, name))
+    yield from (NOTED + label for label in answered.noted - sent.noted)
     if sent.portable and not answered.portable:
         yield AS_IT_CAME
 
 
 def _learn_fields(scope: LessonScope, refusal: Refusal, sent: Situation, answered: Form) -> None:
     label = label_of(refusal, sent.sent)
-    for noted in answered.noted - sent.form.noted:
-        scope.learn_noted(noted)
-        if noted == label:
-            return
+    if label in answered.noted - sent.form.noted:
+        return  # it is these calls that were refused, not the field
     topic: Literal["demanded", "refused"] = "demanded" if refusal.demanded else "refused"
     known = (answered.demanded - sent.form.demanded) if refusal.demanded else (answered.refused - sent.form.refused)
     labels = {each for each, field in known if field == refusal.field} | ({label} if label is not None else set())
@@ -92,9 +97,16 @@ def _model(document: Document) -> str:
     return f"model {document.text('model')}"
 
 
+def _anonymous(document: Document) -> str:
+    """The mark of a request in which nothing has an id: its client drops them all, and will again."""
+    return f"anonymous {document.text('model')}"
+
+
 def marks_of(document: Document) -> set[str]:
     """By what a request may be known again: its ids and call ids, its previous response's id, and its model."""
-    return {*_own_marks(document), document.text("previous_response_id") or "", _model(document)}
+    own, previous = {*_own_marks(document)}, document.text("previous_response_id")
+    named = previous or any(len(mark) >= _TELLING for mark in own)
+    return own | {previous or "", _model(document), "" if named else _anonymous(document)}
 
 
 def _blobs(document: Document) -> Iterator[bytes]:

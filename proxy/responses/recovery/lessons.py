@@ -16,7 +16,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-Topic = Literal["id", "blob", "refused", "demanded", "noted", "manner"]
+Topic = Literal["id", "blob", "refused", "demanded", "manner"]
 Field = tuple[str, str]
 """(label of the kind of item, path of the field)"""
 
@@ -28,7 +28,6 @@ _MOST: Final[dict[Topic, int]] = {
     "blob": 1000,
     "refused": 64,
     "demanded": 64,
-    "noted": 64,
     "manner": 1000,
 }
 
@@ -42,8 +41,6 @@ class Facts(NamedTuple):
     """Digests of blobs that were refused."""
     refused: frozenset[Field] = frozenset()
     demanded: frozenset[Field] = frozenset()
-    noted: frozenset[str] = frozenset()
-    """Labels of kinds of hosted calls that were taken as notes only."""
     manners: Mapping[str, frozenset[str]] = MappingProxyType({})
     """By an id, a call id or a model: the names of what a form had that was answered."""
 
@@ -87,7 +84,6 @@ class _Caller:
                 frozenset(topics["blob"]),
                 _fields(topics["refused"]),
                 _fields(topics["demanded"]),
-                frozenset(topics["noted"]),
                 _manners(topics["manner"]),
             )
         return self._facts
@@ -159,7 +155,7 @@ class LessonScope:
     def has_news(self) -> bool:
         """Whether something is known that could change the form of a request, beyond which ids were refused."""
         facts = self.facts
-        return bool(facts.blobs or facts.refused or facts.demanded or facts.noted or facts.manners)
+        return bool(facts.blobs or facts.refused or facts.demanded or facts.manners)
 
     def learn_id(self, id_: str) -> None:
         """Remember that `id_` was refused."""
@@ -172,10 +168,6 @@ class LessonScope:
     def learn_field(self, topic: Literal["refused", "demanded"], label: str, name: str) -> None:
         """Remember that a field of a kind of item was refused or demanded."""
         self._lessons.learn(topic, self.credential, f"{label} {name}", self._now)
-
-    def learn_noted(self, label: str) -> None:
-        """Remember that a kind of hosted call was taken as a note only."""
-        self._lessons.learn("noted", self.credential, label, self._now)
 
     def learn_manner(self, mark: str, names: frozenset[str]) -> None:
         """Remember that a request with this id, call id or model was answered in a form that had what is named."""
