@@ -45,6 +45,7 @@ class Application:
 
     def __init__(self, name: str, key: str, direct: str, through: str, transcripts: Transcripts) -> None:
         self.name = name
+        self.key = key
         self.bases = {"directly": direct, "unpinned": through}
         self.transcripts = transcripts
         self.address = ""

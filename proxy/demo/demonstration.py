@@ -82,8 +82,7 @@ def _tell(account: Account, servers: list[Application]) -> None:
         for stream in (False, True):
             _Conversation(account, client, Way("directly", stream)).fails(servers)
             _Conversation(account, client, Way("unpinned", stream)).goes_on(servers)
-        keys = (f"sk-demo-{number}" for number in (1, 2, 3))
-        ways = [references.Server(it.name, key, *it.bases.values()) for it, key in zip(servers, keys, strict=True)]
+        ways = [references.Server(server.name, server.key, *server.bases.values()) for server in servers]
         references.stays_where_it_began(account, client, ways)
     account.say("\nAll behaved." if account.behaved else "\nSomething did not behave; see above.")
 

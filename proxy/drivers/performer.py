@@ -20,7 +20,7 @@ from proxy.http.receive import is_gone_within, whole
 from proxy.report import LeftOut, Report
 from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import Recalled
-from proxy.responses.left_out import left_out, may_be_left_out
+from proxy.responses.left_out import left_out
 from proxy.responses.steps import Forward, Recall
 from proxy.store.service import StoreService
 
@@ -82,8 +82,6 @@ class Performer:
         self.compute = self.work.perform
         self.committed = False
         self.stall: Stall | None = None
-        self.may_lose = False
-        """The body that is sent holds what upstream may leave out."""
         self.watches = False
 
     async def run(self) -> None:
@@ -159,7 +157,6 @@ class Performer:
     def _outgoing(self, body: bytes) -> tuple[Scope, Receive]:
         """The scope and the `receive` of an attempt; where nothing changed, the body as the client encoded it."""
         self.held = None
-        self.may_lose = may_be_left_out(body)
         changed = body is not self.plain
         if changed:
             self.memory.grow(len(body))
@@ -175,7 +172,7 @@ class Performer:
                 self._watch(message.get("body", b""))
             return self.call.send(message) if self.stall is None else self._follow(self.stall, message)
         if message["type"] == "http.response.start" and not self.exchange.judges(message["status"]):
-            told = may_tell(message["status"], message.get("headers", [])) if self.may_lose else "nothing"
+            told = may_tell(message["status"], message.get("headers", [])) if self.exchange.holds_blobs else "nothing"
             self.watches = told == "in an event"
             if told != "at the end":
                 return self._commit([message])

@@ -5,6 +5,7 @@ an item without an id that the description requires, the line follows the API. S
 belongs together.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from . import refusals
@@ -145,15 +146,25 @@ def _check_reasoning(item: Item, place: str, profile: str) -> None:
 
 def _check_parts(value: object, place: str, allowed: tuple[str, ...]) -> None:
     """Refuse parts that the slot does not take, in the two sentences of the live API."""
+    for part, where in _objects(value, place):
+        _check_part(part, where, allowed)
+
+
+def _objects(value: object, place: str, expected: str = "an array of objects") -> Iterator[tuple[Item, str]]:
+    """Each object of an array with its place; refuses what is none when it is its turn."""
     if not isinstance(value, list):
-        raise refusals.wrong_type(place, "an array of objects", named(value))
-    for index, part in enumerate(value):
-        _check_part(part, f"{place}[{index}]", allowed)
+        raise refusals.wrong_type(place, expected, named(value))
+    for index, one in enumerate(value):
+        yield _object(one, f"{place}[{index}]"), f"{place}[{index}]"
 
 
-def _check_part(part: object, place: str, allowed: tuple[str, ...]) -> None:
-    if not isinstance(part, dict):
-        raise refusals.wrong_type(place, "an object", named(part))
+def _object(value: object, place: str) -> Item:
+    if not isinstance(value, dict):
+        raise refusals.wrong_type(place, "an object", named(value))
+    return value
+
+
+def _check_part(part: Item, place: str, allowed: tuple[str, ...]) -> None:
     kind = part.get("type")
     if kind is None:
         raise refusals.missing(f"{place}.type")
@@ -180,41 +191,25 @@ def _only(*allowed: str) -> Check:
 
 
 def _check_screenshot(value: object, place: str) -> None:
-    if not isinstance(value, dict):
-        raise refusals.wrong_type(place, "an object", named(value))
-    _check_part(value, place, ("computer_screenshot",))
+    _check_part(_object(value, place), place, ("computer_screenshot",))
 
 
 def _check_caller(value: object, place: str) -> None:
-    if not isinstance(value, dict):
-        raise refusals.wrong_type(place, "an object", named(value))
-    check_object(value, "type!:direct|program caller_id:str", place, RULES)
+    check_object(_object(value, place), "type!:direct|program caller_id:str", place, RULES)
 
 
 def _check_commands(value: object, place: str) -> None:
-    if not isinstance(value, dict):
-        raise refusals.wrong_type(place, "an object", named(value))
-    check_object(value, "commands!:words timeout_ms:int? max_output_length:int?", place, RULES)
+    check_object(_object(value, place), "commands!:words timeout_ms:int? max_output_length:int?", place, RULES)
 
 
 def _check_chunks(value: object, place: str) -> None:
-    if not isinstance(value, list):
-        raise refusals.wrong_type(place, "an array of objects", named(value))
-    for index, chunk in enumerate(value):
-        where = f"{place}[{index}]"
-        if not isinstance(chunk, dict):
-            raise refusals.wrong_type(where, "an object", named(chunk))
+    for chunk, where in _objects(value, place):
         check_object(chunk, "stdout!:str stderr!:str outcome!:obj", where, RULES)
 
 
 def check_tools(value: object, place: str) -> None:
     """Refuse tools without a type, or without the name that their type has."""
-    if not isinstance(value, list):
-        raise refusals.wrong_type(place, "an array of tools", named(value))
-    for index, tool in enumerate(value):
-        where = f"{place}[{index}]"
-        if not isinstance(tool, dict):
-            raise refusals.wrong_type(where, "an object", named(tool))
+    for tool, where in _objects(value, place, "an array of tools"):
         for field in ("type", *NEEDED.get(str(tool.get("type")), ())):
             if field not in tool:
                 raise refusals.missing(f"{where}.{field}")

@@ -171,11 +171,13 @@ def response_fields(status: int, fields: Fields) -> Fields:
 
 def is_json(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the message is JSON."""
-    media_type = value(fields, b"content-type") or b""
-    return media_type.partition(b";")[0].strip().lower() == b"application/json"
+    return _media_type(fields) == b"application/json"
 
 
 def is_event_stream(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the message is a stream of server-sent events."""
-    media_type = value(fields, b"content-type") or b""
-    return media_type.partition(b";")[0].strip().lower() == b"text/event-stream"
+    return _media_type(fields) == b"text/event-stream"
+
+
+def _media_type(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return (value(fields, b"content-type") or b"").partition(b";")[0].strip().lower()

@@ -162,7 +162,7 @@ class Attempts:
             return  # the same bytes were accepted in the end, so that the refusal taught nothing
         for attempt in made[:-1]:
             sent = self._situation(attempt, attempt.document or document)
-            learn(self._scope, sent.document, attempt.refusal, sent, made[-1].form)
+            learn(self._scope, attempt.refusal, sent, made[-1].form)
 
 
 @cache

@@ -34,6 +34,7 @@ from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import MOST, containers, cost, holds_too_much
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
 from proxy.responses.history.recording import RequestRecord, asked
+from proxy.responses.left_out import may_be_left_out
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
@@ -77,6 +78,8 @@ class Exchange:
         self._is_exhausted = False
         self._is_read = False
         self._is_readable = True
+        self.holds_blobs = False
+        """What was last to be sent holds encrypted content, of which upstream may leave something out."""
         self._came: Document | None = None
         self._memory: Recollection | None = None
 
@@ -135,7 +138,7 @@ class Exchange:
         if self.policy.mode == "strip":
             raise TooComplexError
         self._is_read, self._is_readable = True, False
-        return Forward(self._body)
+        return self._forward(self._body)
 
     def _short_way(self) -> Forward | None:
         """The first attempt by the fast path, of the body that arrived or of that with what the store knew."""
@@ -174,7 +177,7 @@ class Exchange:
         """The first attempt of any request."""
         came = self._document_that_came
         if came is None:
-            return Forward(self._body)
+            return self._forward(self._body)
         attempt = self._attempts.first(came, self._document or came)
         self.events.append(self._facts(came))
         step = self._begin(attempt)
@@ -193,7 +196,11 @@ class Exchange:
         self._made.append(first)
         if self.policy.tell_ids:
             self._note_removed(first.rewrite.ids_taken())
-        return Forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
+        return self._forward(self._body if self.policy.mode == "observe" else first.rewrite.body)
+
+    def _forward(self, body: bytes, delay: float = 0.0) -> Forward:
+        self.holds_blobs = may_be_left_out(body)  # here, as a look at a large body is beside the event loop
+        return Forward(body, delay)
 
     def _judge(self, status: int) -> Forward | Relay:
         """What follows a refusal."""
@@ -209,7 +216,7 @@ class Exchange:
         self.events.append(Refused(status, refusal.kind, following.remedy))
         if self.policy.tell_ids:
             self._note_removed(following.rewrite.ids_taken())
-        return Forward(following.rewrite.body, PAUSE if following.remedy == "same" else 0.0)
+        return self._forward(following.rewrite.body, PAUSE if following.remedy == "same" else 0.0)
 
     @property
     def _document(self) -> Document | None:

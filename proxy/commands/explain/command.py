@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from proxy.commands.explain.diff import difference
 from proxy.commands.explain.intake import requests_in
-from proxy.commands.explain.taken import NoRequestError, Taken
-from proxy.commands.explain.verdict import Ask, NotJsonError, Question, Refusal, Sent, Verdict, judge
+from proxy.commands.explain.taken import NoRequestError, NotJsonError, Taken
+from proxy.commands.explain.verdict import Ask, Question, Refusal, Sent, Verdict, judge
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMEDIES, STORE, Explanation, Route
 from proxy.responses.body.size import MOST
 from proxy.responses.exchange import TooComplexError

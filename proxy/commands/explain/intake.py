@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from proxy.commands.explain.curl import commands_in, trace_in
 from proxy.commands.explain.python_repr import literal
-from proxy.commands.explain.taken import ASKS, NoRequestError, Taken, none, path_of, request, written
-from proxy.commands.explain.verdict import NotJsonError, Refusal
+from proxy.commands.explain.taken import ASKS, NoRequestError, NotJsonError, Taken, none, path_of, request, written
+from proxy.commands.explain.verdict import Refusal
 from proxy.http import content_coding
 from proxy.responses.body.document import check
 from proxy.responses.body.lenient import MalformedError

@@ -24,6 +24,10 @@ _OTHERS: Final = (
 )
 
 
+class NotJsonError(ValueError):
+    """A body that is no JSON: a sentence that says where."""
+
+
 class NoRequestError(ValueError):
     """There is no request of the Responses API in it: a sentence that says what it is instead."""
 

@@ -31,10 +31,6 @@ _WAITS: Final = (
 )
 
 
-class NotJsonError(ValueError):
-    """A body that is no JSON: a sentence that says where."""
-
-
 class Refusal(NamedTuple):
     """What upstream answered to an attempt."""
 

@@ -24,7 +24,6 @@ _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KIND_OF_TYPE: Final = {b'"%s"' % name.encode(): kind for name, kind in KINDS.items()}
 _MESSAGE: Final = (b'"message"', b"")
-_QUOTE: Final = ord('"')
 _KIND_OF_ROLE: Final = {b'"%s"' % role.encode(): kind for role, kind in MESSAGES.items()}
 
 
@@ -51,12 +50,7 @@ class Item:
     def text(self, name: str) -> str | None:
         """The string that the member `name` holds; None where it holds none."""
         value = self.fields.get(name)
-        if value is None:
-            return None
-        literal = bytes(value)
-        if b"\\" in literal or literal[0] != _QUOTE:
-            return lenient.text(literal)
-        return literal[1:-1].decode("utf-8", "surrogateescape")
+        return None if value is None else lenient.text(bytes(value))
 
     def array(self, name: str) -> memoryview | None:
         """The JSON of the array that the member `name` holds, not copied; None where it holds none."""

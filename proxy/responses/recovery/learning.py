@@ -20,10 +20,11 @@ AS_IT_CAME: Final = "as_it_came"
 """The same of a form that is not portable, after one that was."""
 
 
-def learn(scope: LessonScope, document: Document, refusal: Refusal | None, sent: Situation, answered: Form) -> None:
+def learn(scope: LessonScope, refusal: Refusal | None, sent: Situation, answered: Form) -> None:
     """Remember what a refusal of what was `sent` taught, once a later form was answered."""
     if refusal is None:
         return
+    document = sent.document
     gained = frozenset(_gained(sent.form, answered))
     marks = _marks(refusal, sent, gained) if gained else []
     for mark in marks:

@@ -11,13 +11,13 @@ their quotes, colons, commas and brackets: if the sum is the body's length, the 
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from proxy.responses.body.document import Fields, quick_kind
-from proxy.responses.items import CALLS, ITEM_ENVELOPE, PAIRED, PART_ENVELOPE, REASONING, REQUEST_ENVELOPE, Kind
+from proxy.responses.body.document import Fields, are_plain, quick_kind
+from proxy.responses.items import CALLS, ITEM_ENVELOPE, PAIRED, REASONING, REQUEST_ENVELOPE, Kind
 from proxy.responses.rewrite.rewriter import Rewrite
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _ENCODER: Final = msgspec.json.Encoder()
-_NOTHING: Any = Annotated[int, msgspec.Meta(gt=0, lt=0)]
-_PARTS: Final = msgspec.json.Decoder(list[msgspec.defstruct("Part", [(name, _NOTHING, 0) for name in PART_ENVELOPE])])  # type: ignore[misc]
-"""Refuses a part with a field that no part has."""
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ITEM_ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
 _NULL: Final = Raw(b"null")
@@ -87,8 +84,10 @@ def _kinds(items: Sequence[Fields]) -> list[Kind] | None:
                 return None
         elif kind.name in PAIRED and not _is_in_turn(kind, fields, waiting):
             return None
-        if "content" in fields and (reasoned or kind.role) and memoryview(fields["content"])[0] == ord("["):
-            _PARTS.decode(fields["content"])
+        if "content" in fields and (reasoned or kind.role):
+            content = memoryview(fields["content"])
+            if content[0] == ord("[") and not are_plain(content):
+                return None
         kinds.append(kind)
     return None if waiting or reasoned else kinds
 

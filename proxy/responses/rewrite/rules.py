@@ -212,19 +212,15 @@ def _keeps_ids(turn: Turn, profile: str) -> bool:
 
 def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str, str]]) -> None:
     """Take out the fields that no item, or not this kind of item, may have in a request."""
-    has_unwelcome = not draft.names.isdisjoint(_SOMETIMES_UNWELCOME)
     for entry in draft.entries:
         kind = entry.came.kind
         if entry.fate != "kept" or not kind.known:
             continue
-        for name in _unwelcome(entry.came, profile) if has_unwelcome else ():
+        for name in _unwelcome(entry.came, profile):
             if name not in entry.cut and (kind.label, name) not in demanded:
                 draft.cut(entry, name, "envelope_field")
         if kind.name == "message" or kind is REASONING or kind.parts != "content":
             _mark_parts(draft, entry, _PART_ENVELOPE)
-
-
-_SOMETIMES_UNWELCOME: Final = _ITEM_ENVELOPE | {"status", "content"}
 
 
 def _unwelcome(item: Item, profile: str) -> Iterator[str]:

@@ -301,7 +301,7 @@ def test_ids() -> None:
 def _learnt(refusal: Refusal | None, answered: Form = CAME) -> Any:
     lessons = Lessons()
     situation = _situation()
-    learn(LessonScope(lessons, "me"), situation.document, refusal, situation, answered)
+    learn(LessonScope(lessons, "me"), refusal, situation, answered)
     return tuple(lessons.about("me", 0))[:4]
 
 
