@@ -156,6 +156,8 @@ class _Recorder:
         piece, last = message.get("body", b""), not message.get("more_body", False)
         try:
             cost = answer.cost(piece, last=last)
+            if cost and self.coding:
+                cost += INLINE  # how much it decodes to is not known before
             found = await self._perform(cost, partial(self._hear, answer, piece, last=last))
             if found is not None:
                 await self._tell(found, cost)

@@ -101,6 +101,14 @@ def test_a_body_is_taken_as_it_is() -> None:
     assert requests_in(deep)[0].body == deep
 
 
+@pytest.mark.parametrize("lines", [1, 2])
+def test_half_a_surrogate_pair(lines: int) -> None:
+    """Text that no UTF-8 has is taken from a capture as it is from a body."""
+    line = b'{"body":{"input":"\\ud800"}}\n'
+    taken = requests_in(line * lines)
+    assert [json.loads(one.body) for one in taken] == [{"input": "\ud800"}] * lines
+
+
 def test_objects_of_an_sdk() -> None:
     """In a Python repr the SDK's own objects are the items that they stand for."""
     [taken] = requests_in(REPR.encode())
@@ -151,6 +159,7 @@ def test_several() -> None:
         (b"Request options: {'method': 'get', 'url': '/models'}", "it has none of `input`"),
         (b"\x1f\x8bnope", "a gzip file that is broken"),
         (b"# Notes", "neither JSON nor a capture"),
+        (b'{"log":{"entries":["x",{"request":"x"},{"request":{"method":"POST","postData":"x"}}]}}', "a HAR without"),
     ],
 )
 def test_what_is_none(raw: bytes, sentence: str) -> None:

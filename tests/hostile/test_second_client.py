@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bombs import BOMBS, CROWDED, MANY_ITEMS, NOTHING, REFUSED, USER, items
+from tests.support.bombs import BOMBS, CROWDED, MANY_ITEMS, NOTHING, REFUSED, SAME_ITEMS, USER, items
 from tests.support.process import Process, running
 from tests.support.raw_client import RawClient, exchange, request
 from tests.support.scripts import READ_BODY, Script, answer, chunk, head, script
@@ -32,6 +32,7 @@ UNTRACED = ("env", "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFI
 TINY = script(READ_BODY, head(200, [(b"Transfer-Encoding", b"chunked")]), chunk(b"x") * 20_000, b"0\r\n\r\n")
 OK = answer(200, b"ok")
 KEY = (b"Authorization", b"Bearer sk-1")
+GZIP = (b"Content-Encoding", b"gzip")
 JSON = [(b"Content-Type", b"application/json")]
 
 Case = tuple[bytes, list[tuple[bytes, bytes]], Script]
@@ -65,6 +66,7 @@ CASES: dict[str, Case] = {
     **{name: (body, [(b"Content-Encoding", coding)], OK) for name, (coding, body) in NOTHING.items()},
     **{name: (body, [], answer(400, said, JSON)) for name, (body, said) in REFUSED.items()},
     "60,000 output items": (items(USER, 50), [], answer(200, MANY_ITEMS, JSON)),
+    "60,000 output items in gzip": (items(USER, 50), [], answer(200, SAME_ITEMS, [*JSON, GZIP])),
     "chunks of one byte": (items(USER, 50), [], TINY),
 }
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import zstandard
 
@@ -80,3 +81,5 @@ MANY_ITEMS = (
     + b"]}"
 )
 """An answer of 60,000 items."""
+SAME_ITEMS = gzip.compress(re.sub(rb"msg_[0-9]+", b"msg_1", MANY_ITEMS), 9)
+"""The same with one id, which gzip makes less than 64 KiB of."""

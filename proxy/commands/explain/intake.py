@@ -114,8 +114,8 @@ def _python_repr(_: bytes, text: str) -> list[Taken] | None:
 def _of_har(log: Any) -> Iterator[Taken]:
     entries = log.get("entries")
     for number, entry in enumerate(entries if isinstance(entries, list) else (), 1):
-        asked, answered = entry.get("request") or {}, entry.get("response") or {}
-        body = (asked.get("postData") or {}).get("text")
+        asked, answered = _member(entry, "request"), _member(entry, "response")
+        body = _member(asked, "postData").get("text")
         if asked.get("method") != "POST" or not isinstance(body, str):
             continue
         taken = request(body, path_of(str(asked.get("url"))), f"entry {number} of a HAR", must_be_routed=True)
@@ -123,8 +123,14 @@ def _of_har(log: Any) -> Iterator[Taken]:
             yield taken._replace(refusal=_refusal(answered))
 
 
-def _refusal(answered: Any) -> Refusal | None:
-    content = answered.get("content") or {}
+def _member(value: Any, name: str) -> dict[str, Any]:
+    """The object that a member of a capture holds; an empty one where it holds none."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _refusal(answered: dict[str, Any]) -> Refusal | None:
+    content = _member(answered, "content")
     status, text = answered.get("status"), content.get("text")
     if not isinstance(status, int) or status < 400 or not isinstance(text, str):
         return None
@@ -142,12 +148,12 @@ def _found(value: Any, what: str) -> list[Taken]:
 def _in_object(value: Any, what: str) -> Iterator[Taken]:
     """The request that a value is, holds, or, being a list of items, is the input of."""
     if isinstance(value, list) and value and all(isinstance(item, dict) and _is_item(item) for item in value):
-        yield Taken(written({"input": value}).encode("utf-8", "surrogateescape"), f"{what}, as the input of a request")
+        yield Taken(written({"input": value}).encode(), f"{what}, as the input of a request")
         return
     if not isinstance(value, dict):
         return
     if any(name in value for name in ASKS) and "object" not in value:
-        yield Taken(written(value).encode("utf-8", "surrogateescape"), what)
+        yield Taken(written(value).encode(), what)
         return
     for name in _INNER:
         inner = value.get(name)

@@ -65,8 +65,8 @@ def request(body: str, path: str, what: str, *, must_be_routed: bool = False) ->
 
 
 def written(value: Any) -> str:
-    """A value as JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """A value as JSON, in ASCII: half a surrogate pair, which JSON may hold, is nothing that UTF-8 has."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def none(value: Any) -> list[Taken]:

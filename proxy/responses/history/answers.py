@@ -10,6 +10,7 @@ from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import cost
 from proxy.responses.history.recording import Made, made
+from proxy.responses.steps import INLINE
 
 LARGEST: Final = 16 * 1024 * 1024
 """Bytes of an answer, or of an event, beyond which it is not remembered."""
@@ -52,9 +53,12 @@ class WholeAnswer:
         """Whether there is something to be taken from a piece."""
         return bool(piece)
 
-    def cost(self, piece: bytes, *, last: bool) -> int:  # noqa: ARG002 -- it is read as a whole
+    def cost(self, piece: bytes, *, last: bool) -> int:
         """What it costs to take a piece, in bytes that are looked at closely."""
-        return cost(self.body) if last else 0
+        if not last:
+            return 0
+        size = self._size + len(piece)
+        return size if size > INLINE else cost(self.body + piece)
 
 
 class EventStream:
