@@ -1,4 +1,4 @@
-"""The README is true: its commands, its tables, its links, its code."""
+"""The README and the pages for users are true: commands, tables, code."""
 
 import ast
 import re
@@ -14,28 +14,15 @@ from proxy.http.faults import HOP
 from proxy.report import ACTIONS, FIDELITIES
 from proxy.responses.body import size
 from proxy.server.process import CLIENTS
-from proxy.settings.table import TABLE
+from tests.support.pages import PAGES, README, ROOT, between, blocks, page
 from tests.support.readme_tables import settings_table
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    """The fenced blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PICTURES = ROOT / "docs" / "pictures"
 
 
 def test_the_settings_table_is_the_programs() -> None:
     """The table of settings is what the program itself would print."""
-    shown = README.partition("<!-- settings -->\n")[2].partition("\n<!-- /settings -->")[0]
-    assert shown == settings_table()
-
-
-def test_every_setting_it_names_exists() -> None:
-    """No variable is spoken of that the program does not read; UNPINNED_PORT is Kubernetes'."""
-    named = set(re.findall(r"UNPINNED_[A-Z_]+[A-Z]", README))
-    assert named <= {row.variable for row in TABLE} | {"UNPINNED_PORT", "UNPINNED_CONFIG"}
+    assert between("settings", page("settings")) == settings_table()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +47,7 @@ def test_its_commands_exist(arguments: list[str]) -> None:
 
 def test_the_explanation_it_shows(tmp_path: Path) -> None:
     """What `explain` is shown to say of the request that is shown is what it says."""
-    transcript = blocks("console")[0]
+    transcript = blocks("console", page("explain"))[0]
     request, said = re.fullmatch(
         r"\$ cat request\.json\n(.*\n)\$ unpinned explain --mode strip request\.json\n(.*)", transcript, re.DOTALL
     ).groups()  # type: ignore[union-attr]
@@ -72,7 +59,7 @@ def test_the_explanation_it_shows(tmp_path: Path) -> None:
 
 def test_the_commands_it_shows() -> None:
     """What is to be typed is what the continuous integration does: set up and run, in a virtual environment."""
-    demo, use, tests = blocks("sh")
+    demo, use, tests = blocks("sh", README)
     assert demo == "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/unpinned demo\n"
     assert ".venv/bin/unpinned " in use
     assert tests.startswith("python3 -m venv .venv && .venv/bin/pip install --quiet --editable '.[test]'")
@@ -82,7 +69,7 @@ def test_the_commands_it_shows() -> None:
     assert tests.endswith(".venv/bin/python -m pytest\n")
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", blocks("python", README + page("examples")))
 def test_its_python_is_python(code: str) -> None:
     """The examples for Python can be compiled, and point at where Unpinned listens."""
     assert ast.parse(code).body
@@ -91,25 +78,15 @@ def test_its_python_is_python(code: str) -> None:
 
 def test_its_configuration_is_toml() -> None:
     """The example for Codex is TOML, and keeps it from WebSockets."""
-    [code] = blocks("toml")
+    [code] = blocks("toml", page("examples"))
     assert tomllib.loads(code)["model_providers"]["unpinned"]["supports_websockets"] is False
 
 
-def test_its_links_lead_somewhere() -> None:
-    """Each link within the page has its heading."""
-    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#([^)]*)\)", README)) <= anchors
-
-
-def test_its_pictures_are_there() -> None:
-    """Each picture that it shows is in the repository, and loads in a moment."""
-    pictures = set(re.findall(r"\.github/[\w.-]+", README))
-    assert pictures
-    if not (ROOT / ".github").is_dir():
-        pytest.skip("the source distribution has no pictures")
-    for picture in pictures:
-        assert 0 < (ROOT / picture).stat().st_size < 150_000
+def test_the_pictures_are_there() -> None:
+    """Each picture that a page shows is in the repository, loads in a moment, and each one there is shown."""
+    shown = {name for path in PAGES for name in re.findall(r"pictures/([\w.-]+)", path.read_text())}
+    assert shown == {path.name for path in PICTURES.iterdir()}
+    assert all(0 < (PICTURES / name).stat().st_size < 150_000 for name in shown)
 
 
 def test_the_report_it_explains() -> None:
@@ -126,7 +103,7 @@ def test_the_faults_it_explains() -> None:
 
 def test_the_limits_it_names() -> None:
     """The sizes that are no settings are those of the code."""
-    section = README.partition("## Security")[2].partition("## Limits")[0]
+    section = page("security").partition("## Limits")[0]
     assert f"| a head | {request_head.MOST // 1024} KiB," in section
     assert f"{size.MOST:,} values" in section
     assert CLIENTS == 7 / 8

@@ -25,9 +25,9 @@ from proxy.report import (
     RepairedName,
     Report,
 )
+from tests.support.pages import README
 
 PACKAGE = Path(report.__file__).parent
-README = (PACKAGE.parent / "README.md").read_text()
 
 
 def _constants() -> set[object]:

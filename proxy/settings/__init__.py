@@ -1,4 +1,4 @@
-"""The settings: one table, from which flags, variables, `--help`, the README and the `Settings` object follow.
+"""The settings: one table, from which flags, variables, `--help`, docs/settings.md and the `Settings` object follow.
 
 `loading` is the only reader of the environment. OPENAI_BASE_URL is never read: in a shared `.env` it names us, and we
 would call ourselves.

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--before", type=Path, metavar="DIR", help="also measure the sources of Unpinned in DIR")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="also measure growth, and draw it in DIR")
-    parser.add_argument("--markdown", action="store_true", help="print the table for the README")
+    parser.add_argument("--markdown", action="store_true", help="print the table for docs/performance.md")
     parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing, show what --json wrote")
     return parser
 

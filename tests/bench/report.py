@@ -1,4 +1,4 @@
-"""The result as text: progress, a table for the terminal or for the README, and the machine it holds for."""
+"""The result as text: progress, a table for the terminal or for docs/performance.md, and the machine it holds for."""
 
 import platform
 import re
@@ -84,7 +84,7 @@ def text(result: Mapping[str, Any]) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The table for the README."""
+    """The table for docs/performance.md."""
     head, *rows = [row[:-1] for row in table(result)]
     lines = [_row(head), "|---|" + "---:|" * (len(head) - 1), *map(_row, rows)]
     return "\n".join([*lines, "", *_notes(result)])

@@ -1,4 +1,4 @@
-"""The real Codex CLI with the README's configuration: a session begins on one server and goes on at another."""
+"""The real Codex CLI with the documented configuration: a session begins on one server and goes on at another."""
 
 import re
 import shutil
@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from proxy import fake_openai
-from tests.support.process import ROOT, environment
+from tests.support.pages import page
+from tests.support.process import environment
 from tests.support.product import unpinned
 from tests.support.serving import serving
 
 CODEX = shutil.which("codex")
-CONFIGURATION = re.search(r"```toml\n(model_provider = .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+CONFIGURATION = re.search(r"```toml\n(model_provider = .*?)```", page("examples"), re.DOTALL)
 
 
 def asked(home: Path, port: int, question: str, *more: str) -> str:

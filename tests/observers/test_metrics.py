@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import SECONDS, Metrics
 from proxy.observers.prometheus import FAMILIES, exposition
 from proxy.report import Report
+from tests.support.pages import between, page
 from tests.support.readme_tables import metrics_table
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def answered(**changed: Any) -> Answered:
@@ -181,6 +179,6 @@ def test_promtool_has_nothing_to_say() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_the_table_in_the_readme() -> None:
-    """The README's table of metrics is what is exposed."""
-    assert README.partition("<!-- metrics -->\n")[2].partition("\n<!-- /metrics -->")[0] == metrics_table()
+def test_the_documented_table() -> None:
+    """The documented table of metrics is what is exposed."""
+    assert between("metrics", page("metrics")) == metrics_table()

@@ -1,4 +1,4 @@
-"""The README's tables, made of the tables in the program that they describe."""
+"""The tables of docs/settings.md and docs/metrics.md, made of the tables in the program that they describe."""
 
 from proxy.observers.prometheus import FAMILIES
 from proxy.settings.table import TABLE
