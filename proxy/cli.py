@@ -18,11 +18,16 @@ from proxy.settings.table import GONE, TABLE
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Do what the arguments say, and exit."""
-    chosen = _parser().parse_args(_with_command(list(sys.argv[1:] if arguments is None else arguments)))
+    chosen = parsed(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(chosen.do(chosen))
     except SettingsError as error:
         sys.exit(_complain(str(error)))
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the arguments say; ends the process where they say nothing that can be done."""
+    return _parser().parse_args(_with_command(list(arguments)))
 
 
 def _with_command(arguments: list[str]) -> list[str]:

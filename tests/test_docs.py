@@ -202,7 +202,7 @@ def test_modules_that_are_run() -> None:
 
 
 def test_the_site_builds(tmp_path: Path) -> None:
-    """MkDocs builds the site without a warning, every page with its place, and with a search."""
+    """MkDocs builds the site without a warning, every page with its place, a search, and what it loads."""
     pytest.importorskip("mkdocs", reason="pip install '.[docs]'")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", "docs/mkdocs.yml"]
     done = subprocess.run(
@@ -211,3 +211,7 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     found = json.loads((tmp_path / "search" / "search_index.json").read_text())
     assert any("persisted" in entry["text"] for entry in found["docs"])
+    for page in tmp_path.rglob("*/index.html"):
+        loaded = re.findall(r"<(?:script|link|img)[^>]* (?:src|href)=\"?([^\"# >]+)", page.read_text())
+        assert len(loaded) > 5
+        assert all((page.parent / path).is_file() for path in loaded), page
