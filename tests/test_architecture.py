@@ -49,7 +49,7 @@ CORE = (
     ("rewrite",),
     ("left_out",),
     ("body",),
-    ("items", "policy", "routes", "steps"),
+    ("frames", "items", "policy", "routes", "steps"),
 )
 # Parts of one room that do not know each other, and the modules of the room that they may share.
 SIBLINGS = {
