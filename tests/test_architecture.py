@@ -47,7 +47,8 @@ CORE = (
     ("history",),
     ("recovery",),
     ("rewrite",),
-    ("left_out",),
+    ("early", "left_out"),
+    ("event_parser",),
     ("body",),
     ("frames", "items", "policy", "routes", "steps"),
 )
