@@ -28,6 +28,7 @@ LAYERS = (
     ("proxy.drivers",),
     ("proxy.store",),
     ("proxy.http",),
+    ("proxy.streams",),
     ("proxy.responses",),
     ("proxy.events",),
     ("proxy.report",),
@@ -36,7 +37,7 @@ LAYERS = (
 # The top of the package, and nothing beside it.
 ROOMS = frozenset({
     "__init__", "__main__", "admin", "app", "cli", "commands", "demo", "drivers", "events", "fake_openai", "http",
-    "middleware", "observers", "report", "responses", "server", "settings", "store", "upstream",
+    "middleware", "observers", "report", "responses", "server", "settings", "store", "streams", "upstream",
 })  # fmt: skip
 
 # Within the core as well imports go down only.

@@ -11,6 +11,7 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | is_forwarded | the reverse proxy | AccessMiddleware |
 | report | the ASGI driver | AccessMiddleware |
 | request_record | the ASGI driver | RecordingMiddleware |
+| conversation | a driver that reads a tunnel's bytes | the reverse proxy |
 | fault | `answer_fault` | RequestIdMiddleware, AccessMiddleware |
 """
 
@@ -18,11 +19,14 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Scope, Send
 
     from proxy.http.faults import Fault
     from proxy.report import Report
     from proxy.responses.steps import Compute
+    from proxy.streams.stream import Stream
 
 _KEY: Final = "unpinned"
 
@@ -32,6 +36,7 @@ class RequestContext:
 
     __slots__ = (
         "client_wait",
+        "conversation",
         "fault",
         "has_bare_query",
         "is_forwarded",
@@ -56,6 +61,12 @@ class RequestContext:
         self.report: Report | None = None
         self.request_record: Compute | None = None
         """Makes what a store records of the request, once it is answered."""
+        self.conversation: Callable[[Stream, Stream], Awaitable[None]] | None = None
+        """What connects the client's and upstream's stream once a tunnel is open, and returns when both are gone.
+
+        None: their bytes pass as they are. Where it is set, an offer of WebSocket extensions is not forwarded, because
+        compressed frames cannot be read.
+        """
         self.fault = ""
         """The code of the fault of ours that answers the request."""
 
