@@ -1,6 +1,7 @@
 """The composition root: the only module that knows every other.
 
 A request's walk: request id, access, server errors, limit, recording (with a store), ASGI driver, reverse proxy.
+A WebSocket's: request id, access, server errors, WebSockets, ASGI driver, reverse proxy.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -19,6 +20,7 @@ from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.recording import RecordingMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
 from proxy.middleware.server_errors import ServerErrorsMiddleware
+from proxy.middleware.websockets import WebSocketMiddleware
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
 from proxy.observers.recent import Recent
@@ -77,10 +79,17 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
             portable, service, remembers_all=settings.store_unstored, offload=portable.offload
         )
     limited = LimitMiddleware(recorded, settings.max_requests)
-    access = AccessMiddleware(ServerErrorsMiddleware(limited), observer)
+    sockets = WebSocketMiddleware(
+        limited,
+        portable if settings.websocket != "off" else None,
+        settings.max_websockets,
+        has_sessions=settings.websocket == "on",
+    )
+    access = AccessMiddleware(ServerErrorsMiddleware(sockets), observer)
 
     def levels() -> Gauges:
-        return Gauges(limited.running, access.relaying, len(portable.lessons), *sender.occupancy())
+        opened = (sockets.open["session"], sockets.open["tunnel"])
+        return Gauges(limited.running, access.relaying, len(portable.lessons), *sender.occupancy(), *opened)
 
     return Unpinned(
         RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection, trial)

@@ -6,7 +6,7 @@ Pure. The core and the drivers state facts; logs and metrics are listeners that 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from proxy.report import LeftOut, Name, RefusalKind, Remedy, RemovedName, Report, Route, StoreFailure
+from proxy.report import LeftOut, Name, RefusalKind, Remedy, RemovedName, Report, Route, SocketKind, StoreFailure
 
 # Facts that every request has are named tuples, which take a third of a dataclass's time to make.
 
@@ -139,6 +139,20 @@ class Answered(NamedTuple):
         return None if self.first_byte is None else max(0.0, self.first_byte - self.upstream - self.client)
 
 
+class SocketClosed(NamedTuple):
+    """A WebSocket that was open for so many seconds is over: the bytes that each side sent, and the close code.
+
+    The code is None where nobody reads the frames, or neither side sent one.
+    """
+
+    path: str
+    kind: SocketKind
+    seconds: float
+    client_bytes: int
+    upstream_bytes: int
+    close_code: int | None = None
+
+
 Event = (
     Read
     | Removed
@@ -152,6 +166,7 @@ Event = (
     | StoreFailed
     | UpstreamFailed
     | Answered
+    | SocketClosed
 )
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 Route = Literal["responses", "input_tokens", "compact", "other"]
+SocketKind = Literal["session", "tunnel"]
 Action = Literal["passthrough", "rewritten", "recovered", "unrecovered", "observed", "unread"]
 Fidelity = Literal["exact", "lossless", "lossy"]
 Remedy = Literal["same", "portable", "repaired", "fresh"]

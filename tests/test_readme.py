@@ -82,9 +82,9 @@ def test_its_python_is_python(code: str) -> None:
 
 
 def test_its_configuration_is_toml() -> None:
-    """The example for Codex is TOML, and keeps it from WebSockets."""
+    """The example for Codex is TOML, and leads it to Unpinned."""
     [code] = blocks("toml", page("examples"))
-    assert tomllib.loads(code)["model_providers"]["unpinned"]["supports_websockets"] is False
+    assert tomllib.loads(code)["model_providers"]["unpinned"]["base_url"] == "http://127.0.0.1:8080/v1"
 
 
 def test_the_pictures_are_there() -> None:

@@ -11,6 +11,7 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | is_forwarded | the reverse proxy | AccessMiddleware |
 | report | the ASGI driver | AccessMiddleware |
 | request_record | the ASGI driver | RecordingMiddleware |
+| socket | WebSocketMiddleware, the reverse proxy, a driver | AccessMiddleware |
 | conversation | a driver that reads a tunnel's bytes | the reverse proxy |
 | fault | `answer_fault` | RequestIdMiddleware, AccessMiddleware |
 """
@@ -24,11 +25,23 @@ if TYPE_CHECKING:
     from starlette.types import Scope, Send
 
     from proxy.http.faults import Fault
-    from proxy.report import Report
+    from proxy.report import Report, SocketKind
     from proxy.responses.steps import Compute
     from proxy.streams.stream import Stream
 
 _KEY: Final = "unpinned"
+
+
+class Socket:
+    """One WebSocket's facts: how many bytes each side has sent, and the close code, where somebody reads it."""
+
+    __slots__ = ("client_bytes", "close_code", "kind", "upstream_bytes")
+
+    def __init__(self, kind: "SocketKind") -> None:
+        self.kind = kind
+        self.client_bytes = 0
+        self.upstream_bytes = 0
+        self.close_code: int | None = None
 
 
 class RequestContext:
@@ -43,6 +56,7 @@ class RequestContext:
         "report",
         "request_id",
         "request_record",
+        "socket",
         "upstream_wait",
     )
 
@@ -61,6 +75,8 @@ class RequestContext:
         self.report: Report | None = None
         self.request_record: Compute | None = None
         """Makes what a store records of the request, once it is answered."""
+        self.socket: Socket | None = None
+        """What becomes of the WebSocket that the request asks for."""
         self.conversation: Callable[[Stream, Stream], Awaitable[None]] | None = None
         """What connects the client's and upstream's stream once a tunnel is open, and returns when both are gone.
 

@@ -46,6 +46,11 @@ END_TO_END = frozenset({
     b"openai-organization",
     b"openai-project",
     b"retry-after",
+    b"sec-websocket-accept",
+    b"sec-websocket-extensions",
+    b"sec-websocket-key",
+    b"sec-websocket-protocol",
+    b"sec-websocket-version",
     b"set-cookie",
     b"user-agent",
     b"via",
@@ -64,6 +69,7 @@ _OWN = b"x-unpinned-"
 _OF_THE_HOP = HOP_BY_HOP | {b"content-encoding", b"content-length", b"expect", b"via"}
 # A client's fields as they go upstream: its Host is upstream's, and a chunked body has no length (RFC 9112, 6.1).
 _OF_A_REQUEST = HOP_BY_HOP | {b"host"}
+_OF_A_PLAIN_WEBSOCKET = _OF_A_REQUEST | {b"sec-websocket-extensions"}
 _OF_A_CHUNKED_REQUEST = _OF_A_REQUEST | {b"content-length"}
 
 LONGEST_LENGTH = 19
@@ -157,12 +163,26 @@ def request_fields(fields: Fields, authority: bytes, size: int | None) -> Fields
     return sent
 
 
+def upgrade_request_fields(fields: Fields, authority: bytes, protocol: bytes, *, extensions: bool) -> Fields:
+    """The fields of a request that asks for `protocol` as they go upstream, without WebSocket `extensions` or with."""
+    own = _OF_A_REQUEST if extensions else _OF_A_PLAIN_WEBSOCKET
+    return [(b"host", authority), *end_to_end(fields, own), (b"connection", b"Upgrade"), (b"upgrade", protocol)]
+
+
+def switching_fields(fields: Fields, protocol: bytes) -> Fields:
+    """The fields of upstream's 101 as the client gets them; a 101 has no body, whatever it says (RFC 9110, 8.6)."""
+    relayed = [field for field in end_to_end(fields) if not field[0].startswith(_OWN) and field[0] != b"content-length"]
+    return [(b"connection", b"Upgrade"), (b"upgrade", protocol), *relayed]
+
+
 def response_fields(status: int, fields: Fields) -> Fields:
     """Upstream's fields as the client gets them: end to end, and event streams not held back by a proxy before us."""
     # Fields of our own that upstream sends, another Unpinned perhaps, would be taken for what this one says.
     relayed = [field for field in end_to_end(fields) if not field[0].startswith(_OWN)]
     if is_event_stream(relayed) and value(relayed, b"x-accel-buffering") is None:
         relayed.append((b"x-accel-buffering", b"no"))
+    if status == 426:  # RFC 9110, 15.5.22: it says which protocols would do
+        relayed += [(b"connection", b"upgrade"), *(field for field in fields if field[0] == b"upgrade")]
     if status in (204, 304):
         # RFC 9110, 8.6: a 304 may say how long the 200 would have been; uvicorn would wait for a body of that length.
         return [(name, content) for name, content in relayed if name != b"content-length"]

@@ -1,4 +1,7 @@
-"""One fact for each request that is over: how it was answered, how long it took, and what was done to it."""
+"""One fact for each request that is over: how it was answered, how long it took, and what was done to it.
+
+A WebSocket is over when its connection is.
+"""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -6,10 +9,11 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.events import Answered, Observer
-from proxy.http.context import RequestContext, context_of
+from proxy.events import Answered, Observer, SocketClosed
+from proxy.http.context import RequestContext, Socket, context_of
 from proxy.report import Report
 from proxy.responses.routes import route_of
+from proxy.streams.offer import START
 
 _NOT_ASKED: Final = Report(attempts=0)
 
@@ -35,13 +39,16 @@ class AccessMiddleware:
         status = 0
         first: float | None = None
         complete = False
+        socket: Socket | None = None
 
         def watched(message: Message) -> Awaitable[None]:
-            nonlocal status, first, complete
+            nonlocal status, first, complete, socket
             if message["type"] == "http.response.start":
                 first = self.clock() - began
                 status = message["status"]
                 self.relaying += 1
+            elif message["type"] == START:
+                socket = context.socket
             else:
                 complete = not message.get("more_body", False)
             return send(message)
@@ -51,7 +58,10 @@ class AccessMiddleware:
         finally:
             if first is not None:
                 self.relaying -= 1
-            self._tell(scope, status, first, self.clock() - began, complete=complete)
+            if socket is not None:
+                self._tell_of_socket(scope, socket, self.clock() - began)
+            else:
+                self._tell(scope, status, first, self.clock() - began, complete=complete)
 
     def _timed(self, receive: Receive, context: RequestContext) -> Receive:
         """`receive`; its duration counts as waiting for the client until the request is forwarded."""
@@ -69,7 +79,7 @@ class AccessMiddleware:
         return received
 
     def _tell(self, scope: Scope, status: int, first: float | None, seconds: float, *, complete: bool) -> None:
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        path = _path(scope)
         context = context_of(scope)
         answered = Answered(
             method=scope["method"],
@@ -85,3 +95,13 @@ class AccessMiddleware:
             fault=context.fault,
         )
         self.observer.notice(context.request_id, answered)
+
+    def _tell_of_socket(self, scope: Scope, socket: Socket, seconds: float) -> None:
+        path = _path(scope).decode("latin-1")
+        closed = SocketClosed(path, socket.kind, seconds, socket.client_bytes, socket.upstream_bytes, socket.close_code)
+        self.observer.notice(context_of(scope).request_id, closed)
+
+
+def _path(scope: Scope) -> bytes:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path

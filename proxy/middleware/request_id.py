@@ -2,10 +2,14 @@
 
 from collections.abc import Awaitable
 from random import getrandbits
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.http.context import context_of
+from proxy.streams.offer import START
+
+_STARTS: Final = frozenset({"http.response.start", START})
 
 
 class RequestIdMiddleware:
@@ -25,7 +29,7 @@ class RequestIdMiddleware:
         field = (b"x-unpinned-request-id", request_id.encode())
 
         def identified(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start" and (self.report or context.fault):
+            if message["type"] in _STARTS and (self.report or context.fault):
                 message = {**message, "headers": [*message.get("headers", ()), field]}
             return send(message)
 

@@ -12,3 +12,5 @@ class Gauges(NamedTuple):
     in_use: int = 0
     idle: int = 0
     waiting: int = 0
+    sessions: int = 0
+    tunnels: int = 0

@@ -22,6 +22,7 @@ from proxy.events import (
     Recovered,
     Refused,
     Removed,
+    SocketClosed,
     StartedFresh,
     StoreFailed,
     Unrecovered,
@@ -47,6 +48,8 @@ class LogObserver:
         match event:
             case Answered():
                 self._answered(event, told)
+            case SocketClosed():
+                self._socket_closed(event, told)
             case Read():
                 self._read(event, told)
             case Removed():
@@ -59,10 +62,8 @@ class LogObserver:
                 self._unrecovered(event, told)
             case LossyAnswer() | StartedFresh() | LeftOutByUpstream() | BudgetExceeded():
                 self._warn(event, told)
-            case StoreFailed():
-                self._store_failed(event, told)
-            case UpstreamFailed():
-                self._upstream_failed(event, told)
+            case StoreFailed() | UpstreamFailed():
+                self._failed(event, told)
             case _:
                 assert_never(event)
 
@@ -151,13 +152,12 @@ class LogObserver:
             share = f"{event.failed} recovery attempts failed in the last {event.requests} requests of one credential"
             self._log(logging.WARNING, f"{share}: until fewer fail, each gets one attempt after the first", told)
 
-    def _store_failed(self, event: StoreFailed, told: dict[str, object]) -> None:
-        if self._once.may(f"store {event.doing}", 60):
+    def _failed(self, event: StoreFailed | UpstreamFailed, told: dict[str, object]) -> None:
+        if isinstance(event, UpstreamFailed):
+            self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)
+        elif self._once.may(f"store {event.doing}", 60):
             failed = f"{event.doing}: {event.error}" if event.error else event.doing
             self._log(logging.WARNING, f"The store failed ({failed}); requests go on without it", told)
-
-    def _upstream_failed(self, event: UpstreamFailed, told: dict[str, object]) -> None:
-        self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)
 
     def _answered(self, event: Answered, told: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(logging.INFO):
@@ -180,6 +180,21 @@ class LogObserver:
             **({"store": report.store} if report.store else {}),
         }
         self._log(logging.INFO, _access_line(told, {**removed, **repaired}), told)
+
+    def _socket_closed(self, event: SocketClosed, told: dict[str, object]) -> None:
+        told = {
+            **told,
+            "path": masked(event.path),
+            "status": 101,
+            "socket": event.kind,
+            "milliseconds": round(event.seconds * 1000, 1),
+            "client_bytes": event.client_bytes,
+            "upstream_bytes": event.upstream_bytes,
+            "close_code": event.close_code,
+        }
+        line = "GET {path} 101 {milliseconds}ms {socket} client_bytes={client_bytes} upstream_bytes={upstream_bytes}"
+        code = "" if event.close_code is None else f" close_code={event.close_code}"
+        self._log(logging.INFO, line.format_map(told) + code, told)
 
 
 def _counted(counts: Mapping[Any, int]) -> dict[str, int]:

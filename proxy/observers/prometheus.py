@@ -137,6 +137,13 @@ FAMILIES: Final = (
     ),
     Family(
         GaugeMetricFamily,
+        "unpinned_websockets",
+        ("kind",),
+        "WebSockets that are open, or are being opened.",
+        lambda _, now: [(("session",), now.sessions), (("tunnel",), now.tunnels)],
+    ),
+    Family(
+        GaugeMetricFamily,
         "unpinned_lessons",
         (),
         "What has been learnt from refusals and is not forgotten yet.",

@@ -1,16 +1,17 @@
-"""A request and its answer on a client's connection: uvicorn's cycle, with two additions.
+"""A request and its answer on a client's connection: uvicorn's cycle, with three additions.
 
-Each byte of a body is copied once, not again with every piece that arrives; and HTTP/1.0 gets answers without chunks.
+Each byte of a body is copied once, not again with every piece that arrives; HTTP/1.0 gets answers without chunks; and a
+request may be answered with a 101.
 uvicorn constructs the cycle; `proxy.server.protocol` then changes its class (see `uvicorn_internals`).
 """
 
-import asyncio
-import socket
-import struct
 from typing import Any, Self, cast
 
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from proxy.streams.offer import START
+from proxy.streams.stream import reset
 
 
 class Pieces:
@@ -79,7 +80,7 @@ class OldCycle(Cycle):
                 await app(scope, receive, send)
             finally:
                 if self.response_started and not self.response_complete:
-                    _reset(self.transport)
+                    reset(self.transport)
 
         await super().run_asgi(app_that_resets)  # type: ignore[arg-type]
 
@@ -93,9 +94,25 @@ class OldCycle(Cycle):
         await super().send(message)
 
 
-def _reset(transport: asyncio.Transport) -> None:
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+class OfferCycle(Cycle):
+    """A request that offers to go on as a byte stream: after any other answer nothing is read from its connection."""
+
+    @property
+    def lingers(self) -> bool:
+        """Whether this was the last answer: what the client has sent in the other protocol already is discarded."""
+        return self.response_complete
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer, or the 101 that ends HTTP on this connection."""
+        if message["type"] != START:
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if not self.disconnected:
+            self.response_started = True
+            lines = [b"%b: %b\r\n" % field for field in message["headers"]]
+            self.transport.write(b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines, b"\r\n"]))
 
 
 def _has_length(start: Message) -> bool:

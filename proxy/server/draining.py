@@ -6,7 +6,7 @@ The phases, in order:
 2. *Announcing*, for `delay` seconds. The listener still accepts, so that load balancers can notice, and every answer
    that begins now says `Connection: close`.
 3. *Draining*. The connections in the listener's queue are accepted, because closing would reset them, and the listener
-   is closed. Idle connections are closed, requests in progress run on for up to the graceful timeout.
+   is closed. Idle connections are closed, requests in progress and tunnels run on for up to the graceful timeout.
 4. *Cutting*. What still runs is cancelled, so that its connection is visibly cut.
 5. *Closing*. The application writes what it has to and closes what it holds.
 
@@ -26,6 +26,7 @@ import socket
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from proxy.settings.address import Address
 
@@ -39,6 +40,14 @@ _LAST_WRITES: Final = 10.0
 _LAST: Final = (b"connection", b"close")
 
 
+class State(ServerState):
+    """What the connections of a server share; `draining` is set when it begins to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = asyncio.Event()
+
+
 class DrainingServer(uvicorn.Server):
     """Serves on `listener`, and for `delay` seconds after `end()`. Signals are handled by the process."""
 
@@ -47,7 +56,7 @@ class DrainingServer(uvicorn.Server):
         self.ready = asyncio.Event()
         self._listener = listener
         self._delay = delay
-        self._is_ending = asyncio.Event()
+        self.server_state: State = State()
         self._idle: set[Any] = set()
 
     @property
@@ -68,8 +77,8 @@ class DrainingServer(uvicorn.Server):
 
     def end(self) -> None:
         """Drain; on the second call, cut what still runs."""
-        self.force_exit = self._is_ending.is_set()
-        self._is_ending.set()
+        self.force_exit = self.server_state.draining.is_set()
+        self.server_state.draining.set()
         self._announce()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -80,7 +89,7 @@ class DrainingServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait for `end()`: uvicorn polls ten times a second."""
         await self.on_tick(0)
-        await self._is_ending.wait()
+        await self.server_state.draining.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 -- there is one listener
         """Phases 2 to 5."""

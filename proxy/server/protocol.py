@@ -12,20 +12,28 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from proxy.http import request_head
+from proxy.http import headers, request_head
 from proxy.http.context import context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.observers.logs import LOGGER
-from proxy.server.cycle import Cycle, OldCycle, Pieces
+from proxy.server.cycle import Cycle, OfferCycle, OldCycle, Pieces
+from proxy.streams.offer import EXTENSION, Offer
+from proxy.streams.stream import Stream
 
 if TYPE_CHECKING:
     from starlette.types import Scope
+
+    from proxy.server.draining import State
 
 _KIND: Final = "invalid_request_error"
 _LINGERING: Final = 3.0
 """Seconds for which input after the last answer is discarded: a reset could overtake the answer."""
 _AHEAD: Final = 16
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
+
+
+_BEHIND: Final = 65_536
+"""Bytes that may follow a handshake before it is answered."""
 
 
 class ClientProtocol(HttpToolsProtocol):
@@ -41,6 +49,8 @@ class ClientProtocol(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     _refused = False
     """Input is discarded."""
+    _behind: bytearray | None = None
+    """What came behind an offer of another protocol: no HTTP, whoever reads it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, unless there are too many connections."""
@@ -61,6 +71,9 @@ class ClientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, in place of uvicorn's method, which takes an Upgrade for the end of the request."""
         if self._refused:
+            return
+        if self._behind is not None:
+            self._hold(data)
             return
         self._unset_keepalive_if_required()
         self._heard += len(data)
@@ -113,7 +126,7 @@ class ClientProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = OldCycle if cycle.scope["http_version"] == "1.0" else Cycle
+        cycle.__class__ = _kind_of_cycle(cast("Scope", cycle.scope))
         cycle.body = cast("bytearray", Pieces(cycle.body))
         super()._start_asgi_task(cycle, app)
 
@@ -144,7 +157,35 @@ class ClientProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            self._parse_without_offer(data[offer.args[0] :])
+            behind = data[offer.args[0] :]
+            if self.parser.get_method() == b"GET" and headers.upgrades_to(self.headers, b"websocket"):
+                self._offer(behind)
+            else:
+                self._parse_without_offer(behind)
+
+    def _offer(self, behind: bytes) -> None:
+        """Let the app decide on a WebSocket handshake; llhttp takes it for a request without a body."""
+        draining = cast("State", self.server_state).draining
+        cast("Scope", self.scope)["extensions"] = {EXTENSION: Offer(self._accept, draining)}
+        self._begin()
+        self.cycle.keep_alive = self.cycle.more_body = False
+        self.cycle.message_event.set()
+        self._behind = bytearray()
+        self._hold(behind)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what the client sends in the other protocol before it has the answer."""
+        behind = cast("bytearray", self._behind)
+        behind += data
+        if len(behind) > _BEHIND:
+            message = f"More than {_BEHIND} bytes follow the handshake before it is answered."
+            self._refuse(Fault(400, "too_much_behind_handshake", message, kind=_KIND))
+
+    def _accept(self) -> Stream:
+        """The connection as a byte stream; this protocol hears of it again when it is lost."""
+        if self.cycle.disconnected:
+            raise ConnectionResetError
+        return Stream(self.transport, bytes(self._behind or b""), self.connection_lost)
 
     def _parse_without_offer(self, rest: bytes) -> None:
         """Read a request that offers another protocol as one that does not, and nothing after it.
@@ -211,11 +252,18 @@ class ClientProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return True
-        if cycle is not self._running or not cycle.more_body or cycle.response_started:
+        is_whole = not cycle.more_body and self._behind is None
+        if cycle is not self._running or is_whole or cycle.response_started:
             return False
         cycle.disconnected = True
         cycle.message_event.set()
         return True
+
+
+def _kind_of_cycle(scope: "Scope") -> type[Cycle]:
+    if EXTENSION in scope.get("extensions", ()):
+        return OfferCycle
+    return OldCycle if scope["http_version"] == "1.0" else Cycle
 
 
 def _no_http() -> Fault:

@@ -11,13 +11,15 @@ Why each is used:
 - `HttpToolsProtocol`: its parser callbacks are overridden to judge a request's head before anything is started, to put
   deadlines on a head, to drop trailers and to answer errors in OpenAI's shape.
 - `RequestResponseCycle`: `run_asgi`, `send` and `receive` are overridden for HTTP/1.0, for bodies that are copied once,
-  and for connections that stay open until the client has read the last answer. uvicorn constructs the cycle amid
+  for connections that stay open until the client has read the last answer, and for a 101 written as upstream sent it
+  (uvicorn's own WebSockets serialise the head again, and lose what came behind it). uvicorn constructs the cycle amid
   `on_headers_complete`, so `_start_asgi_task` changes its class to a subclass. That is sound while neither has slots
   and the subclass adds no attribute that `__init__` sets, which the test checks as well. The alternatives: a copy of
   forty lines of uvicorn's, or a wrapper around `send`, which costs a coroutine for each chunk of a stream.
 - `Server`: `startup`, `main_loop` and `shutdown` are overridden, to serve on one given socket, to wait for a signal
   without polling, and to drain in the order that `proxy.server.draining` describes. For connections that the kernel
   has accepted when the listener closes, it constructs the protocol as `startup` does, with the state of the lifespan.
+- `ServerState`: a subclass of it tells connections that the server drains.
 """
 
 from collections.abc import Mapping
@@ -45,7 +47,7 @@ METHODS: Final[Mapping[type, tuple[str, ...]]] = {
     ),
     RequestResponseCycle: ("receive", "run_asgi", "send"),
     Server: ("_serve", "main_loop", "on_tick", "shutdown", "startup"),
-    FlowControl: ("resume_reading",),
+    FlowControl: ("drain", "resume_reading"),
     LifespanOn: ("shutdown",),
     LifespanOff: ("shutdown",),
 }
@@ -59,6 +61,7 @@ ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
         "default_headers",
         "disconnected",
         "expected_content_length",
+        "flow",
         "keep_alive",
         "message_event",
         "more_body",
@@ -72,5 +75,6 @@ ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
     Config: ("backlog", "http_protocol_class", "timeout_graceful_shutdown"),
     LifespanOn: ("state",),
     LifespanOff: ("state",),
+    FlowControl: ("write_paused",),
 }
 """Attributes of instances that are read or set."""

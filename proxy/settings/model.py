@@ -30,6 +30,8 @@ class Settings:
     upload_idle_timeout: float
     max_connections: int
     max_requests: int
+    websocket: Literal["on", "tunnel", "off"]
+    max_websockets: int
     keepalive_expiry: float
     client_keepalive: float
     ca_file: str | None

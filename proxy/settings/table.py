@@ -128,6 +128,14 @@ TABLE: Final = (
         "Connections to upstream; waiting for one ends after CONNECT_TIMEOUT with 503.",
     ),
     Row("max_requests", "5000", FROM_1, "Requests in progress; beyond them 503 with Retry-After."),
+    Row(
+        "websocket",
+        "on",
+        choice("on", "tunnel", "off"),
+        "`on`: WebSockets pass, and those at `…/responses` are sessions; `tunnel`: all pass byte for byte; `off`: 426, "
+        "on which clients turn to HTTP.",
+    ),
+    Row("max_websockets", "2000", FROM_1, "WebSockets that are open; beyond them 503 with Retry-After."),
     Row("keepalive_expiry", "30", SECONDS, "How long an idle connection to upstream is kept."),
     Row("client_keepalive", "75", SECONDS, "How long an idle connection of a client is kept."),
     Row(

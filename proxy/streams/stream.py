@@ -152,8 +152,8 @@ class Stream(asyncio.BufferedProtocol):
 
     async def flushed(self) -> None:
         """Wait until every byte is sent; raises ConnectionResetError where the peer is gone."""
-        if not self.is_finished:
-            self._transport.set_write_buffer_limits(0)
+        if not self.is_finished and self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(1, 0)
         await self.drained()
         if not self.is_finished:
             self._transport.set_write_buffer_limits(HIGH_WATER)

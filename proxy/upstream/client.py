@@ -14,7 +14,17 @@ from proxy.http.faults import hop_fault
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.connection import BUFFER, Connection
 from proxy.upstream.dialing import Route, connect
-from proxy.upstream.interface import DEADLINES, LIMITS, Answer, Deadlines, Limits, Occupancy, Request
+from proxy.upstream.interface import (
+    DEADLINES,
+    HANDSHAKE_TIMEOUT,
+    LIMITS,
+    Answer,
+    Deadlines,
+    Limits,
+    Occupancy,
+    Request,
+    Tunnel,
+)
 from proxy.upstream.pool import Pool
 from proxy.upstream.tls import client_context
 
@@ -66,6 +76,21 @@ class Http1Client:
             raise
         return answer
 
+    async def open(self, request: Request) -> Answer | Tunnel:
+        """Send a request that asks for another protocol; see `interface.Client`."""
+        opening = head(request)
+        connection = await self._dial(self._deadlines._replace(first_byte=HANDSHAKE_TIMEOUT))
+        connection.freed = Connection.abandon
+        answer = connection.begin([opening], head_request=False, sent=True, may_switch=True)
+        try:
+            await answer.begun()
+            if answer.status != 101:
+                return answer
+            return Tunnel(answer.fields, connection.stream())
+        except BaseException:
+            connection.abandon()
+            raise
+
     def occupancy(self) -> Occupancy:
         """The connections by state."""
         return self.pool.occupancy()
@@ -75,11 +100,11 @@ class Http1Client:
         self.pool.close()
 
     async def _new_connection(self) -> Connection:
-        _, connection = await connect(self._route, self._protocol, self._deadlines.connect)
-        return connection
+        return await self._dial(self._deadlines)
 
-    def _protocol(self) -> Connection:
-        return Connection(self._buffer, self._deadlines)
+    async def _dial(self, deadlines: Deadlines) -> Connection:
+        _, connection = await connect(self._route, lambda: Connection(self._buffer, deadlines), deadlines.connect)
+        return connection
 
 
 def head(request: Request) -> bytes:

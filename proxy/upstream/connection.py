@@ -2,7 +2,7 @@
 
     idle ──begin──> exchanging ──both messages complete, nothing against it──> idle
       │                 │
-      └── any byte ─────┴── anything else ──> closed
+      └── any byte ─────┴── anything else ──> closed      (a 101 that was asked for: the connection becomes a Stream)
 
 While it exchanges, the two directions advance on their own, because upstream may answer before it has all of the
 request. What is due next, and the fault if it does not happen in time:
@@ -29,6 +29,7 @@ import select
 from typing import TYPE_CHECKING, cast
 
 from proxy.http.faults import hop_fault
+from proxy.streams.stream import Stream
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.deadline import NEVER, Deadline
 from proxy.upstream.interface import Deadlines
@@ -68,10 +69,13 @@ class Connection(asyncio.BufferedProtocol):
 
     # Called by the client and the pool.
 
-    def begin(self, pieces: list[bytes], *, head_request: bool, sent: bool) -> IncomingAnswer:
-        """Send the head of a request, and all of it if `sent`, and expect an answer; to a HEAD if `head_request`."""
+    def begin(self, pieces: list[bytes], *, head_request: bool, sent: bool, may_switch: bool = False) -> IncomingAnswer:
+        """Send the head of a request, and all of it if `sent`, and expect an answer; to a HEAD if `head_request`.
+
+        After a 101, if the answer `may_switch`, the connection is only good for `stream`.
+        """
         self._answer = answer = IncomingAnswer(self, self.loop, HIGH_WATER)
-        self._parser.expect(answer, head_request=head_request)
+        self._parser.expect(answer, head_request=head_request, may_switch=may_switch)
         self._sent = False
         if self._transport.is_closing():
             answer.fail(hop_fault("upstream_unreachable"))  # it closed after the pool had looked: nothing was sent
@@ -124,6 +128,12 @@ class Connection(asyncio.BufferedProtocol):
         self._answer = None
         self._transport.abort()
 
+    def stream(self) -> Stream:
+        """The connection as a byte stream, once an answer has switched; raises a Fault where it is closed already."""
+        if self.closed:
+            raise hop_fault("upstream_disconnected")
+        return Stream(self._transport, self._parser.behind)
+
     def cut(self) -> None:
         """Close immediately; an answer that has not ended fails."""
         if self._answer is None:
@@ -153,7 +163,9 @@ class Connection(asyncio.BufferedProtocol):
         except InvalidAnswerError:
             self._fail("upstream_cut" if answer.status else "upstream_invalid_answer")
             return
-        if self._parser.complete:
+        if self._parser.switched:
+            self._switch(answer)
+        elif self._parser.complete:
             self._finish(answer)
         elif answer.status:
             self.deadline.expect(self.deadlines.idle, "upstream_idle_timeout")
@@ -196,6 +208,13 @@ class Connection(asyncio.BufferedProtocol):
             self.freed(self)
         else:
             self.abandon()
+
+    def _switch(self, answer: IncomingAnswer) -> None:
+        """Read no more: what follows is not HTTP."""
+        self._answer = None
+        self.deadline.cancel()
+        self._transport.pause_reading()
+        answer.end()
 
     def _expect(self, seconds: float, code: str) -> None:
         if self._answer is not None and not self._answer.status:

@@ -1,4 +1,4 @@
-"""The interface of the hop to upstream: one method that sends one request and returns one answer.
+"""The interface of the hop to upstream: a method that sends one request and returns its answer, and one for tunnels.
 
 No I/O here. A `Client` promises: header fields and body bytes are exactly those given and those received, no redirect
 is followed, no cookie kept, nothing added; a request is sent once; what goes wrong is raised as a `Fault`.
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from proxy.http.headers import Fields
+from proxy.streams.stream import Stream
 
 
 class Deadlines(NamedTuple):
@@ -36,6 +37,8 @@ class Occupancy(NamedTuple):
     waiting: int = 0
 
 
+HANDSHAKE_TIMEOUT = 15.0
+"""Seconds from a request for another protocol to its answer; what codex waits for a WebSocket (0.171.0, 2026-11)."""
 DEADLINES = Deadlines()
 LIMITS = Limits()
 
@@ -80,11 +83,24 @@ class Answer(Protocol):
         """Release the answer; its connection is closed unless the answer was read to its end."""
 
 
+class Tunnel(NamedTuple):
+    """Upstream's 101: its fields, and the byte stream that follows it."""
+
+    fields: Fields
+    stream: Stream
+
+
 class Client(Protocol):
     """Sends requests to one upstream."""
 
     async def send(self, request: Request) -> Answer:
         """Send `request` once, and return when the head of its final answer is complete."""
+
+    async def open(self, request: Request) -> Answer | Tunnel:
+        """Send a request that asks for another protocol, on a connection of its own; a Tunnel where upstream agrees.
+
+        Its answer has HANDSHAKE_TIMEOUT seconds to begin.
+        """
 
     def occupancy(self) -> Occupancy:
         """The connections by state."""

@@ -5,6 +5,7 @@ httptools parses; this judges what it found. An answer passes these states, once
     head        fields are collected; an interim answer (1xx) ends without leaving the state
     body        the answer has its status and fields; chunks are added to it
     complete    its end was parsed; every byte that follows is left over, which makes the connection useless
+    switched    instead of body and end, where it was asked for: a 101, and the bytes `behind` it are no HTTP any more
 
 A body without a length ends with the connection (`until_close`); only the connection knows when that is.
 """
@@ -36,6 +37,9 @@ class AnswerParser:
         self.left_over = False
         self.keep_alive = False
         self.until_close = False
+        self.switched = False
+        self.behind = b""
+        self._may_switch = False
         self._answer: IncomingAnswer
         self._head_request = False
         self._fields: Fields = []
@@ -47,12 +51,13 @@ class AnswerParser:
         """Whether the connection may carry another answer, as far as this one says."""
         return self.keep_alive and not self.left_over and not self.until_close
 
-    def expect(self, answer: "IncomingAnswer", *, head_request: bool) -> None:
-        """Parse what follows into `answer`; the answer to a HEAD has no body."""
+    def expect(self, answer: "IncomingAnswer", *, head_request: bool, may_switch: bool = False) -> None:
+        """Parse what follows into `answer`; the answer to a HEAD has no body, and a 101 is one if it `may_switch`."""
         if self._head_request:
             self._parser = httptools.HttpResponseParser(self)  # the one before still waits for a body
         self._answer = answer
         self._head_request = head_request
+        self._may_switch = may_switch
         self.complete = self.left_over = self.keep_alive = self.until_close = False
         self._fields, self._head_size, self._interim = [], 0, 0
 
@@ -60,7 +65,11 @@ class AnswerParser:
         """Parse `data`; raises InvalidAnswerError unless the answer is complete without it."""
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self.switched:
+                raise InvalidAnswerError from None
+            self.behind = bytes(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
             if not self.complete:
                 raise InvalidAnswerError from None
             self.left_over = True
@@ -87,6 +96,10 @@ class AnswerParser:
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise ValueError("too many interim answers")
+            return
+        if status == 101 and self._may_switch:
+            self.switched = True
+            self._answer.fields, self._answer.status = self._fields, status
             return
         if not 200 <= status < 600:
             raise ValueError("no final status")

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
@@ -20,8 +21,14 @@ from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.http.receive import ClientGone
 from proxy.http.via import Via
-from proxy.upstream.interface import Answer, Client, Request
+from proxy.streams.offer import START, Offer, offer_in
+from proxy.streams.stream import Stream
+from proxy.streams.tunnel import relay
+from proxy.upstream.interface import Answer, Client, Request, Tunnel
 from proxy.upstream.upload import Upload
+
+Reached = TypeVar("Reached")
+WEBSOCKET: Final = b"websocket"
 
 
 class ReverseProxy:
@@ -70,7 +77,11 @@ class _Hop:
         """Send, relay, and release both sides in every case."""
         upload = Upload(receive, self.proxy.upload_idle_timeout)
         try:
-            await self._relay(await self._answer(await self._request(upload)), upload)
+            offer = offer_in(self.scope)
+            if offer is None:
+                await self._relay(await self._reached(self.proxy.client.send(await self._request(upload))), upload)
+            else:
+                await self._open(offer, upload)
         except ClientGone:
             return
         except asyncio.CancelledError as reason:
@@ -82,35 +93,38 @@ class _Hop:
         finally:
             upload.disarm()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _reached(self, answering: Awaitable[Reached]) -> Reached:
         """Upstream's answer; the time it takes is added to the request's context."""
         context = context_of(self.scope)
         context.is_forwarded = True
         began = time.monotonic()
         try:
-            return await self.proxy.client.send(request)
+            return await answering
         finally:
             context.upstream_wait += time.monotonic() - began
 
     async def _request(self, upload: Upload) -> Request:
-        scope = self.scope
-        fields: headers.Fields = scope["headers"]
+        fields: headers.Fields = self.scope["headers"]
         of_the_hop = headers.hop_fields(fields)
-        if headers.upgrades_to(of_the_hop, b"websocket"):
+        if headers.upgrades_to(of_the_hop, WEBSOCKET):
             raise hop_fault("websocket_unsupported")
+        target = self._target(of_the_hop)
+        body = await self._body(upload, of_the_hop)
+        size = len(body) if isinstance(body, bytes) else None
+        sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
+        sent.append(self.proxy.via.field)
+        return Request(self.scope["method"].encode("ascii"), target, sent, body)
+
+    def _target(self, of_the_hop: headers.Fields) -> bytes:
+        """The target upstream; raises a Fault where the request must not go there."""
+        scope = self.scope
         if self.proxy.via.has_passed(of_the_hop):
             raise hop_fault("loop_detected")
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         if self.proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
-        if context_of(scope).has_bare_query:
-            target += b"?"
-        body = await self._body(upload, of_the_hop)
-        size = len(body) if isinstance(body, bytes) else None
-        sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
-        sent.append(self.proxy.via.field)
-        return Request(scope["method"].encode("ascii"), target, sent, body)
+        return target + b"?" if context_of(scope).has_bare_query else target
 
     async def _body(self, upload: Upload, fields: headers.Fields) -> bytes | AsyncIterator[bytes]:
         if headers.value(fields, b"expect") is not None:
@@ -119,6 +133,43 @@ class _Hop:
         if isinstance(body, bytes) and headers.is_body_lost(fields, len(body)):
             raise hop_fault("incomplete_body")
         return body
+
+    async def _open(self, offer: Offer, upload: Upload) -> None:
+        """Ask upstream for the tunnel that the client offers, and connect both until they are gone."""
+        handshake = await self._handshake(upload)
+        reached = await self._reached(self.proxy.client.open(handshake))
+        if not isinstance(reached, Tunnel):
+            return await self._relay(reached, upload)
+        upload.disarm()
+        try:
+            await self._switch(reached.fields)
+            await self._converse(_accepted(offer), reached.stream)
+        finally:
+            reached.stream.abort()
+
+    async def _handshake(self, upload: Upload) -> Request:
+        fields: headers.Fields = self.scope["headers"]
+        target = self._target(headers.hop_fields(fields))
+        await upload.body()  # there is none; from here on a client that leaves ends the handshake
+        extensions = context_of(self.scope).conversation is None
+        authority = self.proxy.upstream.authority
+        sent = headers.upgrade_request_fields(fields, authority, WEBSOCKET, extensions=extensions)
+        sent.append(self.proxy.via.field)
+        return Request(b"GET", target, sent, b"")
+
+    async def _switch(self, fields: headers.Fields) -> None:
+        if WEBSOCKET not in headers.tokens(fields, b"upgrade"):
+            raise hop_fault("upstream_invalid_answer")
+        self.committed = True
+        await self.send({"type": START, "headers": headers.switching_fields(fields, WEBSOCKET)})
+
+    async def _converse(self, client: Stream, upstream: Stream) -> None:
+        context = context_of(self.scope)
+        try:
+            await (context.conversation or relay)(client, upstream)
+        finally:
+            if context.socket is not None:
+                context.socket.client_bytes, context.socket.upstream_bytes = client.received, upstream.received
 
     async def _relay(self, answer: Answer, upload: Upload) -> None:
         try:
@@ -148,6 +199,13 @@ class _Hop:
             self.proxy.observer.notice(context_of(self.scope).request_id, UpstreamFailed(fault.code))
         if not self.committed:
             await answer_fault(fault, self.scope, self.send)
+
+
+def _accepted(offer: Offer) -> Stream:
+    try:
+        return offer.accept()
+    except ConnectionResetError:
+        raise ClientGone from None
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:

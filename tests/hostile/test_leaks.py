@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.handshakes import handshake, switching
 from tests.support.process import COMMAND, Process, running
 from tests.support.raw_client import RawClient, exchange, request
 from tests.support.scripts import (
@@ -42,6 +43,7 @@ FIELDS = [
     (b"X-Unpinned-Request-Id", b"req-" + SECRET),
     (b"X-" + SECRET, b"1"),
 ]
+KEYED = [*FIELDS, (b"Sec-WebSocket-Protocol", b"openai-insecure-api-key." + SECRET)]
 HISTORY: list[dict[str, Any]] = [
     {"role": "user", "content": [{"type": "input_text", "text": MARK}, {"type": "input_file", "filename": MARK}]},
     {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": MARK},
@@ -84,6 +86,9 @@ TRAFFIC: list[tuple[bytes, Sequence[Script]]] = [
     (asked(BODY, (b"Host", SECRET)), []),
     (asked(BODY, (b"Transfer-Encoding", SECRET)), []),
     (asked(BODY, (b"Connection", b"upgrade"), (b"Upgrade", b"websocket")), []),
+    (handshake(b"/v1/realtime?key=" + SECRET, KEYED) + SECRET, [script(switching([(b"X", SECRET)]) + SECRET, END)]),
+    (handshake(b"/v1/realtime?key=" + SECRET, KEYED) + SECRET, [answer(401, SECRET)]),
+    (handshake(b"/v1/realtime", [*KEYED, (b"Sec-WebSocket-Key", SECRET)]), []),
     (request(b"GET", b"/v1/files/file-" + SECRET + b"/" + SECRET * 20, FIELDS), [answer(200, SECRET)]),
     (request(b"GET", b"http://" + SECRET + b":" + SECRET + b"@evil.test/" + SECRET, FIELDS), [answer(200)]),
     (SECRET + b"\r\n\r\n", []),

@@ -237,12 +237,12 @@ def test_what_is_odd_goes_on_exactly(front: Front, name: str, *, dripping: bool)
 
 @pytest.mark.parametrize("behind", [b"", HIDDEN, b"\x81\x85\x00\x00\x00\x00hello"])
 def test_a_websocket_is_refused(front: Front, behind: bytes) -> None:
-    """It is answered 426 and the connection closed; what comes behind the handshake is no request."""
+    """An unsound one is refused and the connection closed; what comes behind the handshake is no request."""
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
     with RawClient(front.port) as client:
         client.send(get(b"/v1/responses", upgrade) + behind)
         got = client.answer()
-        assert (got.status, json.loads(got.body)["error"]["code"]) == (426, "websocket_unsupported")
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (400, "invalid_handshake")
         assert client.rest() == b""
     assert front.received() == []
 

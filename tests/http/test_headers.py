@@ -137,3 +137,53 @@ def test_lookups_give_all_values_or_the_first() -> None:
 def test_bodies_that_are_lost(fields: headers.Fields, size: int, lost: bool) -> None:
     """A body that was announced and did not come is noticed, also where an Upgrade hides it from the parser."""
     assert headers.is_body_lost(fields, size) is lost
+
+
+UPGRADE = [
+    (b"host", b"proxy.test"),
+    (b"connection", b"keep-alive, Upgrade, Sec-WebSocket-Key, X-Gone"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-extensions", b"permessage-deflate"),
+    (b"sec-websocket-key", b"1"),
+    (b"x-gone", b"1"),
+    (b"x-twice", b"1"),
+    (b"x-twice", b"2"),
+]
+
+
+def test_a_handshake_as_it_goes_upstream() -> None:
+    """End-to-end fields in order, and the hop's own; extensions only where compressed frames may pass."""
+    ends = [(b"sec-websocket-key", b"1"), (b"x-twice", b"1"), (b"x-twice", b"2")]
+    hop = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+    sent = headers.upgrade_request_fields(UPGRADE, b"a.test", b"websocket", extensions=True)
+    assert sent == [(b"host", b"a.test"), (b"sec-websocket-extensions", b"permessage-deflate"), *ends, *hop]
+    sent = headers.upgrade_request_fields(UPGRADE, b"a.test", b"websocket", extensions=False)
+    assert sent == [(b"host", b"a.test"), *ends, *hop]
+
+
+def test_a_101_as_the_client_gets_it() -> None:
+    """End-to-end fields in order; none of upstream's hop, none of ours, and no length, because there is no body."""
+    fields = [
+        (b"connection", b"Upgrade, X-Gone"),
+        (b"upgrade", b"WebSocket"),
+        (b"sec-websocket-accept", b"1"),
+        (b"x-gone", b"1"),
+        (b"content-length", b"3"),
+        (b"x-unpinned-action", b"rewritten"),
+        (b"set-cookie", b"a"),
+        (b"set-cookie", b"b"),
+    ]
+    assert headers.switching_fields(fields, b"websocket") == [
+        (b"connection", b"Upgrade"),
+        (b"upgrade", b"websocket"),
+        (b"sec-websocket-accept", b"1"),
+        (b"set-cookie", b"a"),
+        (b"set-cookie", b"b"),
+    ]
+
+
+def test_a_426_keeps_its_upgrade_field() -> None:
+    """RFC 9110, 15.5.22: without it the client does not know what would do."""
+    fields = [(b"connection", b"upgrade, close"), (b"upgrade", b"HTTP/2.0"), (b"a", b"1")]
+    relayed = headers.response_fields(426, fields)
+    assert relayed == [(b"a", b"1"), (b"connection", b"upgrade"), (b"upgrade", b"HTTP/2.0")]

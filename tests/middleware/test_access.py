@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.events import Answered
-from proxy.http.context import answer_fault, context_of
+from proxy.events import Answered, SocketClosed
+from proxy.http.context import Socket, answer_fault, context_of
 from proxy.http.faults import hop_fault
 from proxy.middleware.access import AccessMiddleware
 from proxy.report import Report
+from proxy.streams.offer import START
 from tests.support.asgi import OK, answer, answering, http
 
 
@@ -160,3 +161,19 @@ def test_other_scopes_pass(witness: Witness) -> None:
     """What is no request is not told."""
     assert answer(witness.around(answering()), {"type": "lifespan"}) == list(OK)
     assert witness.told == []
+
+
+def test_a_socket_is_told_when_it_is_over(witness: Witness) -> None:
+    """A WebSocket that was opened is one fact of its own, with what its driver counted; it is no answered request."""
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        socket = context_of(scope).socket = Socket("session")
+        await send({"type": START, "headers": []})
+        socket.client_bytes, socket.upstream_bytes, socket.close_code = 1, 2, 1000
+
+    access = witness.around(app)
+    scope = http(raw_path=b"/v1/responses")
+    context_of(scope).request_id = "req-1"
+    assert answer(access, scope) == [{"type": START, "headers": []}]
+    assert witness.told == [("req-1", SocketClosed("/v1/responses", "session", 0.5, 1, 2, 1000))]
+    assert access.relaying == 0

@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault
 from proxy.middleware.request_id import RequestIdMiddleware
+from proxy.streams.offer import START
 from tests.support.asgi import OK, answer, answering, http
 
 
@@ -29,6 +30,13 @@ def test_each_answer_has_an_id() -> None:
     assert first[0] == {**OK[0], "headers": [(b"x", b"y"), (b"x-unpinned-request-id", request_id.encode())]}
     assert first[1:] == list(OK[1:])
     assert OK[0]["headers"] == [(b"x", b"y")]
+
+
+def test_a_101_has_an_id() -> None:
+    """The head that ends HTTP on a connection says it as any other."""
+    (opened,) = answer(RequestIdMiddleware(answering({"type": START, "headers": [(b"a", b"b")]})))
+    assert opened["headers"][0] == (b"a", b"b")
+    assert len(ids([opened])) == 1
 
 
 def test_what_the_server_keeps_in_the_state_stays() -> None:

@@ -20,6 +20,7 @@ from proxy.events import (
     Refused,
     Removal,
     Removed,
+    SocketClosed,
     StartedFresh,
     StoreFailed,
     Unrecovered,
@@ -215,6 +216,14 @@ def test_access_line(log: Log) -> None:
     assert log.messages(answered(status=0, complete=False))[0].startswith("POST /v1/responses - 12.3ms ")
     log.configure("warning")
     assert log.told(answered()) == []
+
+
+def test_the_line_of_a_socket(log: Log) -> None:
+    """One line says how long it was open and what each side sent, with the close code where it is known."""
+    path = "/v1/realtime/sess_0123456789abcdef"
+    line = "GET /v1/realtime/{id} 101 1234.5ms tunnel client_bytes=1 upstream_bytes=2"
+    assert log.messages(SocketClosed(path, "tunnel", 1.23451, 1, 2)) == [line]
+    assert log.messages(SocketClosed(path, "tunnel", 1.23451, 1, 2, 4003)) == [f"{line} close_code=4003"]
 
 
 def test_access_line_of_a_store(log: Log) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.events import Answered, LossyAnswer, Refused, UpstreamFailed
+from proxy.events import Answered, LossyAnswer, Refused, SocketClosed, UpstreamFailed
 from proxy.observers.recent import KEPT, SLOT, SLOTS, Recent, outcome
 from proxy.report import Report
 
@@ -139,6 +139,14 @@ def test_a_slot_without_an_answer(recent: Recent) -> None:
 def test_outcomes(event: Answered, expected: str) -> None:
     """An exchange is called by the worst that can be said of it."""
     assert outcome(event) == expected
+
+
+def test_sockets_are_no_exchanges(recent: Recent) -> None:
+    """A WebSocket that was opened is not listed, and what happened to it on the way is forgotten with it."""
+    recent.notice("req-1", UpstreamFailed("upstream_cut"))
+    recent.notice("req-1", SocketClosed("/v1/realtime", "tunnel", 1.0, 1, 2))
+    assert recent.told()["exchanges"] == []
+    assert recent._steps == {}
 
 
 def test_nothing_private(recent: Recent) -> None:

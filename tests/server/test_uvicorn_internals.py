@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proxy.server import cycle, draining, protocol
-from proxy.server.cycle import Cycle, OldCycle
+from proxy.server.cycle import Cycle, OfferCycle, OldCycle
 from proxy.server.uvicorn_internals import ATTRIBUTES, METHODS
 
 
@@ -53,7 +53,7 @@ def test_each_part_that_is_used_is_listed(module: object) -> None:
     assert not unlisted, f"not listed in uvicorn_internals: {unlisted}"
 
 
-@pytest.mark.parametrize("ours", [Cycle, OldCycle])
+@pytest.mark.parametrize("ours", [Cycle, OfferCycle, OldCycle])
 def test_a_cycle_may_change_its_class(ours: type[Cycle]) -> None:
     """Our cycle takes over an instance of uvicorn's as it is: neither has slots, and ours has no constructor."""
     assert not any({"__init__", "__new__", "__slots__"} & vars(kind).keys() for kind in ours.__mro__[:-2])

@@ -76,6 +76,19 @@ class RawClient:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
+    def end(self) -> None:
+        """Send the end (FIN), and go on reading."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def is_reset(self) -> bool:
+        """Wait for the other side's end, and say whether it is a reset; what comes before it is dropped."""
+        try:
+            while self._socket.recv(65536):
+                pass
+        except ConnectionResetError:
+            return True
+        return False
+
     def readable_within(self, seconds: float) -> bool:
         """Whether anything comes, or the connection ends, within so many seconds."""
         return bool(self._buffer or select.select([self._socket], [], [], seconds)[0])

@@ -59,6 +59,10 @@ class Recording(Answer):
         self.requests.append(request)
         return self
 
+    async def open(self, request: Request) -> "Recording":
+        """Refuse a tunnel with the same answer."""
+        return await self.send(request)
+
     async def read(self) -> tuple[bytes, bool]:
         """All there is, a little later."""
         await asyncio.sleep(0)
