@@ -2,8 +2,9 @@
 
 import json
 import re
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,9 +12,21 @@ import pytest
 
 from proxy.settings.table import TABLE
 from tests.deploy.balancers import KINDS, NGINX, Balancer, Fleet, balanced, fleet, number_of, program, wait_until
+from tests.support.handshakes import ACCEPT, KEY, Hearing, handshake, switching
 from tests.support.process import ROOT
 from tests.support.raw_client import RawAnswer, RawClient, request
-from tests.support.scripts import READ_BODY, UNTIL_CLOSED, Flood, Gate, Script, event_stream, head, json_answer, script
+from tests.support.scripts import (
+    END,
+    READ_BODY,
+    UNTIL_CLOSED,
+    Flood,
+    Gate,
+    Script,
+    event_stream,
+    head,
+    json_answer,
+    script,
+)
 from tests.support.upstream_server import ScriptedUpstream
 
 EVENTS = tuple(b'event: e\ndata: {"n":%d}\n\n' % number for number in range(4))
@@ -267,15 +280,57 @@ def test_answers_pass_as_they_came(balancer: Balancer, upstream: ScriptedUpstrea
         assert upstream.received[0].values(name.lower()) == [value]
 
 
-def test_an_offer_of_websocket_is_declined(balancer: Balancer, upstream: ScriptedUpstream) -> None:
-    """A client that asks for a WebSocket gets Unpinned's 426, whereupon it takes HTTP; upstream hears nothing."""
-    key = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
-    fields = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13"), key]
+CLOSE = b"\x88\x08" + (4003).to_bytes(2, "big") + b"enough"
+# Masked, fragmented, with reserved bits and a ping between: a proxy that reads frames would change or refuse some.
+FRAMES = b"\x41\x85abcd\x09\x07\x0f\x08\x0e\x89\x80abcd\x80\x81abcd\x00\x82\xfe\xff\xffabcd" + bytes(65_535)
+
+
+def test_a_websocket_passes(balancer: Balancer, upstream: ScriptedUpstream) -> None:
+    """Bytes are the same on both sides in both directions, and the close frame keeps its code and its reason."""
+    hearing = Hearing()
+    upstream.will_answer(script(switching() + FRAMES, hearing_of(FRAMES, hearing), CLOSE, END))
+    deflate = (b"Sec-WebSocket-Extensions", b"permessage-deflate; client_max_window_bits")
     with balancer.client() as client:
-        client.send(request(b"GET", b"/v1/responses", fields))
-        answer = client.answer()
-    assert (answer.status, bool(answer.values(b"x-unpinned-request-id"))) == (426, True)
-    assert not upstream.received
+        client.send(handshake(b"/v1/responses?model=m", [deflate]))
+        got = client.head()
+        assert (got.status, got.values(b"sec-websocket-accept")) == (101, [ACCEPT])
+        assert got.values(b"x-unpinned-request-id")
+        assert client.exactly(len(FRAMES)) == FRAMES
+        client.send(FRAMES)
+        assert client.rest() == CLOSE
+    assert bytes(hearing.data) == FRAMES
+    [received] = upstream.received
+    assert received.target.endswith(b"/responses?model=m")
+    assert received.values(b"sec-websocket-key") == [KEY]
+    assert received.values(b"sec-websocket-extensions") == [deflate[1]]
+
+
+def hearing_of(frames: bytes, hearing: Hearing) -> Callable[[socket.socket], None]:
+    """A step that reads so many bytes, and not to the end."""
+
+    def read(connection: socket.socket) -> None:
+        while len(hearing.data) < len(frames):
+            hearing.data += connection.recv(65_536)
+
+    return read
+
+
+def test_a_websocket_that_is_refused(balancer: Balancer, upstream: ScriptedUpstream) -> None:
+    """Upstream's refusal of the handshake comes back as it is: on its status clients take HTTP, or ask for a key."""
+    upstream.will_answer(
+        json_answer({"error": {"message": "no"}}, 401), json_answer({}, 426, [(b"Upgrade", b"TLS/1.3")])
+    )
+    for status in (401, 426):
+        with balancer.client() as client:
+            client.send(handshake(b"/v1/responses"))
+            answer = client.answer()
+        assert (answer.status, bool(answer.values(b"x-unpinned-request-id"))) == (status, True)
+
+
+def test_a_silent_websocket_may_be_an_hour_old() -> None:
+    """Both wait longer in silence than OpenAI lets a WebSocket live."""
+    assert seconds((ROOT / "nginx.conf").read_text(), "proxy_read_timeout") > 3600
+    assert seconds((ROOT / "deploy/haproxy.cfg").read_text(), "timeout tunnel") > 3600
 
 
 def test_its_own_health(balancer: Balancer, upstream: ScriptedUpstream) -> None:
