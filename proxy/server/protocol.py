@@ -174,7 +174,9 @@ class ClientProtocol(HttpToolsProtocol):
         self._hold(behind)
 
     def _hold(self, data: bytes) -> None:
-        """Keep what the client sends in the other protocol before it has the answer."""
+        """Keep what the client sends in the other protocol before it has the answer; with another than 101, nothing."""
+        if self.cycle.response_started:
+            return
         behind = cast("bytearray", self._behind)
         behind += data
         if len(behind) > _BEHIND:

@@ -135,7 +135,12 @@ TABLE: Final = (
         "`on`: WebSockets pass, and those at `…/responses` are sessions; `tunnel`: all pass byte for byte; `off`: 426, "
         "on which clients turn to HTTP.",
     ),
-    Row("max_websockets", "2000", FROM_1, "WebSockets that are open; beyond them 503 with Retry-After."),
+    Row(
+        "max_websockets",
+        "2000",
+        FROM_1,
+        "WebSockets that are open, each with a connection to upstream of its own; beyond them 503 with Retry-After.",
+    ),
     Row("keepalive_expiry", "30", SECONDS, "How long an idle connection to upstream is kept."),
     Row("client_keepalive", "75", SECONDS, "How long an idle connection of a client is kept."),
     Row(

@@ -160,7 +160,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """Send the end (FIN) after all bytes. Over TLS nothing happens: the connection has no half to close."""
-        if not self.is_finished and self._transport.can_write_eof():
+        if not (self.is_finished or self._transport.is_closing()) and self._transport.can_write_eof():
             self.is_finished = True
             self._transport.write_eof()
 

@@ -149,6 +149,25 @@ def paced(bench: Bench, running: Running) -> Values:
     return values | {"event_delay": outcome.delay_p50 - direct.delay_p50} if outcome.events else values
 
 
+def sockets(bench: Bench, running: Running) -> Values:
+    """CPU for a message of an open WebSocket, how much later it comes than directly, and the memory of an idle one."""
+    if not running.proxy.opens_sockets:
+        return {}
+    direct = bench.load_streams(direct_to(bench, running), work.opened(500, 2, 20), lambda _: None)
+    at_open: list[tuple[float, int]] = []
+
+    def opened(events: int) -> None:
+        at_open.append((processes.cpu_seconds(running.session), events))
+
+    outcome = bench.load_streams(running, work.opened(1500, 2, 20), opened)
+    spent, seen = at_open[0]
+    seconds = processes.cpu_seconds(running.session) - spent
+    values = _shared("socket_event", seconds, outcome.events - seen, 20 - outcome.answered)
+    idle = open_streams(bench, running, work.opened(2, 1500, 1000))
+    values["failed"] += idle["failed"]
+    return values | {"socket_delay": outcome.delay_p50 - direct.delay_p50, "socket": idle["growth"] * 1024 / 1000}
+
+
 def latency(bench: Bench, running: Running) -> Values:
     """How much longer a small request takes than without a proxy, on one connection."""
     task = work.answered(1500, work.small(), 1)
@@ -238,7 +257,7 @@ SHARED: Final[dict[str, Measure]] = {
     "latency": latency,
 }
 """Measured on a process that lives as long as the round."""
-FRESH: Final[dict[str, Measure]] = {"streams": streams, "held": held, "stalled": stalled}
+FRESH: Final[dict[str, Measure]] = {"sockets": sockets, "streams": streams, "held": held, "stalled": stalled}
 """Measured on a process of its own."""
 ONCE: Final[dict[str, Measure]] = {"many": many_streams}
 """Measured once in a run, on a process of its own."""

@@ -50,6 +50,8 @@ class Proxy:
     """Where it is started."""
     relays_bytes: bool = True
     """Whether answers have the length that upstream gave them."""
+    opens_sockets: bool = True
+    """Whether WebSockets pass."""
 
 
 def ours(arguments: str = "", *, name: str = "unpinned", directory: Path = ROOT) -> Proxy:
@@ -175,6 +177,7 @@ RIVALS: Final = (
         is_installed=lambda: importlib.util.find_spec("aiohttp") is not None,
         version=lambda: f"aiohttp {importlib.metadata.version('aiohttp')}",
         command=_aiohttp_stack,
+        opens_sockets=False,
     ),
     Proxy(
         name="caddy",
@@ -193,6 +196,7 @@ RIVALS: Final = (
         command=_litellm,
         request=_litellm_request,
         relays_bytes=False,
+        opens_sockets=False,
     ),
     Proxy(
         name="portkey",
@@ -203,6 +207,7 @@ RIVALS: Final = (
         command=lambda place: ["gateway", f"--port={place.port}", "--headless"],
         request=_portkey_request,
         relays_bytes=False,
+        opens_sockets=False,
     ),
 )
 

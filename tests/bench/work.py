@@ -33,8 +33,18 @@ content-type: application/json\r
 """
 
 
+_HANDSHAKE: Final = b"""connection: Upgrade\r
+upgrade: websocket\r
+sec-websocket-version: 13\r
+sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r
+"""
+
+
 class Work(NamedTuple):
-    """What is asked: a body, what upstream answers (see `traffic/upstream.c`), and from how many connections."""
+    """What is asked: a body, what upstream answers (see `traffic/upstream.c`), and from how many connections.
+
+    With no body it is a WebSocket that is asked for.
+    """
 
     plan: str
     body: bytes
@@ -53,8 +63,16 @@ def streamed(events: int, milliseconds: int, connections: int) -> Work:
     return Work(f"events={events},gap={milliseconds}", small(), connections, events=events)
 
 
+def opened(events: int, milliseconds: int, connections: int) -> Work:
+    """WebSockets on which upstream sends messages, one every so many milliseconds."""
+    return Work(f"frames={events},gap={milliseconds}", b"", connections, events=events)
+
+
 def request(work: Work, port: int, fields: bytes = b"", *, in_path: bool = True) -> bytes:
     """The request as it goes on the wire; with the plan in its path, or without."""
+    if not work.body:
+        line = f"GET /{work.plan}/v1/realtime HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n".encode()
+        return line + _HANDSHAKE + b"\r\n"
     path = f"/{work.plan}/v1/responses" if in_path else "/v1/responses"
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: {len(work.body)}\r\n".encode()
     return head + _FIELDS + fields + b"\r\n" + work.body

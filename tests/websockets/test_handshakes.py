@@ -139,6 +139,18 @@ def test_any_other_answer_is_an_ordinary_one(front: Front, status: str, behind: 
     assert len(front.upstream.received) == 1
 
 
+def test_a_long_answer_to_a_client_that_goes_on(front: Front) -> None:
+    """What a client sends beside an answer that is no 101 is dropped, however much it is; the answer stays whole."""
+    gate = Gate()
+    front.upstream.will_answer(script(head(401, [(b"Content-Length", b"6")]), b"not", gate, b"now"))
+    with RawClient(front.process.port) as client:
+        client.send(handshake())
+        assert client.until(b"not").startswith(b"HTTP/1.1 401 ")
+        client.send(bytes(300_000))
+        gate.open()
+        assert client.rest() == b"now"
+
+
 def test_a_426_keeps_what_it_says(front: Front) -> None:
     """Codex falls back to HTTP on this status, and RFC 9110 demands the Upgrade field."""
     fields = [(b"Upgrade", b"HTTP/2.0"), (b"Connection", b"upgrade"), (b"Sec-WebSocket-Version", b"13")]

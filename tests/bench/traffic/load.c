@@ -105,7 +105,7 @@ static void hang_up(struct connection *c) {
 
 static void finish(struct connection *c) {
     int status = atoi(c->answer.head + 9);
-    int good = status == 200 && (!options.expected || c->answer.taken == options.expected);
+    int good = (status == 200 || status == 101) && (!options.expected || c->answer.taken == options.expected);
     opened(c);
     if (!good || c->events != options.events) {
         failed++;

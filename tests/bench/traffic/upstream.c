@@ -1,8 +1,9 @@
 /* The upstream: `upstream` listens on a port of its own choice on 127.0.0.1, prints it, and answers until it is killed.
  *
  * What it answers is said in the request's target: /size=N/… is a JSON answer of N bytes, /events=N,gap=MS/… a stream of
- * N events, one every MS milliseconds or all at once, /echo/… the request's own body. A paced event holds the time it
- * was sent at behind an '@', which stands nowhere else in an answer. */
+ * N events, one every MS milliseconds or all at once, /frames=N,gap=MS/… a WebSocket with N messages of 235 bytes and then
+ * its end, /echo/… the request's own body. A paced event or message holds the time it was sent at behind an '@', which
+ * stands nowhere else in an answer. */
 #include "message.h"
 
 #define FIELDS                                                                                                              \
@@ -22,22 +23,37 @@
     "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,"              \
     "\"item_id\":\"msg_0a1b2c3d\",\"output_index\":0,\"content_index\":0,\"delta\":\"@%019llu and a few words\"}\n\n"
 
-enum { BLOCK = 500, KEPT = 16 << 20, EVENT_SIZE = 400 };
+#define SOCKET_HEAD                                                                                                         \
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"                                    \
+    "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+#define FRAME_HEAD "\x81\x7e\x00\xe7"
+#define MESSAGE                                                                                                             \
+    "{\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"item_id\":\"msg_0a1b2c3d\",\"output_index\":0,"          \
+    "\"content_index\":0,\"delta\":\"@%019llu and a few words\",\"obfuscation\":\"%*s\"}"
+
+enum { FRAME_SIZE = 235, FRAME_HEAD_SIZE = 4, BLOCK = 500, KEPT = 16 << 20, EVENT_SIZE = 400 };
 
 struct connection {
     int fd;
     struct message request;
     struct output out;
-    int is_stream, has_ended;
+    int is_stream, is_socket, has_ended;
+    const struct template *made_of;
     long events;
     u64 gap, due;
     char event[EVENT_SIZE];
     struct connection *next;
 };
 
+/* What a paced event is a copy of, and where the time goes. */
+struct template {
+    char bytes[EVENT_SIZE];
+    size_t size, stamp_at;
+};
+
 static const enum state UNFRAMED = DONE;
-static char kept[KEPT], answer[KEPT], event[EVENT_SIZE], block[BLOCK * EVENT_SIZE];
-static size_t event_size, stamp_at;
+static char kept[KEPT], answer[KEPT], block[BLOCK * EVENT_SIZE];
+static struct template event, frame;
 static struct connection *first_due, *last_due;
 
 static void payload(struct connection *c, const char *bytes, size_t n) {
@@ -48,9 +64,19 @@ static void payload(struct connection *c, const char *bytes, size_t n) {
 static void make_events(void) {
     char text[EVENT_SIZE - 20]; /* a chunk's frame comes to it */
     size_t n = sprintf(text, EVENT, 0ull);
-    event_size = sprintf(event, "%zx\r\n%s\r\n", n, text);
-    stamp_at = strchr(event, '@') + 1 - event;
-    for (int i = 0; i < BLOCK; i++) memcpy(block + i * event_size, event, event_size);
+    event.size = sprintf(event.bytes, "%zx\r\n%s\r\n", n, text);
+    event.stamp_at = strchr(event.bytes, '@') + 1 - event.bytes;
+    for (int i = 0; i < BLOCK; i++) memcpy(block + i * event.size, event.bytes, event.size);
+}
+
+static void make_frame(void) {
+    char text[EVENT_SIZE];
+    int padding = FRAME_SIZE - FRAME_HEAD_SIZE - sprintf(text, MESSAGE, 0ull, 0, "");
+    sprintf(text, MESSAGE, 0ull, padding, "");
+    memcpy(frame.bytes, FRAME_HEAD, FRAME_HEAD_SIZE);
+    memcpy(frame.bytes + FRAME_HEAD_SIZE, text, FRAME_SIZE - FRAME_HEAD_SIZE);
+    frame.size = FRAME_SIZE;
+    frame.stamp_at = FRAME_HEAD_SIZE + (strchr(text, '@') + 1 - text);
 }
 
 static void answer_json(struct connection *c, size_t size) {
@@ -82,11 +108,14 @@ static void enqueue(struct connection *c) {
 
 static void answer_stream(struct connection *c, const char *plan) {
     const char *gap = strstr(plan, "gap=");
-    c->events = atol(plan + 7), c->gap = gap ? atol(gap + 4) * MILLISECOND : 0;
+    c->is_socket = *plan == 'f';
+    c->made_of = c->is_socket ? &frame : &event;
+    c->events = atol(strchr(plan, '=') + 1), c->gap = gap ? atol(gap + 4) * MILLISECOND : 0;
     c->is_stream = 1, c->has_ended = 0;
     c->out = (struct output){STREAM_HEAD, sizeof STREAM_HEAD - 1};
+    if (c->is_socket) c->out = (struct output){SOCKET_HEAD, sizeof SOCKET_HEAD - 1};
     if (!c->gap) return;
-    memcpy(c->event, event, event_size);
+    memcpy(c->event, c->made_of->bytes, c->made_of->size);
     c->due = now() + c->gap;
     enqueue(c);
 }
@@ -97,17 +126,19 @@ static int refill(struct connection *c) {
     long n = c->events < BLOCK ? c->events : BLOCK;
     c->events -= n;
     c->has_ended = !n;
-    c->out = n ? (struct output){block, n * event_size} : (struct output){"0\r\n\r\n", 5};
+    c->out = n ? (struct output){block, n * event.size} : (struct output){"0\r\n\r\n", c->is_socket ? 0 : 5};
     return 1;
 }
 
 static void pump(struct connection *c) {
     while (flush(c->fd, &c->out, c->is_stream && !c->gap && !c->has_ended ? MSG_MORE : 0) && refill(c)) continue;
+    if (c->is_socket && c->has_ended) shutdown(c->fd, SHUT_WR);
 }
 
 static void begin_answer(struct connection *c) {
     const char *size = strstr(c->request.head, "/size="), *events = strstr(c->request.head, "/events=");
-    c->is_stream = 0;
+    if (!events) events = strstr(c->request.head, "/frames=");
+    c->is_stream = c->is_socket = 0;
     if (events) answer_stream(c, events + 1);
     else if (size) answer_json(c, atol(size + 6));
     else answer_echo(c);
@@ -120,8 +151,8 @@ static int is_queued(const struct connection *c) { return c->is_stream && c->gap
 static void send_event(struct connection *c, u64 time) {
     char digits[STAMP + 1];
     sprintf(digits, "%019llu", time);
-    memcpy(c->event + stamp_at, digits, STAMP);
-    c->out = (struct output){c->event, event_size};
+    memcpy(c->event + c->made_of->stamp_at, digits, STAMP);
+    c->out = (struct output){c->event, c->made_of->size};
     c->events--;
 }
 
@@ -178,6 +209,7 @@ static int listening(void) {
 int main(void) {
     struct epoll_event events[BATCH];
     make_events();
+    make_frame();
     poller = epoll_create1(0);
     for (int listener = listening();;) {
         int count = happened(events, first_due ? first_due->due : 0);
