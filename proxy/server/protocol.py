@@ -39,6 +39,7 @@ _BEHIND: Final = 65_536
 class ClientProtocol(HttpToolsProtocol):
     """One connection; a request's head has `header_timeout` seconds to come."""
 
+    server_state: "State"
     header_timeout: float
     highest_descriptor: int
     """The last one that a client's connection may have; those above are kept for connections to upstream."""
@@ -165,8 +166,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _offer(self, behind: bytes) -> None:
         """Let the app decide on a WebSocket handshake; llhttp takes it for a request without a body."""
-        draining = cast("State", self.server_state).draining
-        cast("Scope", self.scope)["extensions"] = {EXTENSION: Offer(self._accept, draining)}
+        offer = Offer(self._accept, self.server_state.draining)
+        cast("Scope", self.scope)["extensions"] = {EXTENSION: offer}
         self._begin()
         self.cycle.keep_alive = self.cycle.more_body = False
         self.cycle.message_event.set()

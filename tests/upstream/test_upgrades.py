@@ -2,13 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from typing import Any
 
+import uvloop
 from starlette.types import Message, Scope
 
 from proxy.events import Observers
 from proxy.http.base_url import base_url
-from proxy.upstream.interface import Answer, Occupancy, Request
+from proxy.http.context import context_of
+from proxy.streams.offer import EXTENSION, START, Offer
+from proxy.streams.stream import Stream
+from proxy.upstream.interface import Answer, Occupancy, Request, Tunnel
 from proxy.upstream.reverse_proxy import ReverseProxy
+from tests.support.asgi import receive
+from tests.support.peers import Peer, peer
 from tests.support.raw_client import request
 from tests.support.scripts import answer
 from tests.support.upstream_server import ScriptedUpstream
@@ -75,6 +83,80 @@ class Recording(Answer):
     async def close(self) -> None:
         """Take note."""
         self.closed = True
+
+
+class Tunnelling(Recording):
+    """A client of upstream for which upstream switches protocols, with this stream behind it."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+
+    async def open(self, request: Request) -> Tunnel:  # type: ignore[override]
+        """Take note, and agree."""
+        self.requests.append(request)
+        return Tunnel([(b"upgrade", b"websocket")], self.stream)
+
+
+async def handshake(upstream: Peer, accept: Callable[[], Stream], conversation: Any = None) -> Request:
+    """The request that the proxy sends for a handshake with an extension, and what becomes of the tunnel."""
+    client = Tunnelling(upstream.stream)
+    fields = [*((name.lower(), value) for name, value in HANDSHAKE), (b"sec-websocket-extensions", b"x")]
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": fields}
+    scope["extensions"] = {EXTENSION: Offer(accept, asyncio.Event())}
+    context_of(scope).conversation = conversation
+    app = ReverseProxy(client, base_url("http://a.test"), Observers())
+    await app(scope, receive, answered)
+    [sent] = client.requests
+    return sent
+
+
+async def answered(message: Message) -> None:
+    """The server takes the head of the 101, and nothing else is sent."""
+    assert message["type"] == START
+
+
+def test_a_driver_of_its_own_gets_both_streams() -> None:
+    """It reads what passes, so that compression is not offered to upstream; without one both sides are joined."""
+
+    async def main() -> None:
+        client, upstream = await peer(), await peer()
+        given: list[Stream] = []
+
+        async def conversation(*streams: Stream) -> None:
+            given.extend(streams)
+            for stream in streams:
+                stream.abort()
+
+        sent = await handshake(upstream, lambda: client.stream, conversation)
+        assert given == [client.stream, upstream.stream]
+        assert b"sec-websocket-extensions" not in dict(sent.fields)
+        for side in (client, upstream):
+            await side.sees_a_reset()
+        client, upstream = await peer(), await peer()
+        for side in (client, upstream):
+            side.end()
+        sent = await handshake(upstream, lambda: client.stream)
+        assert (b"sec-websocket-extensions", b"x") in sent.fields
+        for side in (client, upstream):
+            assert await side.take(1) == b""
+            side.socket.close()
+
+    uvloop.run(main())
+
+
+def test_a_client_that_leaves_with_the_101() -> None:
+    """Upstream has agreed in the moment in which the client left: its connection is reset."""
+
+    async def main() -> None:
+        def gone() -> Stream:
+            raise ConnectionResetError
+
+        upstream = await peer()
+        await handshake(upstream, gone)
+        await upstream.sees_a_reset()
+
+    uvloop.run(main())
 
 
 def run(client: Recording, scope: Scope, *received: Message) -> list[Message]:
