@@ -13,6 +13,9 @@ A stream ends in two ways, and the reader can tell them apart:
 
 `is_gone` is the end of the connection itself, in every case the last thing to happen. Everything runs in one loop, and
 every change is one synchronous step.
+
+Measured with messages of 235 bytes (2026-11, uvloop): as a `BufferedProtocol`, whose reads could be smaller, a stream
+costs a tenth more.
 """
 
 import asyncio
@@ -21,20 +24,15 @@ import socket
 import struct
 from collections.abc import Callable
 from typing import Final, cast
-from weakref import WeakKeyDictionary
 
 HIGH_WATER: Final = 65_536
-"""Bytes that may wait in one direction before its source is not read any more."""
-_READ: Final = 32_768
-"""Bytes of one read, at most: with HIGH_WATER the bound on what a stalled direction holds."""
+"""Bytes that may wait in one direction before its source is not read any more; uvloop reads 250 KiB at most at once."""
 # Nothing here pings, and silence has no limit: the kernel finds a peer that has vanished, within two minutes.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 _RESET: Final = struct.pack("ii", 1, 0)
 
-_buffers: "WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview]" = WeakKeyDictionary()
 
-
-class Stream(asyncio.BufferedProtocol):
+class Stream(asyncio.Protocol):
     """The byte stream of `transport`, which it takes over; nothing is read before somebody wants it.
 
     `behind` arrived already. `lost` is called when the connection is gone, with its error.
@@ -42,7 +40,6 @@ class Stream(asyncio.BufferedProtocol):
 
     __slots__ = (
         "__weakref__",
-        "_buffer",
         "_closed",
         "_held",
         "_loop",
@@ -67,7 +64,6 @@ class Stream(asyncio.BufferedProtocol):
         lost: Callable[[Exception | None], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buffer = _buffer_of(self._loop)
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._lost = lost
         self._pieces = [behind] if behind else []
@@ -184,19 +180,14 @@ class Stream(asyncio.BufferedProtocol):
 
     # Called by the transport.
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 -- the protocol's signature
-        """The memory to read into, which all streams of a loop share: what is read is taken before the next read."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Pass on, or hold, what has arrived."""
-        data = bytes(self._buffer[:nbytes])
-        self.received += nbytes
+        self.received += len(data)
         if self._pass is not None:
             self._pass(data)
             return
         self._pieces.append(data)
-        self._held += nbytes
+        self._held += len(data)
         if self._held > HIGH_WATER:
             self.pause()
         self._wake()
@@ -272,10 +263,3 @@ def _keep_alive(transport: asyncio.Transport) -> None:
         for name, value in _KEEP_ALIVE:
             if hasattr(socket, name):  # elsewhere than on Linux not all of them
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _buffer_of(loop: asyncio.AbstractEventLoop) -> memoryview:
-    buffer = _buffers.get(loop)
-    if buffer is None:
-        buffer = _buffers[loop] = memoryview(bytearray(_READ))
-    return buffer

@@ -29,7 +29,7 @@ FIGURES: Final = (
     Figure("alone", "W6: one connection, CPU", "µs/request", 1),
     Figure("latency", "W6: latency added to a small request, p50", "µs", 0, "absolute", 300, 150),
     Figure("socket_event", "W7: WebSocket, a message every 2 ms, 20 tunnels, CPU", "µs/message", 1, "ratio", 1.3),
-    Figure("socket_delay", "W7: delay added to a message, p50", "µs", 0, "absolute", 50),
+    Figure("socket_delay", "W7: delay added to a message of one tunnel, p50", "µs", 0, "absolute", 50),
     Figure("socket", "W7: memory for an idle tunnel", "KiB", 0, "absolute", 40),
     Figure("start", "memory at start", "MiB", 1, "absolute", 40, 30),
     Figure("streams", "memory for 1,000 streams more", "MiB", 1, "absolute", 25, 18),

@@ -153,7 +153,9 @@ def sockets(bench: Bench, running: Running) -> Values:
     """CPU for a message of an open WebSocket, how much later it comes than directly, and the memory of an idle one."""
     if not running.proxy.opens_sockets:
         return {}
-    direct = bench.load_streams(direct_to(bench, running), work.opened(500, 2, 20), lambda _: None)
+    alone = work.opened(500, 2, 1)
+    direct = bench.load_streams(direct_to(bench, running), alone, lambda _: None)
+    delayed = bench.load_streams(running, alone, lambda _: None)
     at_open: list[tuple[float, int]] = []
 
     def opened(events: int) -> None:
@@ -165,7 +167,7 @@ def sockets(bench: Bench, running: Running) -> Values:
     values = _shared("socket_event", seconds, outcome.events - seen, 20 - outcome.answered)
     idle = open_streams(bench, running, work.opened(2, 1500, 1000))
     values["failed"] += idle["failed"]
-    return values | {"socket_delay": outcome.delay_p50 - direct.delay_p50, "socket": idle["growth"] * 1024 / 1000}
+    return values | {"socket_delay": delayed.delay_p50 - direct.delay_p50, "socket": idle["growth"] * 1024 / 1000}
 
 
 def latency(bench: Bench, running: Running) -> Values:
