@@ -11,7 +11,7 @@ from tests.support.connect_proxy import ConnectProxy
 from tests.support.handshakes import Hearing, echo, handshake, switching
 from tests.support.process import running
 from tests.support.raw_client import PATIENCE, RawClient
-from tests.support.scripts import END, RESET, Flood, Gate, script, send_until_stalled
+from tests.support.scripts import END, RESET, Flood, Gate, script
 from tests.support.upstream_server import ScriptedUpstream
 from tests.websockets.conftest import Front
 
@@ -126,7 +126,7 @@ def test_a_slow_upstream_stops_the_client(front: Front) -> None:
     gate, hearing = Gate(), Hearing()
     with front.opened(script(switching(), gate, hearing)) as client:
         size = 60_000_000
-        taken = send_until_stalled(client._socket, bytes(size))
+        taken = client.send_until_stalled(bytes(size))
         assert HIGH_WATER < taken < 40_000_000
         gate.open()
         client.send(bytes(size - taken))
@@ -233,3 +233,25 @@ def test_a_client_that_ends_before_tls_upstream(tmp_path_factory: pytest.TempPat
             client.end()
             other.wait_over()
             assert not other.was_reset
+
+
+def test_a_slow_tls_upstream_gets_every_byte(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Back-pressure holds over TLS as well, and the client's end comes behind its last byte."""
+    authority = Authority(tmp_path_factory.mktemp("ca"))
+    with (
+        ScriptedUpstream(tls=authority.server_context("127.0.0.1")) as upstream,
+        running("--upstream", upstream.url, "--ca-file", authority.ca_file) as process,
+    ):
+        gate, hearing = Gate(), Hearing()
+        upstream.will_answer(script(switching(), gate, hearing))
+        with RawClient(process.port) as client:
+            client.send(handshake())
+            assert client.head().status == 101
+            size = 30_000_000
+            taken = client.send_until_stalled(bytes(size))
+            assert taken < size / 2
+            gate.open()
+            client.send(bytes(size - taken))
+            client.end()
+            hearing.wait_over()
+        assert (len(hearing.data), hearing.was_reset) == (size, False)
