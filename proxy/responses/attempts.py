@@ -109,8 +109,9 @@ class Attempts:
         known = self._scope.facts.blobs
         if not known:
             return frozenset()
-        blobs = {item.raw("encrypted_content") for array in document.arrays for item in array.items}
-        return frozenset(blob for blob in blobs if blob is not None and digest(blob) in known)
+        items = (item for array in document.arrays for item in array.items if item.has_blob)
+        blobs = (bytes(item.encrypted_content) for item in items)
+        return frozenset(blob for blob in blobs if digest(blob) in known)
 
     def _may_begin_with(self, portable: Rewrite) -> bool:
         if not portable.took_references or self._route == "responses":

@@ -31,7 +31,7 @@ from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.size import MOST, containers, cost, holds_too_much
+from proxy.responses.body.size import cost, holds_too_much
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.left_out import may_be_left_out
@@ -39,16 +39,13 @@ from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import NEVER_OURS, classify
-from proxy.responses.rewrite import fast_path
 from proxy.responses.steps import INLINE, Compute, Forward, Recall, Relay, Step
 
 PAUSE: Final = 0.3
 """Seconds before the same bytes are sent again: a parent just made shows up in that time (semantic-kernel#13128)."""
 
-# What work costs, in bytes of `INLINE`, measured 2026-11: ten milliseconds, which is as long as the event loop may be
-# held, are 256 KiB for a glance, 64 KiB for a closer look, and a quarter of that for a ladder.
-_GLANCE: Final = 4
 _RUNGS: Final = 4
+"""Looks at a body that a ladder costs."""
 _REFUSAL: Final = 40
 """A byte of a refusal's text: 2,048 full of words that look like refusals' take 13 ms."""
 _JUDGED: Final = 4 * 1024
@@ -70,7 +67,8 @@ class Exchange:
         self.policy = policy or Policy()
         self.events: list[Event] = []
         self._body = body
-        self._cost = len(body)
+        self._size = len(body)
+        self._objects = 0
         self._scope = scope or LessonScope()
         self._attempts = Attempts(self.policy, self._scope, route)
         self._made: list[Attempt] = []
@@ -85,12 +83,10 @@ class Exchange:
 
     def steps(self) -> Steps:
         """The steps from the body that arrived to the answer; see the module's docstring. Raises TooComplexError."""
-        first = yield Compute(self._glance, self._cost // _GLANCE)
-        if first is None:
+        if (yield Compute(self._is_too_complex, cost(self._size))):
+            first = self._unread()
+        else:
             yield from self._resolve()
-            if self._memory is not None:
-                first = yield Compute(self._short_way, self._cost // _GLANCE)
-        if first is None:
             first = yield Compute(self._look, self._look_cost())
         refusal = yield first
         while True:
@@ -106,12 +102,11 @@ class Exchange:
         wanted: Recall | None = yield Compute(self._wanted, self._look_cost())
         while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted
-            self._cost += found.size if found is not None else 0
-            taking = self._look_cost() if wanted.compares else self._cost // _GLANCE
-            wanted = yield Compute(partial(self._take, self._memory, found), taking)
+            self._size += found.size if found is not None else 0
+            wanted = yield Compute(partial(self._take, self._memory, found), self._look_cost())
 
     def _look_cost(self) -> int:
-        return cost(self._body, self._cost)
+        return cost(self._size, self._objects)
 
     def judges(self, status: int) -> bool:
         """Whether an answer with `status` is to be held, and its body, decoded, to be sent in."""
@@ -125,31 +120,19 @@ class Exchange:
 
     # The work of the steps, in the order in which it is done.
 
-    def _glance(self) -> Forward | None:
-        """The first attempt of an ordinary request, or of one that is too complex to be read; None for any other."""
-        if len(self._body) > MOST and containers(self._body) > MOST:
-            return self._unread()
-        first = self._short_way()
-        if first is None and holds_too_much(self._body):
-            return self._unread()
-        return first
+    def _is_too_complex(self) -> bool:
+        """Whether the body holds too much to be read; else it is read."""
+        if holds_too_much(self._body):
+            return True
+        came = self._document_that_came
+        self._objects = came.objects if came is not None else 0
+        return False
 
     def _unread(self) -> Forward:
         if self.policy.mode == "strip":
             raise TooComplexError
         self._is_read, self._is_readable = True, False
         return self._forward(self._body)
-
-    def _short_way(self) -> Forward | None:
-        """The first attempt by the fast path, of the body that arrived or of that with what the store knew."""
-        policy, memory = self.policy, self._memory
-        body = self._body if memory is None else memory.resolved.body if memory.resolved is not None else None
-        long_way = policy.mode == "recover" or policy.profile != "openai" or policy.tell_ids or self._scope.has_news
-        short = None if long_way or body is None else fast_path.quick_rewrite(body)
-        if short is None or (memory is None and policy.recalls and short.rewrite.took_references):
-            return None
-        self.events.append(Read(short.items, short.found) if memory is None else self._facts(memory.came))
-        return self._begin(Attempt(self._attempts.plain_form(portable=True), short.rewrite))
 
     def _wanted(self) -> Recall | None:
         """What to ask the store before the first attempt, or before what follows a refusal; None: nothing."""
@@ -181,7 +164,7 @@ class Exchange:
         attempt = self._attempts.first(came, self._document or came)
         self.events.append(self._facts(came))
         step = self._begin(attempt)
-        if self._cost > INLINE:
+        if self._size > INLINE:
             self._release()
         return step
 

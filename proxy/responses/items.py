@@ -17,7 +17,7 @@ IdMeaning = Literal[
 Placeholder = Literal["text", "parts", "shell", "patch", "tools", "note"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """What the proxy has to know of one kind of item."""
 
@@ -142,6 +142,7 @@ KINDS: Final = {
     )
 }
 
+SEARCH_OUTPUT: Final = KINDS["tool_search_output"]
 # A search that upstream ran has no call_id: it belongs to the turn and pairs by its position.
 HOSTED_SEARCH_OUTPUT: Final = Kind("tool_search_output", "model", lasting=True)
 
@@ -155,7 +156,7 @@ _UNKNOWN: Final = Kind("", "model", known=False)
 _UNKNOWN_OUTPUT: Final = Kind("", "client", known=False, essential=True)
 
 
-def kind_of(type_: str, role: str, *, has_id: bool) -> Kind:
+def kind_of(type_: str, role: str, *, has_id: bool, has_call: bool = True) -> Kind:
     """The row for an item by its `type` and `role` (each `""` where it is missing or no string).
 
     A message may leave out its type. A bare `{"id": …}` is an item reference: ItemReferenceParam.type is optional.
@@ -165,6 +166,8 @@ def kind_of(type_: str, role: str, *, has_id: bool) -> Kind:
             return MESSAGES.get(role, _UNKNOWN)
         return REFERENCE if has_id and not type_ else _UNKNOWN
     kind = KINDS.get(type_)
+    if kind is SEARCH_OUTPUT and not has_call:
+        return HOSTED_SEARCH_OUTPUT
     if kind is not None:
         return kind
     return _UNKNOWN_OUTPUT if type_.endswith("_output") else _UNKNOWN

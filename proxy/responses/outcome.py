@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec import UNSET
+
 from proxy.events import Event, LossyAnswer, Read, StartedFresh
 from proxy.report import Action, Fidelity, Report
 from proxy.responses.body.document import Document
@@ -14,8 +16,8 @@ def read_by(document: Document, tells_ids: bool) -> Read:
     """How many items, and how many ids of upstream's, are in a request."""
     items = [item for array in document.arrays for item in array.items]
     previous = document.text("previous_response_id")
-    found = (previous is not None) + sum("id" in item.fields for item in items)
-    ids = [previous, *(item.text("id") for item in items)] if tells_ids else []
+    found = (previous is not None) + len([item for item in items if item.id is not UNSET])
+    ids = [previous, *(item.id or None for item in items)] if tells_ids else []
     return Read(len(items), found, tuple(filter(None, ids)))
 
 

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from proxy.responses.body.document import item_of
 from proxy.responses.body.lenient import MalformedError, text
+from proxy.responses.body.table import item_of
 from proxy.responses.history.recall import is_id
 from proxy.store.beside import beside
 
@@ -144,5 +144,5 @@ def _id_of_odd(item: bytes) -> str:
         found = item_of(item)
     except MalformedError:
         return ""
-    id_ = found.text("id")
-    return id_ if id_ is not None and is_id(id_) and found.kind.id != "reference" else ""
+    id_ = found.id
+    return id_ if id_ and is_id(id_) and found.kind.id != "reference" else ""

@@ -495,12 +495,12 @@ def test_what_is_forgotten_is_found_again(
 class TestCosts:
     """What a driver is told of how long work may take."""
 
-    def test_an_ordinary_body_costs_a_glance(self) -> None:
+    def test_a_body_costs_a_fraction_of_its_bytes(self) -> None:
         """An ordinary body of 200 KB is worked on in the loop; the refusal of it is not."""
         plain = b'{"model":"m","input":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000)
         exchange = Driven(plain)
         assert exchange.start() == Forward(plain)
-        assert exchange.costs == [len(plain) // 4]
+        assert exchange.costs == [len(plain) // 4] * 2
         exchange.receive(404, refused(NO_ITEM))
         assert exchange.costs[-1] > INLINE
 
@@ -512,12 +512,12 @@ class TestCosts:
         assert len(plain) < INLINE
         assert exchange.costs[-1] > INLINE
 
-    def test_an_odd_body_costs_its_bytes(self) -> None:
-        """A body that needs a closer look costs what it holds."""
+    def test_a_small_body_costs_its_objects(self) -> None:
+        """Once a body is read, it costs the number of its items where that is more."""
         plain = body([USER, BARE, SAID, USER])
         exchange = Driven(plain)
         exchange.start()
-        assert exchange.costs == [len(plain) // 4, len(plain)]
+        assert exchange.costs == [len(plain) // 4, 64 * 4]
 
     @pytest.mark.parametrize("item", [b"1,", b"{},", b"[],"])
     @pytest.mark.parametrize("size", [0, 5_000_000])

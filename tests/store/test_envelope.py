@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.responses.body.document import item_of
 from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.table import item_of
 from proxy.store.envelope import Plain, apart, entries, owner
 
 ME = owner("me")

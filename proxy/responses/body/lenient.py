@@ -34,11 +34,8 @@ class Member(NamedTuple):
     end: int
 
 
-class Span(NamedTuple):
-    """The offsets of a value: its first byte and the byte after it."""
-
-    start: int
-    end: int
+Span = tuple[int, int]
+"""The offsets of a value: its first byte and the byte after it."""
 
 
 def skip_space(body: bytes, position: int) -> int:
@@ -123,7 +120,7 @@ def elements(body: bytes, start: int) -> list[Span]:
         if found:
             position = skip_space(body, position + 1)
         end = value_end(body, position)
-        found.append(Span(position, end))
+        found.append((position, end))
         position = _separator(body, end, b",]")
     return found
 

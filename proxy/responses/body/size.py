@@ -12,16 +12,25 @@ MOST: Final = 500_000
 
 
 _FEW: Final = 1_000
-_SMALL: Final = 8 * 1024
+_SMALL: Final = 4 * 1024
 """Bytes up to which objects are not counted: there cannot be many."""
-_OBJECT: Final = 160
-"""What an object costs to look at, in bytes: 400 objects take ten milliseconds, as 64 KiB do (measured 2026-11)."""
+_BYTES: Final = 4
+_OBJECT: Final = 64
 
 
-def cost(body: bytes, size: int = 0) -> int:
-    """What a closer look at `body` costs, in bytes; `size` is that of what goes with it, itself included."""
+def cost(size: int, objects: int = 0) -> int:
+    """What a look at `size` bytes with so many objects costs, by the measure of `INLINE`.
+
+    That stands for ten milliseconds, as long as the event loop may be held. At most so long take 256 KiB of text, or a
+    thousand objects (measured 2026-11).
+    """
+    return max(size // _BYTES, _OBJECT * objects)
+
+
+def cost_of(body: bytes, size: int = 0) -> int:
+    """The same of a body of which nothing is known; `size` is that of what goes with it, itself included."""
     size = size or len(body)
-    return max(size, _OBJECT * containers(body)) if _SMALL < size <= INLINE else size
+    return cost(size, containers(body) if _SMALL < size <= INLINE * _BYTES else 0)
 
 
 def holds_too_much(body: bytes) -> bool:

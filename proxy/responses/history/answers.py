@@ -8,7 +8,7 @@ from typing import Final
 
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.size import cost
+from proxy.responses.body.size import cost_of
 from proxy.responses.history.recording import Made, made
 from proxy.responses.steps import INLINE
 
@@ -58,7 +58,7 @@ class WholeAnswer:
         if not last:
             return 0
         size = self._size + len(piece)
-        return size if size > INLINE else cost(self.body + piece)
+        return size if size > INLINE else cost_of(self.body + piece)
 
 
 class EventStream:
@@ -83,7 +83,7 @@ class EventStream:
 
     def cost(self, piece: bytes, *, last: bool) -> int:  # noqa: ARG002 -- its end is an event
         """What it costs to take a piece, in bytes that are looked at closely."""
-        return cost(piece, self._size + len(piece)) if _BOUNDARY.search(piece) else 0
+        return cost_of(piece, self._size + len(piece)) if _BOUNDARY.search(piece) else 0
 
     def _is_wanted(self, text: bytes) -> bool:
         return any(name in text for name in self._wanted)

@@ -10,9 +10,11 @@ from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from proxy.report import RemovedName, Report, StoreOutcome
-from proxy.responses.body.document import Document, Item, check, objects, read
+from proxy.responses.body.document import Document, check, read
 from proxy.responses.body.edits import Edit, splice
+from proxy.responses.body.item import Item
 from proxy.responses.body.lenient import MalformedError, Member, Span
+from proxy.responses.body.table import items_of
 from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
@@ -88,8 +90,7 @@ def _references(document: Document) -> list[str]:
     """Ids of the references that have no twin inline."""
     items = _items(document)
     inline = _ids(item for item in items if item.kind is not REFERENCE)
-    ids = (item.text("id") for item in items if item.kind is REFERENCE)
-    return [id_ for id_ in ids if id_ and id_ not in inline]
+    return [item.id for item in items if item.kind is REFERENCE and item.id and item.id not in inline]
 
 
 def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
@@ -100,7 +101,7 @@ def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
     history = _history(document, found.conversation or ())
     inline = _ids(_read(history)) if asked.item_ids else set()
     places = _places(document, found.items, inline) if found.items else {}
-    edits = [Edit(start, end, found.items[id_]) for id_, (start, end) in places.items()]
+    edits: list[Edit] = [(start, end, found.items[id_]) for id_, (start, end) in places.items()]
     ids: list[tuple[RemovedName, str]] = [("item_reference", id_) for id_ in places]
     member = _input(document)
     if history and member is not None:
@@ -115,19 +116,18 @@ def _places(document: Document, known: Mapping[str, bytes], inline: AbstractSet[
     """Where the first reference to each known item stands; what stands in the history needs no other place."""
     places: dict[str, Span] = {}
     for array in document.arrays:
-        for item, span in zip(array.items, array.spans(), strict=True):
-            id_ = item.text("id") if item.kind is REFERENCE else None
-            if id_ is not None and id_ in known and id_ not in inline:
-                places.setdefault(id_, span)
+        for item in array.items:
+            if item.kind is REFERENCE and item.id and item.id in known and item.id not in inline:
+                places.setdefault(item.id, array.elements.spans[item.place])
     return places
 
 
 def _ids(items: Iterable[Item]) -> set[str]:
-    return {id_ for item in items if (id_ := item.text("id"))}
+    return {item.id for item in items if item.id}
 
 
 def _read(items: Sequence[bytes]) -> list[Item]:
-    return [Item(fields) for fields in objects(b"[" + b",".join(items) + b"]")]
+    return items_of(b"[%b]" % b",".join(items))
 
 
 def _front(document: Document, member: Member, history: Sequence[bytes]) -> Edit:
@@ -136,9 +136,9 @@ def _front(document: Document, member: Member, history: Sequence[bytes]) -> Edit
     literal = document.body[member.value : member.end]
     if literal[:1] == b"[":
         start = member.value + 1
-        return Edit(start, start, joined + (b"," if _items(document) else b""))
+        return start, start, joined + (b"," if _items(document) else b"")
     message = b"" if literal == b'""' else b',{"role":"user","content":%b}' % literal
-    return Edit(member.value, member.end, b"".join((b"[", joined, message, b"]")))
+    return member.value, member.end, b"".join((b"[", joined, message, b"]"))
 
 
 def _history(document: Document, conversation: Sequence[bytes]) -> Sequence[bytes]:
@@ -166,10 +166,7 @@ def _keys(item: Item) -> list[str | bytes]:
     """By what an item of the model's is known again."""
     if item.kind is REFERENCE or item.kind.made_by == "client":
         return []
-    id_ = item.text("id")
-    written = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in item.fields.items())
-    said = fingerprint(b"{%b}" % written)
-    return [key for key in (said, id_) if key]
+    return [key for key in (fingerprint(item.json), item.id) if key]
 
 
 class Recollection:

@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from proxy.report import RemovedName
-from proxy.responses.body.document import Array, Document, item_of, read
-from proxy.responses.body.lenient import MalformedError, Span
+from proxy.responses.body.document import Document, read
+from proxy.responses.body.elements import Elements
+from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.table import item_of
 from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.history.recall import Recollection, is_id
 from proxy.responses.items import REFERENCE
@@ -91,7 +93,7 @@ def asked(
 
 def _input(document: Document) -> tuple[bytes, ...]:
     if document.arrays:
-        return tuple(document.body[start:end] for start, end in document.arrays[-1].spans())
+        return tuple(document.body[start:end] for start, end in document.arrays[-1].elements.spans)
     text = document.raw("input")
     return (b'{"role":"user","content":%b}' % text,) if text is not None and text[:1] == b'"' and text != b'""' else ()
 
@@ -170,7 +172,7 @@ def _elements(document: Document, name: str) -> tuple[bytes, ...]:
     array = document.raw(name)
     if array is None or array[:1] != b"[":
         return ()
-    return tuple(_compact(array[start:end]) for start, end in Array(array, Span(0, len(array)), []).spans())
+    return tuple(_compact(array[start:end]) for start, end in Elements(array, (0, len(array))).spans)
 
 
 def _compact(item: bytes) -> bytes:
@@ -206,8 +208,7 @@ def _referred(item: bytes) -> str:
         return ""
     if found is None:
         return ""
-    id_ = found.text("id") if found.kind is REFERENCE else None
-    return id_ if id_ is not None and is_id(id_) else ""
+    return found.id if found.kind is REFERENCE and found.id and is_id(found.id) else ""
 
 
 def completed(answer: Made) -> Remembered | None:

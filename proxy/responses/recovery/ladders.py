@@ -16,6 +16,7 @@ from typing import Final
 
 from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document, read
+from proxy.responses.body.item import ABSENT
 from proxy.responses.items import COMPACTION, REASONING
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite import pairing
@@ -58,7 +59,7 @@ def _without_ids(_: Refusal, situation: Situation) -> Form | None:
 def _without_doubled_ids(refusal: Refusal, situation: Situation) -> Form | None:
     """Two different items with one id, which some client made up, are two items: without ids both stay."""
     for id_ in refusal.ids:
-        came = [entry.came.fields for entry in situation.sent.entries if entry.sent and entry.came.text("id") == id_]
+        came = [entry.came.fields for entry in situation.sent.entries if entry.sent and entry.came.id == id_]
         if len({tuple(sorted((name, bytes(value)) for name, value in fields.items())) for fields in came}) > 1:
             return replace(situation.form, no_ids=True)
     return None
@@ -70,7 +71,7 @@ def _with_summaries(refusal: Refusal, situation: Situation) -> Form | None:
     if refusal.blob or refusal.ids or form.portable or summary in form.demanded:
         return None
     reasoning = [entry.item for entry in situation.sent.entries if entry.item.kind is REASONING]
-    lacks = any("summary" not in item.fields for item in reasoning)
+    lacks = any(item.summary is ABSENT for item in reasoning)
     return replace(form, demanded=form.demanded | {summary}) if lacks else None
 
 
@@ -82,13 +83,13 @@ def _without(refusal: Refusal, situation: Situation) -> Form:
 def _sharing_fate(refusal: Refusal, situation: Situation) -> set[str]:
     """The ids that were sent on items of the kinds named: a refusal names one id at a time, of all that are unknown."""
     sent = [entry for entry in situation.sent.entries if entry.fate == "kept" and "id" not in entry.cut]
-    kinds = {entry.came.kind.label for entry in sent if entry.came.text("id") in refusal.ids}
-    return {entry.came.text("id") or "" for entry in sent if entry.came.kind.label in kinds}
+    kinds = {entry.came.kind.label for entry in sent if entry.came.id in refusal.ids}
+    return {entry.came.id or "" for entry in sent if entry.came.kind.label in kinds}
 
 
 def _adjacent(refusal: Refusal, situation: Situation) -> Form | None:
     """An output that is said to be missing, and is there, is not where it is looked for: right behind its call."""
-    apart = {entry.item.text("call_id") for entry in pairing.apart(situation.sent.entries)}
+    apart = {entry.item.call_id for entry in pairing.apart(situation.sent.entries)}
     if situation.form.adjacent or not (apart & refusal.ids if refusal.ids else apart):
         return None
     return replace(situation.form, adjacent=True)
@@ -108,12 +109,12 @@ def _named_blobs(refusal: Refusal, situation: Situation) -> Iterator[bytes]:
     named = entry.came if entry is not None else None
     for array in situation.document.arrays:
         for item in array.items:
-            blob = item.raw("encrypted_content")
-            if blob is None:
+            if not item.has_blob:
                 continue
+            blob = bytes(item.encrypted_content)
             text = blob[1:-1].decode("utf-8", "replace")
             shown = refusal.blob is not None and text.startswith(refusal.blob[0]) and text.endswith(refusal.blob[1])
-            if shown or item is named or item.text("id") in refusal.ids:
+            if shown or item is named or item.id in refusal.ids:
                 yield blob
 
 

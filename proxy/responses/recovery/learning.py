@@ -84,14 +84,14 @@ def _marks(refusal: Refusal, sent: Situation, gained: frozenset[str]) -> list[st
         return previous
     telling = [mark for mark in _own_marks(document) if len(mark) >= _TELLING]
     entry = named_entry(refusal, sent.sent)
-    named = {*refusal.ids, *((entry.came.text("id"), entry.came.text("call_id")) if entry is not None else ())}
+    named = {*refusal.ids, *((entry.came.id, entry.came.call_id) if entry is not None else ())}
     return [mark for mark in telling if mark in named] or telling[:_FEW] or previous
 
 
 def _own_marks(document: Document) -> Iterator[str]:
     for array in document.arrays:
         for item in array.items:
-            yield from filter(None, (item.text("id"), item.text("call_id")))
+            yield from filter(None, (item.id, item.call_id))
 
 
 def _model(document: Document) -> str:
@@ -112,7 +112,7 @@ def marks_of(document: Document) -> set[str]:
 
 def _blobs(document: Document) -> Iterator[bytes]:
     for array in document.arrays:
-        yield from filter(None, (item.raw("encrypted_content") for item in array.items))
+        yield from (bytes(item.encrypted_content) for item in array.items if item.has_blob)
 
 
 def _refused_blobs(document: Document, answered: Form) -> Iterator[bytes]:
@@ -121,5 +121,6 @@ def _refused_blobs(document: Document, answered: Form) -> Iterator[bytes]:
 
 def ids_of(document: Document) -> set[str]:
     """Every id in the request: its previous response's, its items'."""
-    ids = {item.text("id") for array in document.arrays for item in array.items if "id" in item.fields}
-    return {id_ for id_ in ids | {document.text("previous_response_id")} if id_}
+    ids = {item.id for array in document.arrays for item in array.items if item.id}
+    previous = document.text("previous_response_id")
+    return ids | {previous} if previous else ids

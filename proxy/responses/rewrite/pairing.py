@@ -10,10 +10,12 @@ from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Final
 
+from proxy.responses.body.item import Item
 from proxy.responses.items import CALLS, REASONING, REFERENCE
-from proxy.responses.rewrite.draft import Draft, Entry
+from proxy.responses.rewrite.draft import Counts, Draft, Entry
 from proxy.responses.rewrite.substitutes import call_note, output_note, placeholder_output, tools_item
 
+_BY_CALL: Final = ("call_id",)
 _LONGEST_CALL_ID: Final = 64
 """Characters of a call id that OpenAI takes, by its own refusal (2026-11)."""
 
@@ -28,22 +30,27 @@ class Pairs:
         """The call of each output that has one."""
         self.orphans: list[Entry] = []
         """Outputs that name a call that is not there."""
-        self._unkeyed: Counter[str] = Counter()
+        self._unkeyed: Counts[str] = Counts()
         """Outputs that name no call, by the name of their tool: a function call's may (openai 3.57.0, 2026-11)."""
         calls: dict[tuple[str, str], deque[Entry]] = {}
         for entry in entries:
-            if entry.item.kind.name in CALLS:
+            kind = entry.item.kind
+            if kind.name in CALLS:
                 self._enter(entry, calls)
-            elif entry.item.kind.answers:
+            elif kind.answers:
                 self._match(entry, calls)
 
     def _enter(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
-        for key in keys(entry):
-            calls.setdefault((entry.item.kind.name, key), deque()).append(entry)
+        for key in keys(entry.item):
+            same = calls.get((entry.item.kind.name, key))
+            if same is None:
+                calls[entry.item.kind.name, key] = deque((entry,))
+            else:
+                same.append(entry)
             self.answered[entry] = []
 
     def _match(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
-        named = keys(entry)
+        named = keys(entry.item)
         for kind in entry.item.kind.answers:
             for key in named:
                 waiting = calls.get((kind, key))
@@ -64,7 +71,7 @@ class Pairs:
 
     def unanswered(self) -> list[Entry]:
         """The calls that upstream refuses without an output; an `async` call may still be running."""
-        unkeyed = self._unkeyed.copy()
+        unkeyed = Counts(self._unkeyed)
         return [
             call
             for call, outputs in self.answered.items()
@@ -73,7 +80,7 @@ class Pairs:
         ]
 
 
-def _takes_one(unkeyed: Counter[str], name: str) -> bool:
+def _takes_one(unkeyed: Counts[str], name: str) -> bool:
     """Whether one of the outputs that name no call is that of a call of this tool; it is then taken."""
     for which in (name, ""):
         if unkeyed[which]:
@@ -116,9 +123,11 @@ def bring_together(draft: Draft) -> None:
         draft.move_behind(moves)
 
 
-def keys(entry: Entry) -> list[str]:
+def keys(item: Item) -> Sequence[str]:
     """The keys by which a call and its output know each other; a search that upstream ran has none."""
-    return [key for name in entry.item.kind.pairs_by if (key := entry.item.text(name))]
+    if item.kind.pairs_by == _BY_CALL:
+        return (item.call_id,) if item.call_id else ()
+    return [key for name in item.kind.pairs_by if (key := item.text(name))]
 
 
 def repair_orphan_outputs(draft: Draft, orphans: Collection[Entry]) -> None:
@@ -157,7 +166,7 @@ def note_pair(draft: Draft, call: Entry, outputs: Collection[Entry]) -> None:
 
 def note_unreasoned(draft: Draft, named: Collection[str]) -> None:
     """Turn the named calls that cannot give up their id into notes: they were refused without their reasoning."""
-    calls = [entry for entry in draft.sent() if entry.came.kind.id == "pinned" and entry.came.text("id") in named]
+    calls = [entry for entry in draft.sent() if entry.came.kind.id == "pinned" and entry.came.id in named]
     answered = Pairs(draft.sent()).answered if calls else {}
     for call in calls:
         if call in answered and call.came.kind.name != "program":
@@ -175,8 +184,8 @@ def rename_calls(draft: Draft) -> None:
     for call, outputs in Pairs(draft.sent()).answered.items():
         for output in outputs[1:]:
             draft.replace(output, output_note(output.item), "orphan_output")
-        old = call.item.text("call_id")
-        if old is None or not outputs or call.fate != "kept" or outputs[0].fate != "kept":
+        old = call.item.call_id
+        if not old or not outputs or call.fate != "kept" or outputs[0].fate != "kept":
             continue
         count[old] += 1
         if len(old) > _LONGEST_CALL_ID or count[old] > 1:
@@ -195,14 +204,14 @@ def drop_duplicates(draft: Draft) -> None:
     """
     seen: dict[tuple[str, frozenset[str]], Entry] = {}
     for entry in sorted(draft.sent(), key=lambda entry: entry.came.kind is REFERENCE):
-        id_ = entry.came.text("id")
-        if id_ is not None and seen.setdefault((id_, entry.came.kind.answers), entry) is not entry:
+        id_ = entry.came.id
+        if id_ and seen.setdefault((id_, entry.came.kind.answers), entry) is not entry:
             draft.drop(entry, "item_reference" if entry.came.kind is REFERENCE else "trimmed")
 
 
 def drop_unfollowed_reasoning(draft: Draft) -> None:
     """Drop reasoning without a follower; a run of reasoning items counts as one."""
-    if REASONING.name not in draft.kinds:
+    if REASONING.name not in draft.array.kinds:
         return
     doomed: list[Entry] = []
     follower: Entry | None = None

@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 
 from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body import lenient
-from proxy.responses.body.document import Document, Item
+from proxy.responses.body.document import Document
 from proxy.responses.body.edits import Edit, cut_members, splice
-from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
+from proxy.responses.body.item import Item
+from proxy.responses.items import PAIRED, REFERENCE, REQUEST_ENVELOPE
 from proxy.responses.rewrite import pairing, rules, trimming
 from proxy.responses.rewrite.draft import Changes, Draft, Entry
 
@@ -87,7 +88,7 @@ class Rewrite(NamedTuple):
     def ids_taken(self) -> Iterator[tuple[RemovedName, str]]:
         """(what, id) of everything taken out that has an id."""
         for what, taken in self.taken:
-            id_ = taken if isinstance(taken, str) else taken.text("id")
+            id_ = taken if isinstance(taken, str) else taken.id
             if id_:
                 yield what, id_
 
@@ -204,7 +205,7 @@ class _Rewriting:
         pairing.note_unreasoned(draft, self.form.unpaired)
 
     def repair_pairs(self, draft: Draft) -> None:
-        if draft.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
+        if draft.array.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
             return
         pairs = pairing.Pairs(draft.sent())
         calls_elsewhere = self._may_hold_calls(draft)
@@ -214,7 +215,7 @@ class _Rewriting:
             pairs = pairing.Pairs(draft.sent())
         unpaired = self.form.unpaired
         orphans = [
-            entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry))
+            entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry.item))
         ]
         pairing.repair_orphan_outputs(draft, orphans)
         pairing.repair_unanswered_calls(draft, pairs.unanswered())
@@ -230,7 +231,8 @@ class _Rewriting:
         """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
         if self.had_previous or self.lost_references or self.document.raw("conversation") is not None:
             return True
-        return any(entry.sent and entry.came.kind.id == "reference" for entry in draft.entries)
+        references = draft.entries if REFERENCE.name in draft.array.kinds else ()
+        return any(entry.sent and entry.came.kind is REFERENCE for entry in references)
 
     def _answerable(self, draft: Draft | None) -> bool:
         if self.orphaned:

@@ -6,16 +6,18 @@ Each function is one rule over a draft. Sources stand beside the rules; the kind
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
+from msgspec import UNSET, Raw
+
 from proxy.report import RemovedName
-from proxy.responses.body.document import Item, are_plain, members_of, objects
 from proxy.responses.body.edits import cut_members, cut_spans, splice
+from proxy.responses.body.item import ABSENT, Item
 from proxy.responses.body.lenient import elements
+from proxy.responses.body.objects import members_of, object_of, objects, text
 from proxy.responses.items import (
     CODE_INTERPRETER,
     COMPACTION,
     COMPUTER_CALL,
     IMAGE,
-    ITEM_ENVELOPE,
     KINDS,
     PART_ENVELOPE,
     REASONING,
@@ -25,21 +27,20 @@ from proxy.responses.rewrite.draft import Draft, Entry, Turn
 from proxy.responses.rewrite.pairing import Pairs, note_pair
 from proxy.responses.rewrite.substitutes import code_note, hosted_note, image_message
 
-_ITEM_ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
 _PART_ENVELOPE: Final = frozenset(PART_ENVELOPE)
-_EMPTY: Final = (None, b'""')
+_NULL: Final = Raw(b"null")
+_NO_SUMMARY: Final = (ABSENT, _NULL)
 
 
 def drop_references(draft: Draft) -> tuple[bool, bool]:
     """Drop item references; whether there were any, and whether one stood for something that is not inline as well."""
-    if REFERENCE.name not in draft.kinds:
+    if REFERENCE.name not in draft.array.kinds:
         return False, False
     references = [entry for entry in draft.entries if entry.came.kind is REFERENCE]
-    inline = {entry.came.text("id") for entry in draft.entries if entry.came.kind is not REFERENCE} - {None}
-    lost = [entry for entry in references if entry.came.text("id") not in inline]
+    inline = {entry.came.id for entry in draft.entries if entry.came.kind is not REFERENCE and entry.came.id}
+    lost = [entry for entry in references if entry.came.id not in inline]
     for entry in references:
-        entry.fate = "dropped"
-        draft.count_removed("item_reference", entry.came)
+        draft.leave_out(entry, "item_reference")
     if lost:
         draft.lossy.add("item_reference")
     return True, bool(lost)
@@ -52,8 +53,8 @@ def reduce_reasoning(draft: Draft) -> bool:
     send their reasoning as text). langchain PR#38372, AI SDK and open-swe PR#1941 drop the rest as we do.
     """
     found = False
-    for entry in draft.entries if REASONING.name in draft.kinds else ():
-        if entry.came.kind is REASONING and entry.came.raw("encrypted_content") in _EMPTY:
+    for entry in draft.entries if REASONING.name in draft.array.kinds else ():
+        if entry.came.kind is REASONING and not entry.came.has_blob:
             found |= _reduce(draft, entry, "reasoning")
     return found
 
@@ -67,9 +68,9 @@ def _reduce(draft: Draft, entry: Entry, what: RemovedName) -> bool:
         return True
     names = entry.came.fields.keys() - readable - {"type", "summary"}
     entry.cut |= names
-    if "summary" not in entry.came.fields:
+    if entry.came.summary is ABSENT:
         _put_summary(draft, entry)
-    if entry.came.raw("id") is None and what == "reasoning":
+    if entry.came.id in (None, UNSET) and what == "reasoning":
         if names:
             draft.removed["envelope_field"] += len(names)
         return False
@@ -80,13 +81,13 @@ def _reduce(draft: Draft, entry: Entry, what: RemovedName) -> bool:
 
 
 def _is_readable(parts: bytes | None) -> bool:
-    return parts is not None and parts[:1] == b"[" and any(Item(part).text("text") for part in objects(parts))
+    return parts is not None and parts[:1] == b"[" and any(text(part, "text") for part in objects(parts))
 
 
 def give_summaries(draft: Draft) -> None:
     """Give reasoning the summary it must have."""
-    for entry in draft.entries if REASONING.name in draft.kinds else ():
-        lacks = entry.came.kind is REASONING and entry.came.raw("summary") is None and "summary" not in entry.put
+    for entry in draft.entries if REASONING.name in draft.array.kinds else ():
+        lacks = entry.came.kind is REASONING and entry.came.summary in _NO_SUMMARY and "summary" not in entry.put
         if lacks and entry.fate == "kept":
             _put_summary(draft, entry)
 
@@ -102,8 +103,9 @@ def drop_blobs(draft: Draft, is_refused: Collection[bytes] | None) -> None:
     for entry in draft.entries:
         if is_refused is None and entry.fate == "kept" and entry.came.kind.name in _WITH_BLOB_PARTS:
             _drop_blob_parts(draft, entry)
-        blob = entry.came.raw("encrypted_content")
-        if blob in _EMPTY or entry.fate == "dropped" or (is_refused is not None and blob not in is_refused):
+        if not entry.came.has_blob or entry.fate == "dropped":
+            continue
+        if is_refused is not None and bytes(entry.came.encrypted_content) not in is_refused:
             continue
         if entry.came.kind is REASONING:
             _reduce(draft, entry, "encrypted_content")
@@ -120,7 +122,7 @@ def _drop_blob_parts(draft: Draft, entry: Entry) -> None:
         parts = entry.came.raw(name) or b""
         if parts[:1] != b"[":
             continue
-        doomed = [Item(part).text("type") == "encrypted_content" for part in objects(parts)]
+        doomed = [text(part, "type") == "encrypted_content" for part in objects(parts)]
         if all(doomed) and doomed and entry.came.kind.name == "agent_message":
             draft.drop(entry, "encrypted_content")
         elif any(doomed):
@@ -131,7 +133,7 @@ def _drop_blob_parts(draft: Draft, entry: Entry) -> None:
 
 def drop_reasoning(draft: Draft) -> None:
     """Take out all reasoning, with its summaries: upstream's model takes none."""
-    for entry in draft.entries if REASONING.name in draft.kinds else ():
+    for entry in draft.entries if REASONING.name in draft.array.kinds else ():
         if entry.came.kind is REASONING and entry.fate == "kept":
             draft.drop(entry, "reasoning")
             entry.lost_reasoning = True
@@ -139,7 +141,7 @@ def drop_reasoning(draft: Draft) -> None:
 
 def replace_images(draft: Draft) -> None:
     """Show what image generation calls made as images; a call is always looked up by its id (rikkahub#1198)."""
-    for entry in draft.entries if IMAGE.name in draft.kinds else ():
+    for entry in draft.entries if IMAGE.name in draft.array.kinds else ():
         if entry.came.kind is IMAGE:
             message = image_message(entry.came)
             if message is None:
@@ -167,7 +169,7 @@ def note_unreasoned_computer_calls(draft: Draft) -> None:
 
     Sent with its id but without its reasoning, a computer call is answered with a 500 (community topic 1375928).
     """
-    turns = draft.turns() if COMPUTER_CALL.name in draft.kinds else ()
+    turns = draft.turns() if COMPUTER_CALL.name in draft.array.kinds else ()
     calls = [
         entry for turn in turns if turn.lost_reasoning for entry in turn.entries if entry.item.kind is COMPUTER_CALL
     ]
@@ -183,17 +185,22 @@ def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collect
     With `all_turns`, only items with an id that pairs or is signed keep it.
     """
     keeping: set[Entry] = set()
-    may_keep = bool(demanded) or not draft.kinds.isdisjoint(_PINNED) or profile == "azure"
+    may_keep = bool(demanded) or not draft.array.kinds.isdisjoint(_PINNED) or profile == "azure"
     for turn in draft.turns() if may_keep else ():
         if _is_demanded(turn, demanded) or (not all_turns and _keeps_ids(turn, profile)):
             keeping.update(turn.entries)
-    for entry in draft.entries if "id" in draft.names else ():
-        if "id" in entry.came.fields and entry.fate == "kept" and entry not in keeping and "id" not in entry.cut:
-            kind = entry.came.kind
-            if kind.id not in ("pinned", "reference") and not (demanded and (kind.label, "id") in demanded):
-                draft.cut(entry, "id", "item_id")
+    draft.cut_ids(
+        [
+            entry
+            for entry in draft.entries
+            if entry.came.id is not UNSET and entry.fate == "kept" and entry.came.kind.id not in _STAYING
+            if entry not in keeping and "id" not in entry.cut
+            if not demanded or (entry.came.kind.label, "id") not in demanded
+        ]
+    )
 
 
+_STAYING: Final = ("pinned", "reference")
 _PINNED: Final = frozenset(kind.name for kind in KINDS.values() if kind.id == "pinned")
 
 
@@ -212,30 +219,31 @@ def _keeps_ids(turn: Turn, profile: str) -> bool:
 
 def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str, str]]) -> None:
     """Take out the fields that no item, or not this kind of item, may have in a request."""
+    envelope, plain = draft.array.envelope, draft.array.parts_are_plain
     for entry in draft.entries:
         kind = entry.came.kind
         if entry.fate != "kept" or not kind.known:
             continue
-        for name in _unwelcome(entry.came, profile):
-            if name not in entry.cut and (kind.label, name) not in demanded:
-                draft.cut(entry, name, "envelope_field")
-        if kind.name == "message" or kind is REASONING or kind.parts != "content":
+        if envelope or kind.stray or kind is REASONING or profile == "azure":
+            for name in _unwelcome(entry.came, envelope, profile):
+                if name not in entry.cut and (kind.label, name) not in demanded:
+                    draft.cut(entry, name, "envelope_field")
+        if (kind.parts != "content" or not plain) and (kind.role or kind is REASONING or kind.parts != "content"):
             _mark_parts(draft, entry, _PART_ENVELOPE)
 
 
-def _unwelcome(item: Item, profile: str) -> Iterator[str]:
-    fields = item.fields
-    if not _ITEM_ENVELOPE.isdisjoint(fields):
-        yield from (name for name in fields if name in _ITEM_ENVELOPE)
-    if not item.kind.stray.isdisjoint(fields):
-        yield from item.kind.stray.intersection(fields)
+def _unwelcome(item: Item, envelope: Collection[str], profile: str) -> Iterator[str]:
+    if envelope:
+        yield from (name for name in item.fields if name in envelope)
+    if item.kind.stray:
+        yield from item.kind.stray.intersection(item.fields)
     if item.kind is REASONING:
         # haskell-agent PR#689 (live A/B): `status` of a reasoning is refused; openai-python#3008: so is a null.
-        if "status" in fields:
+        if item.status is not ABSENT:
             yield "status"
-        if "content" in fields and item.raw("content") is None:
+        if item.content == _NULL:
             yield "content"
-    elif profile == "azure" and item.kind.name == "message" and "status" in fields:
+    elif profile == "azure" and item.kind.role and item.status is not ABSENT:
         yield "status"  # litellm, azure transformation
 
 
@@ -261,7 +269,7 @@ def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
 def _cut_nested(draft: Draft, entry: Entry, name: str, inner: str) -> None:
     """Take the member `inner` out of the object that the member `name` holds (`action.query` of a web search)."""
     held = entry.put.get(name) or entry.came.raw(name) or b""
-    fields = objects(b"[" + held + b"]")[0] if held[:1] == b"{" else {}
+    fields = object_of(held) if held[:1] == b"{" else {}
     if inner in fields and not (name in entry.cut and name not in entry.put):
         entry.set(name, splice(held, cut_members(members_of(held, 0, fields), {inner})))
         draft.count_removed("envelope_field", entry.came)
@@ -270,7 +278,7 @@ def _cut_nested(draft: Draft, entry: Entry, name: str, inner: str) -> None:
 def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
     member = entry.came.kind.parts
     content = entry.came.array(member)
-    if content is None or member in entry.cut or (names is _PART_ENVELOPE and are_plain(content)):
+    if content is None or member in entry.cut:
         return
     found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
     if found:

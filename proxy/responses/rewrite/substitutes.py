@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.responses.body.document import Fields, Item, objects
-from proxy.responses.body.lenient import text
+from proxy.responses.body import lenient
+from proxy.responses.body.item import Item
+from proxy.responses.body.objects import Fields, Object, objects
 from proxy.responses.items import CODE_INTERPRETER, Placeholder
 
 LONGEST_NOTE: Final = 16_000
@@ -68,13 +69,13 @@ def _output_text(output: Item) -> str:
         return "\n".join(_texts(objects(literal)))
     if literal[:1] == b"{":
         return "\n".join(_texts(objects(b"[" + literal + b"]")))
-    return text(literal) or ""
+    return lenient.text(literal) or ""
 
 
 def _texts(parts: list[Fields]) -> Iterator[str]:
     """The words of an output's parts: text, logs, stdout and stderr as they are, images and files by name."""
     for fields in parts:
-        part = Item(fields)
+        part = Object(fields)
         kind = part.text("type") or ""
         if "image" in kind or "screenshot" in kind:
             yield "[image]"

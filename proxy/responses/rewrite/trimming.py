@@ -5,7 +5,7 @@ Cuts only between groups: a turn of the model with everything its calls brought 
 
 from itertools import pairwise
 
-from proxy.responses.body.document import Item
+from proxy.responses.body.item import Item
 from proxy.responses.rewrite.draft import Draft, Entry
 from proxy.responses.rewrite.pairing import Pairs
 
@@ -33,7 +33,7 @@ class Groups:
         self._parent[self.of(one)] = self.of(other)
 
     def _join_programs(self, entries: list[Entry]) -> None:
-        programs = {entry.item.text("call_id"): entry for entry in entries if entry.item.kind.name == "program"}
+        programs = {entry.item.call_id: entry for entry in entries if entry.item.kind.name == "program"}
         for entry in entries if programs else ():
             program = programs.get(_caller_id(entry.item))
             if program is not None:
@@ -67,7 +67,7 @@ def drop_groups(draft: Draft, ids: frozenset[str]) -> None:
     groups = Groups(draft)
     doomed = set()
     for entry in draft.sent():
-        if entry.came.text("id") not in ids:
+        if entry.came.id not in ids:
             continue
         kind = entry.item.kind
         if kind.hosted or kind.name in ("message", "compaction") or not kind.known:

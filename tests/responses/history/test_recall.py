@@ -12,7 +12,6 @@ from proxy.responses.body.document import Document, read
 from proxy.responses.history.recall import AGAIN, Recalled, resolve, wanted
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, LessonScope
-from proxy.responses.rewrite import fast_path
 from proxy.responses.steps import INLINE, Forward, Recall, Relay
 from tests.responses.test_exchange import refused
 from tests.support.driven import Driven
@@ -301,7 +300,6 @@ def test_a_conversation_that_comes_along() -> None:
 def test_an_ordinary_conversation_that_comes_along() -> None:
     """It is looked up like any other: what it leaves out may be in the store."""
     plain = body(NEXT, ANONYMOUS, NEXT)
-    assert fast_path.quick_rewrite(plain) is not None
     exchange, step = after(plain, STORE, Recalled((NEXT, CALL, RESULT), NOTHING))
     assert len(inputs(step)) == 6
     assert exchange.settle(200).store == "hit"
@@ -391,31 +389,8 @@ HELLO = b'{"role":"user","content":"hello"}'
 THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"}'
 
 
-@pytest.mark.parametrize(
-    ("asked", "history"),
-    [
-        (body(NEXT), (HELLO, SAID)),
-        (body(RESULT), (HELLO, CALL)),
-        (b'{%b,"input":"and?"}' % PARENT, (HELLO, SAID)),
-        (body(NEXT), (HELLO, THOUGHT, SAID)),
-    ],
-)
-def test_the_short_way_is_the_long_one(
-    asked: bytes, history: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An ordinary request with its history goes the fast path, and is the same as by the long one."""
-    found = Recalled(history, NOTHING)
-    fast, short = after(asked, STORE, found)
-    monkeypatch.setattr(fast_path, "quick_rewrite", lambda _: None)
-    slow, long = after(asked, STORE, found)
-    assert short == long
-    assert fast.settle(200) == slow.settle(200)
-    assert fast.events == slow.events
-    assert fast.request_record() == slow.request_record()
-
-
-def test_a_known_history_costs_a_glance() -> None:
-    """An ordinary request stays on the event loop with its history, however long: no large body holds it up."""
+def test_a_known_history_costs_a_fraction() -> None:
+    """A request stays on the event loop with a long history: no large body holds it up."""
     asked = body(NEXT)
     history = (HELLO, SAID.replace(b"hi", b"x" * 2 * INLINE), HELLO)
     exchange, _ = after(asked, STORE, Recalled(history, NOTHING))
@@ -423,19 +398,8 @@ def test_a_known_history_costs_a_glance() -> None:
     assert exchange.settle(200).store == "hit"
 
 
-def test_a_history_that_needs_a_closer_look_costs_its_bytes() -> None:
-    """A history that the fast path declines is worked on in another thread when it is large."""
-    history = (
-        b'{"type":"reasoning","id":"rs_1","summary":[]}',
-        SAID,
-        b'{"role":"user","content":"%b"}' % (b"x" * 2 * INLINE),
-    )
-    exchange, _ = after(body(NEXT), STORE, Recalled(history, NOTHING))
-    assert exchange.costs[-1] > INLINE
-
-
-def test_after_a_short_way() -> None:
-    """What was found portable at a glance is repaired as anything else when it is refused."""
+def test_a_refusal_of_a_known_history() -> None:
+    """What was sent with its history is repaired as anything else when it is refused."""
     exchange, _ = after(body(NEXT), STORE, Recalled((HELLO, CALL, RESULT, SAID), NOTHING))
     message = b'{"error":{"message":"No tool call found for function call output with call_id call_1."}}'
     step = exchange.receive(400, message)

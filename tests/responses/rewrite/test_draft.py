@@ -109,9 +109,8 @@ def test_turns() -> None:
 def test_the_short_way_and_the_long_one() -> None:
     """An id is cut by the short way or the long one, with the same result."""
     body, draft = _draft([{"id": "x", "role": "user"}, {"role": "user", "id": "x"}, {"role": "user", "x": 1}])
-    for entry in draft.entries[:2]:
-        draft.cut(entry, "id", "item_id")
-    draft.entries[2].put = {"y": b"2"}
+    draft.cut_ids(draft.entries[:2])
+    draft.entries[2].set("y", b"2")
     assert _sent(body, draft) == [{"role": "user"}, {"role": "user"}, {"role": "user", "x": 1, "y": 2}]
 
 

@@ -76,7 +76,7 @@ def test_without_a_key(call_id: Item) -> None:
     answer = {"type": "tool_search_output", "execution": "server", "tools": [], **call_id}
     bare = {"type": "function_call_output", "output": "x", **call_id}
     entries, pairs = _pairs([call, answer, bare])
-    assert [keys(entry) for entry in entries] == [[], [], []]
+    assert [[*keys(entry.item)] for entry in entries] == [[], [], []]
     assert (pairs.orphans, pairs.unanswered()) == ([], [])
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.body.document import Item, objects
+from proxy.responses.body.item import Item
+from proxy.responses.body.table import item_of
 from proxy.responses.rewrite.substitutes import (
     LONGEST_NOTE,
     assistant_note,
@@ -21,7 +22,7 @@ from tests.support import samples
 
 def _item(fields: Any) -> Item:
     literal = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-    return Item(objects(b"[" + literal + b"]")[0])
+    return item_of(literal)
 
 
 def _note(json_: bytes) -> str:

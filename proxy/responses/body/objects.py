@@ -1,0 +1,131 @@
+"""Objects of a body by their members: names, and values as raw JSON that is never decoded and encoded again.
+
+msgspec reads what is ordinary; what it refuses is read by `lenient`, with the same result.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from proxy.responses.body import lenient
+from proxy.responses.body.lenient import MalformedError, Member
+from proxy.responses.items import PART_ENVELOPE
+
+Fields = Mapping[str, Raw | bytes]
+
+OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
+_SPACE: Final = ord(" ")
+REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises where a closer look is needed."""
+
+NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+"""The type of no JSON value: a decoder refuses an object that has a member of it."""
+_CONTENTS: Final = msgspec.json.Decoder(
+    list[list[msgspec.defstruct("Part", [(name, NEVER, 0) for name in PART_ENVELOPE])] | str | None]  # type: ignore[misc]
+)
+
+
+class Object:
+    """A JSON object: its members by name, the last one where a name stands twice."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
+
+    def raw(self, name: str) -> bytes | None:
+        """The JSON of the member `name`, unchanged; None where there is none or it is `null`."""
+        return raw(self.fields, name)
+
+    def text(self, name: str) -> str | None:
+        """The string that the member `name` holds; None where it holds none."""
+        return text(self.fields, name)
+
+
+def raw(fields: Fields, name: str) -> bytes | None:
+    """The JSON of the member `name`, unchanged; None where there is none or it is `null`."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    literal = bytes(value)
+    return None if literal == b"null" else literal
+
+
+def text(fields: Fields, name: str) -> str | None:
+    """The string that the member `name` holds; None where it holds none."""
+    value = fields.get(name)
+    return None if value is None else lenient.text(bytes(value))
+
+
+def objects(array: memoryview | bytes) -> list[Fields]:
+    """The members of each element of a JSON array, by name; of an element that is no object, none."""
+    try:
+        return list(OBJECTS.decode(array))
+    except REFUSED:
+        return elements(bytes(array), 0)
+
+
+def elements(body: bytes, start: int) -> list[Fields]:
+    """The same of the array that begins at `start` of a body, read leniently. Raises MalformedError."""
+    return [_fields(body, begin) for begin, _ in lenient.elements(body, start)]
+
+
+def object_of(json: bytes) -> Fields:
+    """The members of the object that `json` is; none where it is something else. Raises MalformedError."""
+    found = objects(b"[%b]" % json)
+    if len(found) != 1:
+        raise MalformedError
+    return found[0]
+
+
+def are_plain(contents: list[Raw]) -> bool:
+    """Whether no part of any content has a field of `PART_ENVELOPE`; False where that takes a closer look."""
+    try:
+        _CONTENTS.decode(b"[%b]" % b",".join(contents))
+    except REFUSED:
+        return False
+    return True
+
+
+def _fields(body: bytes, start: int) -> Fields:
+    if body[start] != ord("{"):
+        return {}
+    return {member.name: body[member.value : member.end] for member in lenient.members(body, start)}
+
+
+def members_of(body: bytes, start: int, fields: Fields) -> list[Member]:
+    """Where the members of the object at `start` stand, duplicates included; `fields` are those already read."""
+    return walk(body, start, fields) or lenient.members(body, start)
+
+
+def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
+    """The members by the known lengths of their values; None where a key stands twice or is written with escapes.
+
+    The walk is exact: a value is taken only where its very bytes stand, and no JSON value but a number can be the
+    beginning of another one (after which no comma could follow).
+    """
+    found: list[Member] = []
+    position = start + 1
+    for name, value in fields.items():
+        position = _behind_space(body, position)
+        key = b'"%s"' % name.encode("utf-8", "surrogatepass")
+        if not body.startswith(key, position):
+            return None
+        colon = _behind_space(body, position + len(key))
+        value_start = _behind_space(body, colon + 1)
+        if not body.startswith(value, value_start):
+            return None
+        end = value_start + len(memoryview(value))
+        found.append(Member(name, position, value_start, end))
+        position = _behind_space(body, end)
+        if body[position] not in b",}":
+            return None
+        position += 1
+    return found if not found or body[position - 1] == ord("}") else None
+
+
+def _behind_space(body: bytes, position: int) -> int:
+    return position if body[position] > _SPACE else lenient.skip_space(body, position)

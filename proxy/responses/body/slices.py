@@ -1,0 +1,59 @@
+"""A long array is read in slices: a decoder holds the interpreter's lock, and other requests wait meanwhile.
+
+A slice ends between two elements. Where that is cannot be seen from the bytes alone, but a place that looks like it is
+one exactly if what stands in front of it decodes: then all its brackets are closed.
+"""
+
+import re
+from typing import Final, TypeVar
+
+import msgspec
+
+from proxy.responses.body.lenient import Span
+
+LONGEST: Final = 256 * 1024
+"""Bytes that are read at one go: a millisecond or two, whatever they hold."""
+_TRIES: Final = 8
+_STEP: Final = 1024
+# The end of an element and the beginning of the next. No string holds this: its quotes would be written with escapes.
+_BETWEEN: Final = re.compile(rb'\}[ \n\r\t]{0,64}(,)[ \n\r\t]{0,64}\{[ \n\r\t]{0,64}"(?:type|role|id)"')
+
+T = TypeVar("T")
+
+
+def decoded(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, span: Span) -> list[T]:
+    """What `decoder` makes of the elements of the array at `span`. Raises what the decoder raises."""
+    start, end = span
+    if end - start <= LONGEST:
+        return decoder.decode(memoryview(body)[start:end])
+    found: list[T] = []
+    position = start + 1
+    while position:
+        part, position = _slice(decoder, body, position, end)
+        found += part
+    return found
+
+
+def _slice(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, start: int, end: int) -> tuple[list[T], int]:
+    """The elements from `start` on, and where the next slice begins; 0: nowhere."""
+    look, step = start + LONGEST, _STEP
+    for _ in range(_TRIES):
+        between = _found(body, look, end)
+        if between is None:
+            break
+        try:
+            return decoder.decode(b"[%b]" % body[start : between.start(1)]), between.end(1)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:  # within an element
+            look, step = between.end() + step, step * 2
+    return decoder.decode(b"[" + body[start:end]), 0
+
+
+def _found(body: bytes, look: int, end: int) -> "re.Match[bytes] | None":
+    while look < end:
+        match = _BETWEEN.search(body, look, min(look + LONGEST, end))
+        if match is not None:
+            return match
+        look += LONGEST - 256
+    return None
