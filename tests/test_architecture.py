@@ -64,7 +64,8 @@ PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report")
 WAITS = frozenset({"proxy.http.context", "proxy.http.receive"})  # of these rooms, the modules that await a client
 PURE_IMPORTS = frozenset({
     "ast", "bisect", "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json",
-    "math", "msgspec", "operator", "orjson", "proxy", "re", "starlette", "types", "typing", "urllib", "zlib", "zstandard",
+    "math", "msgspec", "operator", "orjson", "proxy", "re", "starlette", "types", "typing", "urllib", "zlib",
+    "zstandard",
 })  # fmt: skip
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 NAMES_THAT_SAY_NOTHING = re.compile(r"utils?|helpers?|base|manager|handler|common|misc")

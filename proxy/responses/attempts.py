@@ -132,8 +132,8 @@ class Attempts:
         if len(made) > self._policy.max_recoveries:
             return None
         self._sent.add(_fingerprint(last.rewrite.body))
-        # The fast path, and an attempt that was released, have no entries.
-        last.rewrite = rewrite(last.document or document, last.form)
+        if not last.rewrite.entries:  # it was sent as it came, or was let go of
+            last.rewrite = rewrite(last.document or document, last.form)
         situation = self._situation(last, document)
         for remedy, form in remedies(refusal, situation):
             if remedy == "same":

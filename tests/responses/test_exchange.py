@@ -496,7 +496,7 @@ class TestCosts:
     """What a driver is told of how long work may take."""
 
     def test_a_body_costs_a_fraction_of_its_bytes(self) -> None:
-        """An ordinary body of 200 KB is worked on in the loop; the refusal of it is not."""
+        """A body of 200 KB is worked on in the loop; the refusal of it is not."""
         plain = b'{"model":"m","input":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000)
         exchange = Driven(plain)
         assert exchange.start() == Forward(plain)

@@ -217,11 +217,8 @@ class Recollection:
         return self.resolved.ids if self.resolved is not None else ()
 
     def reported(self, report: Report, sent: Document | None) -> Report:
-        """`report` with what the store knew, and what of it is in the request that was made from `sent`.
-
-        None: from the body with what was found, by the fast path.
-        """
-        ids = self.ids if sent is None or sent is self.document else ()
+        """`report` with what the store knew, and what of it is in the request that was made from `sent`."""
+        ids = self.ids if sent is self.document else ()
         removed = Counter(what for what, _ in ids)
         fidelity = "lossless" if ids and report.fidelity == "exact" else report.fidelity
         return report._replace(fidelity=fidelity, removed=removed + Counter(report.removed), store=self._store)

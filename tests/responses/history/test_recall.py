@@ -297,7 +297,7 @@ def test_a_conversation_that_comes_along() -> None:
     assert (report.fidelity, report.store, report.removed["previous_response_id"]) == ("lossless", "hit", 1)
 
 
-def test_an_ordinary_conversation_that_comes_along() -> None:
+def test_an_anonymous_conversation_that_comes_along() -> None:
     """It is looked up like any other: what it leaves out may be in the store."""
     plain = body(NEXT, ANONYMOUS, NEXT)
     exchange, step = after(plain, STORE, Recalled((NEXT, CALL, RESULT), NOTHING))

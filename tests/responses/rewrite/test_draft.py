@@ -106,8 +106,8 @@ def test_turns() -> None:
     assert list(_draft([USER])[1].turns()) == []
 
 
-def test_the_short_way_and_the_long_one() -> None:
-    """An id is cut by the short way or the long one, with the same result."""
+def test_an_id_and_members() -> None:
+    """An id is cut wherever it stands, while another item gets a member."""
     body, draft = _draft([{"id": "x", "role": "user"}, {"role": "user", "id": "x"}, {"role": "user", "x": 1}])
     draft.cut_ids(draft.entries[:2])
     draft.entries[2].set("y", b"2")
