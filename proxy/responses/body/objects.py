@@ -17,7 +17,6 @@ Fields = Mapping[str, Raw | bytes]
 
 OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
-_SPACE: Final = ord(" ")
 REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises where a closer look is needed."""
 
@@ -110,22 +109,20 @@ def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
     found: list[Member] = []
     position = start + 1
     for name, value in fields.items():
-        position = _behind_space(body, position)
         key = b'"%s"' % name.encode("utf-8", "surrogatepass")
         if not body.startswith(key, position):
-            return None
-        colon = _behind_space(body, position + len(key))
-        value_start = _behind_space(body, colon + 1)
-        if not body.startswith(value, value_start):
-            return None
-        end = value_start + len(memoryview(value))
-        found.append(Member(name, position, value_start, end))
-        position = _behind_space(body, end)
+            position = lenient.skip_space(body, position)
+            if not body.startswith(key, position):
+                return None
+        start_of_value = position + len(key) + 1
+        if not body.startswith(value, start_of_value):
+            start_of_value = lenient.skip_space(body, lenient.skip_space(body, start_of_value - 1) + 1)
+            if not body.startswith(value, start_of_value):
+                return None
+        end = start_of_value + len(memoryview(value))
+        found.append(Member(name, position, start_of_value, end))
+        position = end if body[end] in b",}" else lenient.skip_space(body, end)
         if body[position] not in b",}":
             return None
         position += 1
     return found if not found or body[position - 1] == ord("}") else None
-
-
-def _behind_space(body: bytes, position: int) -> int:
-    return position if body[position] > _SPACE else lenient.skip_space(body, position)

@@ -7,7 +7,9 @@ msgspec reads the columns, and nothing else of an item, in one scan. A rule that
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -46,7 +48,8 @@ class Array:
             self._items = slices.decoded(_ITEMS, body, span)
         except REFUSED:
             self._items = self._read_leniently(body)
-        self._kinds: set[str] | None = None
+        self._places: dict[str, list[int]] | None = None
+        self._id_places: list[int] = []
         self._parts_are_plain: bool | None = None
         self._id_edits: dict[int, Edit] | None = None
 
@@ -56,16 +59,25 @@ class Array:
     @property
     def items(self) -> list[Item]:
         """The items, in order."""
-        if self._kinds is None:
-            self._kinds = self._classified()
+        self._classify()
         return self._items
 
     @property
-    def kinds(self) -> set[str]:
+    def kinds(self) -> KeysView[str]:
         """Names of the kinds among the items, so that a rule for another kind costs nothing."""
-        if self._kinds is None:
-            self._kinds = self._classified()
-        return self._kinds
+        return self._classify().keys()
+
+    @property
+    def id_places(self) -> list[int]:
+        """Where the items are that have an id, in order."""
+        self._classify()
+        return self._id_places
+
+    def places(self, kinds: AbstractSet[str]) -> list[int]:
+        """Where the items of these kinds are, in order."""
+        places = self._classify()
+        found = [places[kind] for kind in places.keys() & kinds]
+        return found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
 
     @property
     def parts_are_plain(self) -> bool:
@@ -93,10 +105,10 @@ class Array:
         Where it stands as often as there are ids, it stands once in each of these items.
         """
         body, (start, end) = self.elements.body, self.span
-        if body.find(_ESCAPED, start, end) >= 0:
+        places = self.id_places
+        if not places or body.find(_ESCAPED, start, end) >= 0:
             return
-        places = [item.place for item in self.items if item.id is not UNSET]
-        found = [*_ID.finditer(body, start, end)] if places else []
+        found = [*_ID.finditer(body, start, end)]
         if len(found) != len(places):
             owners = [bisect_right(self.elements.spans, (match.start(), end)) - 1 for match in found]
             once = {place for place, count in Counter(owners).items() if count == 1}.intersection(places)
@@ -109,7 +121,14 @@ class Array:
             elif match.end(1) > 0 and body[first - 1] == _COMMA and body[last] == _BRACE:
                 yield place, (first - 1, last, b"")
 
-    def _classified(self) -> set[str]:
+    def _classify(self) -> dict[str, list[int]]:
+        """Where the items of each kind are; found out once, and not before it is asked."""
+        if self._places is None:
+            self._places = self._classified()
+        return self._places
+
+    def _classified(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
         for place, item in enumerate(self._items):
             kind = _KINDS.get(item.type) or (MESSAGES.get(item.role) if item.type in _MESSAGE else None)
             if kind is None:
@@ -118,7 +137,13 @@ class Array:
             item.kind = kind
             item.place = place
             item.elements = self.elements
-        return {item.kind.name for item in self._items}
+            if item.id is not UNSET:
+                self._id_places.append(place)
+            if kind.name in places:
+                places[kind.name].append(place)
+            else:
+                places[kind.name] = [place]
+        return places
 
     def _read_leniently(self, body: bytes) -> list[Item]:
         try:

@@ -7,11 +7,10 @@ mark are never decoded and encoded again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeVar
-
-import msgspec
 
 from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body.edits import Edit, cut_members, cut_spans, splice
@@ -29,11 +28,9 @@ _Name = TypeVar("_Name", bound=str)
 Fate = Literal["kept", "dropped", "replaced", "added"]
 
 
-class Entry(msgspec.Struct, eq=False, gc=False):
+class Entry:
     """One item of the input: as it arrived (`came`), and as it will be sent (`item`, `fate`, `cut`, `put`)."""
 
-    came: Item
-    item: Item
     fate: Fate = "kept"
     json: bytes | None = None
     """What stands in the item's place, or is added."""
@@ -45,6 +42,10 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     """Names of members to take out of every part of `content`."""
     lost_reasoning: bool = False
     """It was a reasoning that only one server could resolve, and is gone or has lost what it held."""
+
+    def __init__(self, came: Item) -> None:
+        self.came = came
+        self.item = came
 
     @property
     def sent(self) -> bool:
@@ -95,7 +96,7 @@ class Draft:
 
     def __init__(self, array: Array, changes: Changes | None = None) -> None:
         self.array = array
-        self.entries = [Entry(item, item) for item in array.items]
+        self.entries = [Entry(item) for item in array.items]
         self._came = self.entries
         self._moved: set[Entry] = set()
         self._dropped = False
@@ -107,6 +108,16 @@ class Draft:
     def sent(self) -> list[Entry]:
         """The entries that are sent, in order."""
         return [entry for entry in self.entries if entry.fate != "dropped"] if self._dropped else self.entries
+
+    def of(self, kinds: AbstractSet[str]) -> list[Entry]:
+        """The entries that came as items of these kinds, dropped ones as well, in order."""
+        if self.entries is self._came:
+            return [self._came[place] for place in self.array.places(kinds)]
+        return [entry for entry in self.entries if entry.came.kind.name in kinds]
+
+    def with_id(self) -> list[Entry]:
+        """The entries that came with an id, dropped ones as well."""
+        return [self._came[place] for place in self.array.id_places]
 
     def turns(self) -> Iterator[Turn]:
         """The runs of model-made items between client-made ones, without what is dropped."""
@@ -186,7 +197,7 @@ class Draft:
         if not changed and not self._moved and not is_longer:
             return []
         edits: list[Edit] = []
-        elements = self.array.elements
+        elements, id_edits = self.array.elements, self.array.id_edits
         if self._moved or self._dropped:
             doomed = [entry.fate == "dropped" or entry in self._moved for entry in self._came]
             edits = cut_spans(elements.spans, doomed)
@@ -194,7 +205,7 @@ class Draft:
             if entry in self._moved:
                 continue
             place = entry.came.place
-            without_id = self.array.id_edits.get(place) if entry.cut is ONLY_ID and not entry.cut_parts else None
+            without_id = id_edits.get(place) if entry.cut is ONLY_ID and not entry.cut_parts else None
             if without_id is not None:
                 edits.append(without_id)
             else:
@@ -216,8 +227,9 @@ class Draft:
 
 
 def _added(json: bytes) -> Entry:
-    item = item_of(json)
-    return Entry(item, item, fate="added", json=json)
+    entry = Entry(item_of(json))
+    entry.fate, entry.json = "added", json
+    return entry
 
 
 def _edits(entry: Entry, start: int, end: int, body: bytes) -> Iterable[Edit]:

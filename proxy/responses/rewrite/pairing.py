@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from proxy.responses.body.item import Item
-from proxy.responses.items import CALLS, REASONING, REFERENCE
+from proxy.responses.items import CALLS, PAIRED, REASONING, REFERENCE
 from proxy.responses.rewrite.draft import Counts, Draft, Entry
 from proxy.responses.rewrite.substitutes import call_note, output_note, placeholder_output, tools_item
 
@@ -78,6 +78,11 @@ class Pairs:
             if not outputs and call.item.kind.placeholder and call.item.raw("async") != b"true"
             if not _takes_one(unkeyed, call.item.text("name") or "")
         ]
+
+
+def pairs_of(draft: Draft) -> Pairs:
+    """The pairs among what is sent of a draft."""
+    return Pairs([entry for entry in draft.of(PAIRED) if entry.fate != "dropped"])
 
 
 def _takes_one(unkeyed: Counts[str], name: str) -> bool:
@@ -167,7 +172,7 @@ def note_pair(draft: Draft, call: Entry, outputs: Collection[Entry]) -> None:
 def note_unreasoned(draft: Draft, named: Collection[str]) -> None:
     """Turn the named calls that cannot give up their id into notes: they were refused without their reasoning."""
     calls = [entry for entry in draft.sent() if entry.came.kind.id == "pinned" and entry.came.id in named]
-    answered = Pairs(draft.sent()).answered if calls else {}
+    answered = pairs_of(draft).answered if calls else {}
     for call in calls:
         if call in answered and call.came.kind.name != "program":
             note_pair(draft, call, answered[call])
@@ -181,7 +186,7 @@ def rename_calls(draft: Draft) -> None:
     turn. A second output of one call becomes a note.
     """
     count: Counter[str] = Counter()
-    for call, outputs in Pairs(draft.sent()).answered.items():
+    for call, outputs in pairs_of(draft).answered.items():
         for output in outputs[1:]:
             draft.replace(output, output_note(output.item), "orphan_output")
         old = call.item.call_id
@@ -213,13 +218,16 @@ def drop_unfollowed_reasoning(draft: Draft) -> None:
     """Drop reasoning without a follower; a run of reasoning items counts as one."""
     if REASONING.name not in draft.array.kinds:
         return
+    entries = draft.entries
     doomed: list[Entry] = []
     follower: Entry | None = None
-    for entry in reversed(draft.entries):
-        if entry.came.kind is not REASONING:
-            follower = entry
-        elif follower is None or follower.fate != "kept" or follower.item.kind.made_by == "client":
-            doomed.append(entry)
+    following = len(entries)
+    for place in reversed([place for place, entry in enumerate(entries) if entry.came.kind is REASONING]):
+        if place + 1 != following:
+            follower = entries[place + 1] if place + 1 < len(entries) else None
+        following = place
+        if follower is None or follower.fate != "kept" or follower.item.kind.made_by == "client":
+            doomed.append(entries[place])
     for entry in reversed(doomed):
         if entry.sent:
             draft.drop(entry, "reasoning")

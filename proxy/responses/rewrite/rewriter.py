@@ -207,12 +207,12 @@ class _Rewriting:
     def repair_pairs(self, draft: Draft) -> None:
         if draft.array.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
             return
-        pairs = pairing.Pairs(draft.sent())
+        pairs = pairing.pairs_of(draft)
         calls_elsewhere = self._may_hold_calls(draft)
         self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)
         if self.form.keep_last:
             trimming.trim(draft, self.form.keep_last)
-            pairs = pairing.Pairs(draft.sent())
+            pairs = pairing.pairs_of(draft)
         unpaired = self.form.unpaired
         orphans = [
             entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry.item))
@@ -231,8 +231,9 @@ class _Rewriting:
         """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
         if self.had_previous or self.lost_references or self.document.raw("conversation") is not None:
             return True
-        references = draft.entries if REFERENCE.name in draft.array.kinds else ()
-        return any(entry.sent and entry.came.kind is REFERENCE for entry in references)
+        return REFERENCE.name in draft.array.kinds and any(
+            entry.sent for entry in draft.entries if entry.came.kind is REFERENCE
+        )
 
     def _answerable(self, draft: Draft | None) -> bool:
         if self.orphaned:

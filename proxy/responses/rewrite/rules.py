@@ -24,19 +24,23 @@ from proxy.responses.items import (
     REFERENCE,
 )
 from proxy.responses.rewrite.draft import Draft, Entry, Turn
-from proxy.responses.rewrite.pairing import Pairs, note_pair
+from proxy.responses.rewrite.pairing import note_pair, pairs_of
 from proxy.responses.rewrite.substitutes import code_note, hosted_note, image_message
 
 _PART_ENVELOPE: Final = frozenset(PART_ENVELOPE)
 _NULL: Final = Raw(b"null")
+_REFERENCES: Final = frozenset({REFERENCE.name})
+_REASONING: Final = frozenset({REASONING.name})
+_IMAGES: Final = frozenset({IMAGE.name})
+_CODE: Final = frozenset({CODE_INTERPRETER.name})
 _NO_SUMMARY: Final = (ABSENT, _NULL)
 
 
 def drop_references(draft: Draft) -> tuple[bool, bool]:
     """Drop item references; whether there were any, and whether one stood for something that is not inline as well."""
-    if REFERENCE.name not in draft.array.kinds:
+    references = draft.of(_REFERENCES)
+    if not references:
         return False, False
-    references = [entry for entry in draft.entries if entry.came.kind is REFERENCE]
     inline = {entry.came.id for entry in draft.entries if entry.came.kind is not REFERENCE and entry.came.id}
     lost = [entry for entry in references if entry.came.id not in inline]
     for entry in references:
@@ -53,8 +57,8 @@ def reduce_reasoning(draft: Draft) -> bool:
     send their reasoning as text). langchain PR#38372, AI SDK and open-swe PR#1941 drop the rest as we do.
     """
     found = False
-    for entry in draft.entries if REASONING.name in draft.array.kinds else ():
-        if entry.came.kind is REASONING and not entry.came.has_blob:
+    for entry in draft.of(_REASONING):
+        if not entry.came.has_blob:
             found |= _reduce(draft, entry, "reasoning")
     return found
 
@@ -86,9 +90,8 @@ def _is_readable(parts: bytes | None) -> bool:
 
 def give_summaries(draft: Draft) -> None:
     """Give reasoning the summary it must have."""
-    for entry in draft.entries if REASONING.name in draft.array.kinds else ():
-        lacks = entry.came.kind is REASONING and entry.came.summary in _NO_SUMMARY and "summary" not in entry.put
-        if lacks and entry.fate == "kept":
+    for entry in draft.of(_REASONING):
+        if entry.came.summary in _NO_SUMMARY and "summary" not in entry.put and entry.fate == "kept":
             _put_summary(draft, entry)
 
 
@@ -133,27 +136,26 @@ def _drop_blob_parts(draft: Draft, entry: Entry) -> None:
 
 def drop_reasoning(draft: Draft) -> None:
     """Take out all reasoning, with its summaries: upstream's model takes none."""
-    for entry in draft.entries if REASONING.name in draft.array.kinds else ():
-        if entry.came.kind is REASONING and entry.fate == "kept":
+    for entry in draft.of(_REASONING):
+        if entry.fate == "kept":
             draft.drop(entry, "reasoning")
             entry.lost_reasoning = True
 
 
 def replace_images(draft: Draft) -> None:
     """Show what image generation calls made as images; a call is always looked up by its id (rikkahub#1198)."""
-    for entry in draft.entries if IMAGE.name in draft.array.kinds else ():
-        if entry.came.kind is IMAGE:
-            message = image_message(entry.came)
-            if message is None:
-                draft.drop(entry, "item_reference")  # without a result it consists of its id
-            else:
-                draft.replace(entry, message, "image")
+    for entry in draft.of(_IMAGES):
+        message = image_message(entry.came)
+        if message is None:
+            draft.drop(entry, "item_reference")  # without a result it consists of its id
+        else:
+            draft.replace(entry, message, "image")
 
 
 def note_expired_code(draft: Draft, containers: Collection[str]) -> None:
     """Turn code interpreter calls of the named containers into notes (pydantic-ai#7461)."""
-    for entry in draft.entries:
-        if entry.came.kind is CODE_INTERPRETER and entry.sent and entry.came.text("container_id") in containers:
+    for entry in draft.of(_CODE):
+        if entry.sent and entry.came.text("container_id") in containers:
             draft.replace(entry, code_note(entry.came), "note")
 
 
@@ -173,7 +175,7 @@ def note_unreasoned_computer_calls(draft: Draft) -> None:
     calls = [
         entry for turn in turns if turn.lost_reasoning for entry in turn.entries if entry.item.kind is COMPUTER_CALL
     ]
-    answered = Pairs(draft.sent()).answered if calls else {}
+    answered = pairs_of(draft).answered if calls else {}
     for call in calls:
         note_pair(draft, call, answered.get(call, ()))
 
@@ -192,8 +194,8 @@ def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collect
     draft.cut_ids(
         [
             entry
-            for entry in draft.entries
-            if entry.came.id is not UNSET and entry.fate == "kept" and entry.came.kind.id not in _STAYING
+            for entry in draft.with_id()
+            if entry.fate == "kept" and entry.came.kind.id not in _STAYING
             if entry not in keeping and "id" not in entry.cut
             if not demanded or (entry.came.kind.label, "id") not in demanded
         ]
@@ -220,7 +222,8 @@ def _keeps_ids(turn: Turn, profile: str) -> bool:
 def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str, str]]) -> None:
     """Take out the fields that no item, or not this kind of item, may have in a request."""
     envelope, plain = draft.array.envelope, draft.array.parts_are_plain
-    for entry in draft.entries:
+    kinds = _WITH_MESSAGES if profile == "azure" else _CHECKED
+    for entry in draft.entries if envelope or not plain else draft.of(kinds):
         kind = entry.came.kind
         if entry.fate != "kept" or not kind.known:
             continue
@@ -230,6 +233,13 @@ def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str,
                     draft.cut(entry, name, "envelope_field")
         if (kind.parts != "content" or not plain) and (kind.role or kind is REASONING or kind.parts != "content"):
             _mark_parts(draft, entry, _PART_ENVELOPE)
+
+
+_CHECKED: Final = frozenset(
+    kind.name for kind in KINDS.values() if kind is REASONING or kind.stray or kind.parts != "content"
+)
+"""The kinds of which some may have too much even where no item has a field of an answer, and no part."""
+_WITH_MESSAGES: Final = _CHECKED | {"message"}
 
 
 def _unwelcome(item: Item, envelope: Collection[str], profile: str) -> Iterator[str]:

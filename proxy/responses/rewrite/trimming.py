@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from proxy.responses.body.item import Item
 from proxy.responses.rewrite.draft import Draft, Entry
-from proxy.responses.rewrite.pairing import Pairs
+from proxy.responses.rewrite.pairing import pairs_of
 
 
 class Groups:
@@ -18,7 +18,7 @@ class Groups:
         for turn in draft.turns():
             for one, other in pairwise(turn.entries):
                 self._join(one, other)
-        for output, call in Pairs(draft.sent()).call_of.items():
+        for output, call in pairs_of(draft).call_of.items():
             self._join(output, call)
         self._join_programs(draft.sent())
 
