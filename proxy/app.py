@@ -133,6 +133,7 @@ def policy(settings: Settings) -> Policy:
         profile=profile(settings),
         keep_last=settings.keep_last,
         max_recoveries=settings.max_recoveries,
+        early=settings.early,
         drop_conversation=settings.drop_conversation,
         tell_ids=settings.log_level == "debug",
         recalls=settings.store != "off",

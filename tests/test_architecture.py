@@ -44,18 +44,29 @@ ROOMS = frozenset({
 CORE = (
     ("exchange",),
     ("attempts", "outcome"),
-    ("recovery.budget", "recovery.ladders", "recovery.learning"),
+    ("early", "recovery.budget", "recovery.ladders", "recovery.learning"),
     ("history",),
     ("recovery",),
     ("rewrite",),
-    ("early", "left_out"),
+    ("left_out",),
     ("event_parser",),
     ("body",),
     ("frames", "items", "policy", "routes", "steps"),
 )
 # Parts of one room that do not know each other, and the modules of the room that they may share.
 SIBLINGS = {
-    "proxy.drivers": {"attempt", "loop", "memory", "offload", "performer", "request_body", "stall", "work"},
+    "proxy.drivers": {
+        "attempt",
+        "first_events",
+        "interface",
+        "loop",
+        "memory",
+        "offload",
+        "performer",
+        "request_body",
+        "stall",
+        "work",
+    },
     "proxy.middleware": set(),
     "proxy.observers": {"gauges", "lines", "metrics", "redaction"},
 }

@@ -4,6 +4,8 @@ from typing import Any, Final, Literal
 
 from proxy.http import content_coding
 from proxy.http.headers import Fields, content_length, is_event_stream, is_json
+from proxy.responses import early
+from proxy.responses.early import EarlyEvents, EarlyRefusal
 
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
@@ -43,6 +45,11 @@ def may_tell(status: int, fields: Fields) -> Literal["at the end", "in an event"
     return "at the end" if is_json(fields) and (length is None or length <= HELD) else "nothing"
 
 
+def may_refuse_in_event(status: int, fields: Fields) -> bool:
+    """Whether an answer is a stream whose first events can be read: one of them may be a refusal."""
+    return status == 200 and may_tell(status, fields) == "in an event"
+
+
 class HeldAnswer:
     """An answer that the client has not seen: what the driver received of it, as it received it, and its size.
 
@@ -50,6 +57,9 @@ class HeldAnswer:
     """
 
     __slots__ = ("_pieces", "fields", "is_whole", "parts", "size", "status")
+
+    limit = HELD
+    """Bytes that are held of it."""
 
     def __init__(self, status: int, fields: Fields, start: Any) -> None:
         self.status = status
@@ -69,8 +79,23 @@ class HeldAnswer:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether it is longer than a refusal is ever held."""
-        return self.size > HELD
+        """Whether it is longer than such an answer is ever held."""
+        return self.size > self.limit
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether upstream refuses, as far as it has arrived."""
+        return self.status >= 400
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether it is a refusal that needs no more than what has arrived to be judged."""
+        return False
+
+    @property
+    def said(self) -> tuple[int, bytes]:
+        """The status and the decoded body of the refusal."""
+        return self.status, self.body()
 
     def body(self) -> bytes:
         """The body, decoded; `b""` where its coding is unknown, broken, or decodes to more than is held."""
@@ -84,5 +109,31 @@ class HeldAnswer:
             return b""
 
 
+class HeldStream(HeldAnswer):
+    """An event stream that the client has not seen: it is held until its first events say whether it is a refusal."""
+
+    __slots__ = ("events", "refusal")
+
+    limit = early.MOST
+
+    def __init__(self, status: int, fields: Fields, start: Any, *, commits_first: bool) -> None:
+        super().__init__(status, fields, start)
+        self.events = EarlyEvents(commits_first=commits_first)
+        self.refusal: EarlyRefusal | None = None
+        """What the stream refuses with, once that is known; it is then held to its end."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether one of its events refuses."""
+        return self.refusal is not None
+
+    is_understood = is_refusal
+
+    @property
+    def said(self) -> tuple[int, bytes]:
+        """The refusal, as that event says it."""
+        return self.refusal or super().said
+
+
 class Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer is wanted
-    """A later refusal is too long to be held; the first one will be relayed."""
+    """A refusal is too long to be held to its end: a later one, or one that is understood already."""

@@ -2,66 +2,35 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
-from proxy.drivers import loop
-from proxy.drivers.attempt import Enough, HeldAnswer, attempt_fields, may_tell
+from proxy.drivers import loop, stall
+from proxy.drivers.attempt import (
+    Enough,
+    HeldAnswer,
+    HeldStream,
+    attempt_fields,
+    may_refuse_in_event,
+    may_tell,
+)
+from proxy.drivers.first_events import FirstEvents
+from proxy.drivers.interface import Call
 from proxy.drivers.memory import Reservation
-from proxy.drivers.offload import Offload
 from proxy.drivers.stall import Stall
 from proxy.drivers.work import Work
-from proxy.events import Event, LeftOutByUpstream
-from proxy.http.context import RequestContext
+from proxy.events import LeftOutByUpstream
 from proxy.http.receive import is_gone_within, whole
-from proxy.report import LeftOut, Report
+from proxy.report import LeftOut
+from proxy.responses import early
 from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import Recalled
 from proxy.responses.left_out import left_out
 from proxy.responses.steps import Forward, Recall
-from proxy.store.service import StoreService
 
 _NOTHING: Final[Mapping[LeftOut, int]] = MappingProxyType({})
-
-
-class Options(Protocol):
-    """What all requests share."""
-
-    offload: Offload
-
-    @property
-    def app(self) -> ASGIApp:
-        """Answers for upstream."""
-
-    @property
-    def service(self) -> StoreService | None:
-        """The store, where there is one."""
-
-
-class Call(Protocol):
-    """One request of one client, and what is said of it."""
-
-    scope: Scope
-    receive: Receive
-    send: Send
-    context: RequestContext
-    credential: str
-
-    @property
-    def options(self) -> Options:
-        """What all requests share."""
-
-    def notice(self, events: list[Event]) -> None:
-        """Tell the observer the facts, and take them out of the list."""
-
-    def spend(self) -> None:
-        """Take an attempt that failed out of the budget."""
-
-    def reported(self, start: Message, report: Report) -> Message:
-        """The beginning of an answer with the report's fields."""
 
 
 class Performer:
@@ -80,9 +49,11 @@ class Performer:
         self.count = 0
         self.work = Work(call.options.offload, call.credential, memory)
         self.compute = self.work.perform
+        self.first_events = FirstEvents(exchange, self.work)
         self.committed = False
         self.stall: Stall | None = None
         self.watches = False
+        self.held_since = 0.0
 
     async def run(self) -> None:
         """Perform the steps, and give the client the first refusal where nothing else is left."""
@@ -91,7 +62,7 @@ class Performer:
             return
         if self.count > 1:
             self.call.spend()
-        await self._commit(self.first.parts)
+        await self._commit(self.first.parts, self.first.status)
 
     async def recall(self, step: Recall) -> Recalled | None:
         """Ask the store on behalf of the request's caller."""
@@ -113,46 +84,57 @@ class Performer:
         self.count += 1
         scope, receive = self._outgoing(step.body)
         del step
-        stalled = False
-        with suppress(Enough):
-            stalled = await self._answer(scope, receive)
+        was_cut = await self._answer(scope, receive)
         if self.committed or self.held is None:
             return None
-        if self.held.status < 400:
-            await self._commit(self.held.parts, left_out(self.held.body()))
+        held = self.held
+        if not held.is_refusal or not (held.is_whole or was_cut):
+            await self._commit_held(held, held.status)  # where it broke off: what arrived of it, visibly cut
             return None
-        if not (self.held.is_too_long or self.held.is_whole or stalled):
-            await self._commit(self.held.parts)  # it broke off: the client gets what arrived of it, visibly cut
-            return None
-        self.first = self.first or self.held
+        self._count_wait()
+        self.first = self.first or held
         if self.work.is_spent:
             self.exchange.exhaust()
-        return self.held.status, self.held.body()
+        return held.said
 
     async def _answer(self, scope: Scope, receive: Receive) -> bool:
-        """Let the app answer an attempt; whether that is a later refusal that stalled."""
+        """Let the app answer an attempt; whether that is a refusal of which the rest was cut off here."""
         try:
             await self.call.options.app(scope, receive, self._take)
             if self.stall is not None:
                 await self.stall.over()
-        except asyncio.CancelledError as reason:
-            if self.stall is None or not self.stall.explains(reason):
-                raise
+        except Enough:
             return True
+        except (Exception, asyncio.CancelledError) as reason:
+            if self.stall is not None and isinstance(reason, asyncio.CancelledError) and self.stall.explains(reason):
+                return True
+            if not self.committed and self.held is not None:
+                # Upstream has answered: a fault of ours would hide that.
+                await self._commit_held(self.held, self.held.status)
+            raise
         finally:
-            if self.stall is not None:
-                self.stall.disarm()
-            self.stall = None  # it leads back here: what belongs to the request would wait for a collector
+            self._drop_stall()
         return False
 
     async def _give_up(self) -> None:
-        """Do not wait for the rest of a refusal: relay it as it arrives, or the first one in the place of a later."""
+        """Do not wait for the rest of an answer: relay it as it arrives, or go on with what a refusal has said."""
         if self.committed or self.held is None or self.held.is_whole or self.held.is_too_long:
             return
-        if self.first is None or self.held.status < 400:
-            await self._commit(self.held.parts)
+        held = self.held
+        if not self._is_enough(held):
+            await self._commit_held(held, held.status)
         elif self.stall is not None:
             self.stall.cut()
+
+    def _is_enough(self, held: HeldAnswer) -> bool:
+        """Whether what arrived of an answer will do: a refusal that is understood, or that follows another one."""
+        return held.is_understood or (held.is_refusal and self.first is not None)
+
+    def _drop_stall(self) -> None:
+        """Wait for no deadline: an answer is over, or passes on from here as it arrives."""
+        if self.stall is not None:
+            self.stall.disarm()
+        self.stall = None  # it leads back here: what belongs to the request would wait for a collector
 
     def _outgoing(self, body: bytes) -> tuple[Scope, Receive]:
         """The scope and the `receive` of an attempt; where nothing changed, the body as the client encoded it."""
@@ -171,12 +153,18 @@ class Performer:
             if self.watches:
                 self._watch(message.get("body", b""))
             return self.call.send(message) if self.stall is None else self._follow(self.stall, message)
-        if message["type"] == "http.response.start" and not self.exchange.judges(message["status"]):
-            told = may_tell(message["status"], message.get("headers", [])) if self.exchange.holds_blobs else "nothing"
-            self.watches = told == "in an event"
-            if told != "at the end":
-                return self._commit([message])
-        return self._hold(message)
+        if self.held is not None:
+            return self._hold(self.held, message)
+        status, fields = message["status"], message.get("headers", [])
+        if self.exchange.judges(status):
+            return self._begin_to_hold(HeldAnswer(status, fields, message), stall.JUDGED)
+        told = may_tell(status, fields) if self.exchange.holds_blobs else "nothing"
+        self.watches = told == "in an event"
+        if self.exchange.judges_events and may_refuse_in_event(status, fields):
+            return self._begin_stream(message)
+        if told == "at the end":
+            return self._begin_to_hold(HeldAnswer(status, fields, message), stall.JUDGED)
+        return self._commit([message], status)
 
     def _watch(self, piece: bytes) -> None:
         """Say what upstream left out, where an event of its answer says so."""
@@ -184,27 +172,79 @@ class Performer:
         if found:
             self.call.notice([LeftOutByUpstream(self.call.credential, tuple(found.items()))])
 
-    async def _follow(self, stall: Stall, message: Message) -> None:
+    async def _follow(self, giving_up: Stall, message: Message) -> None:
         """Give the client a message behind those that were held."""
-        await stall.over()
+        await giving_up.over()
+        self._drop_stall()
         await self.call.send(message)
 
-    async def _hold(self, message: Message) -> None:
-        if self.held is None:
-            self.held = HeldAnswer(message["status"], message.get("headers", []), message)
-            self.stall = Stall(self._give_up)
-            return
-        piece = message.get("body", b"")
-        self.held.add(message, piece, more=message.get("more_body", False))
-        if self.held.is_too_long or not self.memory.may_grow(len(piece)):
-            if self.first is not None and self.held.status >= 400:
-                raise Enough
-            await self._commit(self.held.parts)
+    async def _begin_stream(self, start: Message) -> None:
+        """Hold an event stream until its first events say whether it is a refusal."""
+        at_once = await self.first_events.commit_at_first(self.plain)
+        held = HeldStream(start["status"], start.get("headers", []), start, commits_first=at_once)
+        await self._begin_to_hold(held, early.WITHOUT_EVENT)
 
-    async def _commit(self, messages: list[Message], missing: Mapping[LeftOut, int] = _NOTHING) -> None:
+    async def _begin_to_hold(self, held: HeldAnswer, seconds: float) -> None:
+        """Hold an answer, for so many seconds from its head."""
+        self.held = held
+        self.stall = Stall(self._give_up, seconds)
+        self.held_since = self.call.options.clock()
+
+    async def _hold(self, held: HeldAnswer, message: Message) -> None:
+        """Hold a piece of an answer, and commit to the answer if there is no reason to hold it any longer."""
+        piece = message.get("body", b"")
+        held.add(message, piece, more=message.get("more_body", False))
+        if held.is_too_long or not self.memory.may_grow(len(piece)):
+            if self._is_enough(held):
+                raise Enough
+            await self._relay_held(held, held.status)
+        elif isinstance(held, HeldStream) and not held.is_understood:
+            await self._look_at(held, piece)
+
+    async def _look_at(self, held: HeldStream, piece: bytes) -> None:
+        """Do what the first events of a stream say."""
+        had_event = held.events.has_event
+        verdict = held.events.feed(piece)
+        if verdict == "hold":
+            if held.events.has_event and not had_event:
+                self._wait_for(early.AFTER_FIRST_EVENT)
+        elif verdict == "commit":
+            await self._relay_held(held, held.status)
+        else:
+            refuses = await self.first_events.refuse(verdict, again=self.first is not None)
+            if self.committed:
+                return  # the time was over meanwhile
+            if refuses:
+                held.refusal = verdict
+                self._wait_for(early.UNTIL_END)
+            else:
+                await self._relay_held(held, verdict.status)
+
+    def _wait_for(self, seconds: float) -> None:
+        """Hold the answer for so many seconds from now."""
+        if self.stall is not None:
+            self.stall.rearm(seconds)
+
+    def _count_wait(self) -> None:
+        """Count the time for which an answer was held: it was spent waiting for upstream."""
+        self.call.context.upstream_wait += self.call.options.clock() - self.held_since
+
+    async def _relay_held(self, held: HeldAnswer, status: int) -> None:
+        """Commit to an answer that was held, and wait for no deadline any more."""
+        await self._commit_held(held, status)
+        self._drop_stall()
+
+    async def _commit_held(self, held: HeldAnswer, status: int) -> None:
+        """Give the client an answer that was held, in the pieces in which it arrived; `status` is what it says."""
+        self._count_wait()
+        found = left_out(held.body()) if self.exchange.holds_blobs and not held.is_refusal else _NOTHING
+        self.watches = self.watches and not found
+        await self._commit(held.parts, status, found)
+
+    async def _commit(self, messages: list[Message], status: int, missing: Mapping[LeftOut, int] = _NOTHING) -> None:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
-        report = self.exchange.settle(messages[0]["status"])
+        report = self.exchange.settle(status)
         if missing:
             report = report._replace(left_out=missing)
             self.exchange.events.append(LeftOutByUpstream(self.call.credential, tuple(missing.items())))
@@ -213,7 +253,7 @@ class Performer:
         self.call.notice(self.exchange.events)
         self.steps.close()
         self.memory.release()
-        del self.exchange, self.steps, self.body, self.plain, self.first, self.held
+        del self.exchange, self.steps, self.body, self.plain, self.first, self.held, self.first_events
         self.call.scope["headers"] = self.sent["headers"] = []
         await self.call.send(self.call.reported(messages[0], report))
         for message in messages[1:]:

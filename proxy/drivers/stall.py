@@ -1,4 +1,4 @@
-"""A refusal that stalls while it is held: after a while it is given up judging.
+"""An answer that stalls while it is held: after a while the driver gives up, and does not wait for the rest.
 
 The app that answers is awaited in the request's own task, so that giving up happens in another one. What the app sends
 meanwhile waits for the end of it (`over`): the client gets every byte in order. There is one `Stall` for each answer
@@ -14,14 +14,23 @@ JUDGED: Final = 10.0
 
 
 class Stall:
-    """Calls `give_up`, `JUDGED` seconds from now, while the current task waits for the rest of an answer."""
+    """Calls `give_up`, so many seconds from now, while the current task waits for the rest of an answer."""
 
-    def __init__(self, give_up: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, give_up: Callable[[], Awaitable[None]], seconds: float) -> None:
         self._give_up = give_up
         self._waiting = cast("asyncio.Task[None]", asyncio.current_task())
+        self._loop = self._waiting.get_loop()
         self._has_cut = False
         self._task: asyncio.Future[None] | None = None
-        self._timer = self._waiting.get_loop().call_later(JUDGED, self._start)
+        self._timer = self._loop.call_later(seconds, self._start)
+
+    def rearm(self, seconds: float) -> None:
+        """Call it so many seconds from now instead. Not to be called once giving up has committed to an answer."""
+        self.disarm()
+        if self._task is not None:
+            self._task.cancel()  # it was due, and has not begun
+            self._task = None
+        self._timer = self._loop.call_later(seconds, self._start)
 
     def _start(self) -> None:
         self._task = asyncio.ensure_future(self._give_up())

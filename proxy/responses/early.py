@@ -8,12 +8,17 @@ Pure, and the same for a stream of server-sent events and for a lane of a WebSoc
 driver's to measure, by the constants here. Shapes and sources: docs/api-facts.md, "Refusals inside a stream".
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
 
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.event_parser import EventParser
+from proxy.responses.recovery.refusals import classify, judging_cost
+from proxy.responses.steps import Compute
 
 AFTER_FIRST_EVENT: Final = 0.5
 """Seconds from the first event to the commit. OpenAI's own `response.created` says that the request was accepted; a
@@ -29,6 +34,16 @@ PROVISIONAL: Final = frozenset({"response.created", "response.queued", "response
 _REFUSING: Final = frozenset({"error", "response.error", "response.failed"})
 _STATUSES: Final = ("status", "status_code", "code")
 _DEFAULT: Final = 400
+_STATUS_OF_CODE: Final = {
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "server_error": 500,
+    "server_is_overloaded": 503,
+}
+"""Codes with which a stream fails that was accepted, without the status that they have elsewhere."""
+_BACKGROUND: Final = b'"background"'
+_SCAN: Final = 64
+"""Bytes that are scanned in the time in which one is looked at closely."""
 
 
 class EarlyRefusal(NamedTuple):
@@ -49,13 +64,9 @@ class EarlyEvents:
         """An event has arrived, and not only comments."""
         self._commits_first = commits_first
         self._parser = EventParser()
-        self._size = 0
 
     def feed(self, piece: bytes) -> Verdict:
         """What the stream says with `piece`."""
-        self._size += len(piece)
-        if self._size > MOST:
-            return "commit"
         for data in self._parser.feed(piece):
             self.has_event = True
             verdict = verdict_on(data)
@@ -85,8 +96,10 @@ def verdict_on_event(event: Document) -> Verdict:
     error = _error(event)
     if error is None:
         return "commit"
-    found = (status for part in (event, _object(error)) if part is not None for status in _statuses(part))
-    return EarlyRefusal(next(found, _DEFAULT), error)
+    parts = [part for part in (event, _object(error)) if part is not None]
+    found = (status for part in parts for status in _statuses(part))
+    known = (_STATUS_OF_CODE[code] for part in parts if (code := part.text("code")) in _STATUS_OF_CODE)
+    return EarlyRefusal(next(found, next(known, _DEFAULT)), error)
 
 
 def _error(event: Document) -> bytes | None:
@@ -107,8 +120,33 @@ def _object(literal: bytes) -> Document | None:
 
 def _statuses(part: Document) -> Iterator[int]:
     """The statuses of refusals that a part names, the one that counts first."""
-    literals: Iterable[bytes] = filter(None, map(part.raw, _STATUSES))
-    for literal in literals:
+    for literal in filter(None, map(part.raw, _STATUSES)):
         digits = literal.strip(b'"')
         if len(digits) == 3 and digits.isdigit() and 400 <= int(digits) < 600:
             yield int(digits)
+
+
+def recognition(refusal: EarlyRefusal) -> Compute:
+    """Says whether a refusal is one that can be recovered from; every other error is the client's."""
+    return Compute(lambda: classify(*refusal) is not None, judging_cost(refusal.body))
+
+
+class _Settings(msgspec.Struct):
+    background: Any = None
+
+
+_SETTINGS: Final = msgspec.json.Decoder(_Settings)
+
+
+def background(request: bytes) -> Compute:
+    """Says whether a request asks for a response in the background, whose id its client wants without delay."""
+    return Compute(partial(_asks_for_background, request), len(request) // _SCAN)
+
+
+def _asks_for_background(request: bytes) -> bool:
+    if _BACKGROUND not in request:
+        return False
+    try:
+        return _SETTINGS.decode(request).background is True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False  # it is held for half a second, at most

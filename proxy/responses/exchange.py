@@ -38,7 +38,7 @@ from proxy.responses.left_out import may_be_left_out
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
-from proxy.responses.recovery.refusals import NEVER_OURS, classify
+from proxy.responses.recovery.refusals import NEVER_OURS, classify, judging_cost
 from proxy.responses.steps import INLINE, Compute, Forward, Recall, Relay, Step
 
 PAUSE: Final = 0.3
@@ -46,10 +46,6 @@ PAUSE: Final = 0.3
 
 _RUNGS: Final = 4
 """Looks at a body that a ladder costs."""
-_REFUSAL: Final = 40
-"""A byte of a refusal's text: 2,048 full of words that look like refusals' take 13 ms."""
-_JUDGED: Final = 4 * 1024
-"""Bytes of a refusal up to which its cost is counted: a longer one is classified in another thread in any case."""
 
 Steps = Generator[Step, Any, None]
 
@@ -69,6 +65,7 @@ class Exchange:
         self._body = body
         self._size = len(body)
         self._objects = 0
+        self._route = route
         self._scope = scope or LessonScope()
         self._attempts = Attempts(self.policy, self._scope, route)
         self._made: list[Attempt] = []
@@ -91,7 +88,7 @@ class Exchange:
         refusal = yield first
         while True:
             status, body = refusal
-            self._made[-1].refusal = yield Compute(partial(classify, status, body), _REFUSAL * min(len(body), _JUDGED))
+            self._made[-1].refusal = yield Compute(partial(classify, status, body), judging_cost(body))
             yield from self._resolve()
             refusal = yield (yield Compute(partial(self._judge, status), _RUNGS * self._look_cost()))
 
@@ -113,6 +110,12 @@ class Exchange:
         if not 400 <= status < 500 or self.policy.mode == "observe" or not self._made:
             return False
         return status not in NEVER_OURS if len(self._made) == 1 else status != 429
+
+    @property
+    def judges_events(self) -> bool:
+        """Whether the first events of a stream are to be held as well: one may be a refusal, as `early` has it."""
+        may_follow = len(self._made) > 1 or self.policy.max_recoveries > 0
+        return self.policy.early and may_follow and self._route == "responses" and self.judges(400)
 
     def exhaust(self) -> None:
         """Make no further attempt: the driver's budget of work for one request is spent."""
@@ -229,11 +232,14 @@ class Exchange:
     # What is said in the end.
 
     def settle(self, status: int) -> Report:
-        """The report for the answer with `status` that the client gets (after a `Relay`, the first refusal's)."""
+        """The report for the answer that the client gets (after a `Relay` the first refusal): what `status` it says.
+
+        A stream that refuses says so in an event, whatever the status of its head.
+        """
         if not self._made:
             return Report(action="passthrough" if self._is_readable else "unread")
         attempts = len(self._made)
-        if status >= 400:
+        if status >= 400 or self._relayed:
             return self._settle_refused(attempts)
         last = self._made[-1]
         if attempts > 1 and self._document is not None:

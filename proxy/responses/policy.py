@@ -12,6 +12,8 @@ class Policy:
     profile: Literal["openai", "azure"] = "openai"
     keep_last: int = 3
     max_recoveries: int = 3
+    early: bool = True
+    """Refusals inside a stream are judged as well, by its first events."""
     drop_conversation: bool = False
     tell_ids: bool = False
     """Events name the ids concerned (for logs at DEBUG)."""

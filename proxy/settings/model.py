@@ -20,6 +20,7 @@ class Settings:
     profile: Literal["auto", "openai", "azure"]
     keep_last: int
     max_recoveries: int
+    early: bool
     drop_conversation: bool
     max_body: int
     max_memory: int

@@ -92,6 +92,13 @@ TABLE: Final = (
     ),
     Row("max_recoveries", "3", FROM_0, "Attempts after the first one was refused; 0: none."),
     Row(
+        "early",
+        "on",
+        SWITCH,
+        "Recover also from refusals that are the first events of a stream: it is held until an event says that it "
+        "goes on, at most half a second from its first.",
+    ),
+    Row(
         "drop_conversation",
         "off",
         SWITCH,

@@ -449,16 +449,6 @@ def test_an_answer_streams_after_a_recovery(upstream: ScriptedUpstream) -> None:
     assert first.values(b"x-accel-buffering") == [b"no"]
 
 
-def test_an_error_event_within_a_stream_is_relayed(upstream: ScriptedUpstream) -> None:
-    """A 200 is committed, also where its stream begins with an error event that names a missing item."""
-    error = {"type": "error", "message": "Item with id 'rs_1' not found.", "code": None}
-    upstream.will_answer(event_stream([error]))
-    with unpinned(upstream.url, RECOVER) as port:
-        received = post(port, {"input": [USER, BARE, ASSISTANT, USER], "stream": True})
-    assert b"rs_1" in received.body
-    assert len(upstream.received) == 1
-
-
 def test_a_cut_stream_is_cut_for_the_client(upstream: ScriptedUpstream) -> None:
     """A stream that upstream breaks off ends visibly: complete events so far, and no last chunk."""
     start = head(200, [(b"Content-Type", b"text/event-stream"), (b"Transfer-Encoding", b"chunked")])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.early import MOST, EarlyEvents, EarlyRefusal, verdict_on
+from proxy.responses.early import EarlyEvents, EarlyRefusal, background, recognition, verdict_on
 from proxy.responses.recovery.refusals import classify
 
 ERROR = {"type": "invalid_request_error", "code": "x", "message": "Item with id 'rs_1' not found.", "param": "input"}
@@ -130,8 +130,43 @@ def test_the_first_event_of_a_background_response_commits() -> None:
     assert isinstance(EarlyEvents(commits_first=True).feed(sse(FLAT)), EarlyRefusal)
 
 
-def test_no_more_is_held_than_that() -> None:
-    """A stream that is still undecided after 64 KiB goes on."""
-    events = EarlyEvents()
-    assert events.feed(b":" * MOST) == "hold"
-    assert events.feed(b"\n") == "commit"
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("server_error", 500),
+        ("server_is_overloaded", 503),
+        ("rate_limit_exceeded", 429),
+        ("insufficient_quota", 429),
+        ("x", 400),
+        (None, 400),
+    ],
+)
+def test_a_failure_of_a_stream_that_was_accepted(code: str | None, status: int) -> None:
+    """What happens to streams everywhere has the status that it has elsewhere, unless it names another."""
+    error = {"code": code, "message": "m"}
+    assert verdict({"type": "response.failed", "response": {"error": error}}) == (status, error)
+    assert verdict({"type": "error", "status": 404, "error": error}) == (404, error)
+
+
+@pytest.mark.parametrize(
+    ("body", "asks"),
+    [
+        (b'{"background": true, "input": "x"}', True),
+        (b'{"background":false}', False),
+        (b'{"background":"true"}', False),
+        (b'{"input":[{"background":true}],"metadata":{"background":true}}', False),
+        (b'{"input":"background"}', False),
+        (b"{}", False),
+        (b'{"background":true', False),
+    ],
+)
+def test_who_wants_an_id_without_delay(body: bytes, asks: bool) -> None:
+    """Only a request for a response in the background does."""
+    assert background(body).work() is asks
+
+
+def test_which_refusals_are_recognised() -> None:
+    """What can be recovered from is recognised; all else is the client's."""
+    assert recognition(EarlyRefusal(404, json.dumps(ERROR).encode())).work()
+    assert not recognition(EarlyRefusal(429, json.dumps(ERROR).encode())).work()
+    assert not recognition(EarlyRefusal(400, b'{"code":"server_error","message":"Try again."}')).work()

@@ -85,6 +85,11 @@ _OTHER: Final = _pattern(
     r"invalid url|tool choice|no such (?:file|model|prompt|vector)"
 )
 
+# What it costs to classify a refusal, in bytes of `steps.INLINE`: 2,048 characters of its text, full of words that
+# look like refusals', take 13 ms; a longer one is classified in another thread in any case.
+_BYTE: Final = 40
+_COUNTED: Final = 4 * 1024
+
 _ROWS: Final = (
     _Row("locked", _pattern(r"another process is currently operating on this conversation|conversation_locked")),
     # pydantic-ai#7461
@@ -185,6 +190,11 @@ _BLOB: Final = re.compile(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0
 # Names that stand where ids stand, or look like them: words, and names of fields.
 _NO_ID: Final = re.compile(r"[a-z]+_(?:id|url|type|key)")
 _NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_calls", "tool_call_id", "not", *KINDS})
+
+
+def judging_cost(body: bytes) -> int:
+    """What it costs to classify a refusal, in bytes that are looked at closely."""
+    return _BYTE * min(len(body), _COUNTED)
 
 
 def classify(status: int, body: bytes) -> Refusal | None:
