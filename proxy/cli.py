@@ -38,6 +38,8 @@ def _with_command(arguments: list[str]) -> list[str]:
 
 
 _UNKNOWN: Final = "unrecognized arguments: "
+REFUSALS: Final = ("status", "flat", "nested", "response.error", "failed", "created+failed", "error+failed", "bare")
+"""The shapes of the fake API's refusals, which is not imported before it is run."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,6 +168,13 @@ def _add_fake(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="ADDR", default="127.0.0.1:8090", help="HOST:PORT [127.0.0.1:8090]")
     parser.add_argument("--profile", choices=("openai", "azure"), default="openai", help="the dialect to speak")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="between two events of a stream")
+    parser.add_argument(
+        "--refusals",
+        choices=REFUSALS,
+        default="status",
+        metavar="SHAPE",
+        help=f"how a streaming request is refused: with a status, or inside a 200 as relays do: {', '.join(REFUSALS)}",
+    )
     parser.set_defaults(do=_fake)
 
 
@@ -255,7 +264,8 @@ def _fake(chosen: argparse.Namespace) -> int:
 
     from proxy import fake_openai  # noqa: PLC0415 -- `serve` has no use for it
 
-    fake_openai.serve(listen.host, listen.port, profile=chosen.profile, delay=chosen.delay)
+    options = {name: getattr(chosen, name) for name in ("profile", "delay", "refusals")}
+    fake_openai.serve(listen.host, listen.port, **options)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy import __version__, cli
+from proxy.fake_openai.refusal_streams import SHAPES
 from proxy.settings import Settings
 from proxy.settings.address import Address
 from proxy.settings.table import TABLE
@@ -123,7 +124,12 @@ def test_fake_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("proxy.fake_openai.serve", lambda *where, **options: seen.append((where, options)))
     assert exit_code("fake-openai", "--listen", "[::1]:9", "--profile", "azure", "--delay", "0.5") == 0
-    assert seen == [(("::1", 9), {"profile": "azure", "delay": 0.5})]
+    assert seen == [(("::1", 9), {"profile": "azure", "delay": 0.5, "refusals": "status"})]
+
+
+def test_the_fake_apis_shapes_of_refusals() -> None:
+    """The command line offers those that the fake API has."""
+    assert cli.REFUSALS == SHAPES
 
 
 def test_as_a_module() -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from . import control, conversations, refusals, routes
 from .http import Work, answered, endpoint
+from .refusal_streams import Shape
 from .state import Encrypted, ForeignIds, Instance, Options, Profile
 
 # Azure has both /openai/v1/responses and /openai/responses?api-version=….
@@ -51,6 +52,7 @@ class Settings(TypedDict, total=False):
     zero_data_retention: bool
     foreign_ids: ForeignIds
     delay: float
+    refusals: Shape
 
 
 def build(**options: Unpack[Settings]) -> ASGIApp:

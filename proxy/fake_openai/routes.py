@@ -4,7 +4,7 @@ Reads what a request wants of the HTTP side (a stream, a query) and leaves the r
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from . import refusals
 from .answers import EPOCH, unfinished
 from .events import Event, events, line
 from .http import Call, answered, listing, number
+from .refusal_streams import STREAMS
 from .responses import compacted, counted, created, question
 from .state import Conversation, Record
 
@@ -21,7 +22,17 @@ MODELS = ("gpt-5.6-sol", "gpt-5.5", "gpt-5.4", "gpt-5.4-mini", "gpt-5", "o3", "o
 
 
 async def create(call: Call) -> Response:
-    """A response, whole or as a stream of events, or queued."""
+    """A response, whole or as a stream of events, or queued; a refusal may be inside the stream, too."""
+    try:
+        return _created(call)
+    except refusals.Refusal as refusal:
+        shape = call.instance.options.refusals
+        if shape == "status" or call.body.get("stream") is not True:
+            raise
+        return _event_stream(STREAMS[shape](refusal))
+
+
+def _created(call: Call) -> Response:
     asked_for = question(call.account, call.body)
     given = asked_for.given
     if given.get("background") and not given.get("store", True):
@@ -36,7 +47,10 @@ async def create(call: Call) -> Response:
 
 
 def _stream(what: Iterable[Event], delay: float, conversation: Conversation | None = None) -> Response:
-    body = _lines(what, delay, conversation)
+    return _event_stream(_lines(what, delay, conversation))
+
+
+def _event_stream(body: AsyncIterable[bytes] | Iterable[bytes]) -> Response:
     return StreamingResponse(body, headers={"content-type": "text/event-stream; charset=utf-8"})
 
 

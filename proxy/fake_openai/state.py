@@ -12,6 +12,7 @@ from typing import Any, Literal
 from . import refusals
 from .identifiers import digest
 from .items import Item
+from .refusal_streams import Shape
 
 Profile = Literal["openai", "azure"]
 Encrypted = Literal["default", "include-only"]
@@ -29,7 +30,8 @@ class Options:
     to `org-acme`). `keys`: the only keys accepted, or None for any. `profile`: the dialect. `encrypted`: whether
     reasoning has `encrypted_content` always or only where `include` asks for it. `zero_data_retention`: nothing is
     stored. `foreign_ids`: whether a reasoning item with a blob may keep an id that another instance or key made; both
-    were seen. `delay`: seconds between two events of a stream.
+    were seen. `delay`: seconds between two events of a stream. `refusals`: how a streaming request is refused: with a
+    status, or inside a 200 as relays do, in one of the shapes of `refusal_streams`.
     """
 
     instance: str = field(default_factory=lambda: f"fake-{next(_numbers)}")
@@ -40,6 +42,7 @@ class Options:
     zero_data_retention: bool = False
     foreign_ids: ForeignIds = "refused"
     delay: float = 0.0
+    refusals: Shape = "status"
 
 
 @dataclass

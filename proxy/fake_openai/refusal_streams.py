@@ -1,0 +1,61 @@
+"""How relays say a refusal inside a 200: the shapes, by name.
+
+A relay or a bridge answers before its upstream has, and then gives the refusal as events. Seen in 2026 at new-api,
+OpenRouter and bridges from WebSocket mode; `status`, as OpenAI does it, is no stream at all.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from . import answers
+from .events import Event, line
+from .refusals import Refusal
+
+Shape = Literal["status", "flat", "nested", "response.error", "failed", "created+failed", "error+failed", "bare"]
+
+COMMENT: Final = b": OPENROUTER PROCESSING\n\n"
+
+
+def flat(refusal: Refusal) -> Event:
+    """The error event as the types of the SDKs have it."""
+    return {"type": "error", "code": refusal.code, "message": refusal.message, "param": refusal.param}
+
+
+def nested(refusal: Refusal) -> Event:
+    """The error event as WebSocket mode has it: with its status."""
+    return {"type": "error", "status": refusal.status, **refusal.body()}
+
+
+def _failed(refusal: Refusal) -> Event:
+    error = {"code": refusal.code, "message": refusal.message}
+    return {"type": "response.failed", "response": {**_begun("failed"), "error": error}}
+
+
+def _begun(status: str) -> dict[str, Any]:
+    return {**answers.response({}, "resp_relay", 0, [], []), "status": status, "usage": None}
+
+
+def _created() -> list[Event]:
+    return [{"type": f"response.{name}", "response": _begun("in_progress")} for name in ("created", "in_progress")]
+
+
+def _bare(refusal: Refusal) -> bytes:
+    error = {"code": refusal.status, "message": refusal.message}
+    return b"data: %s\n\ndata: [DONE]\n\n" % json.dumps({"error": error}).encode()
+
+
+def _lines(*events: Event) -> list[bytes]:
+    return [line({**event, "sequence_number": number}) for number, event in enumerate(events)]
+
+
+STREAMS: Final[dict[Shape, Callable[[Refusal], list[bytes]]]] = {
+    "flat": lambda refusal: _lines(flat(refusal)),
+    "nested": lambda refusal: _lines(nested(refusal)),
+    "response.error": lambda refusal: _lines({"type": "response.error", **refusal.body()}),
+    "failed": lambda refusal: _lines(_failed(refusal)),
+    "created+failed": lambda refusal: _lines(*_created(), _failed(refusal)),
+    "error+failed": lambda refusal: _lines(*_created(), nested(refusal), _failed(refusal)),
+    "bare": lambda refusal: [COMMENT, COMMENT, _bare(refusal)],
+}
+SHAPES: Final = ("status", *STREAMS)
