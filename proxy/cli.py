@@ -175,6 +175,9 @@ def _add_fake(parser: argparse.ArgumentParser) -> None:
         metavar="SHAPE",
         help=f"how a streaming request is refused: with a status, or inside a 200 as relays do: {', '.join(REFUSALS)}",
     )
+    parser.add_argument(
+        "--socket-age", type=float, default=3600.0, metavar="SECONDS", help="how long a WebSocket may last [3600]"
+    )
     parser.set_defaults(do=_fake)
 
 
@@ -264,7 +267,7 @@ def _fake(chosen: argparse.Namespace) -> int:
 
     from proxy import fake_openai  # noqa: PLC0415 -- `serve` has no use for it
 
-    options = {name: getattr(chosen, name) for name in ("profile", "delay", "refusals")}
+    options = {name: getattr(chosen, name) for name in ("profile", "delay", "refusals", "socket_age")}
     fake_openai.serve(listen.host, listen.port, **options)
     return 0
 

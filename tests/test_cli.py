@@ -124,7 +124,7 @@ def test_fake_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("proxy.fake_openai.serve", lambda *where, **options: seen.append((where, options)))
     assert exit_code("fake-openai", "--listen", "[::1]:9", "--profile", "azure", "--delay", "0.5") == 0
-    assert seen == [(("::1", 9), {"profile": "azure", "delay": 0.5, "refusals": "status"})]
+    assert seen == [(("::1", 9), {"profile": "azure", "delay": 0.5, "refusals": "status", "socket_age": 3600.0})]
 
 
 def test_the_fake_apis_shapes_of_refusals() -> None:

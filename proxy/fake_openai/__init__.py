@@ -1,7 +1,8 @@
 """A fake of OpenAI's Responses API: strict, deterministic, and independent of everything else in this package.
 
 An instance remembers items, responses and conversations per key; nothing of one is known to another. Imports nothing
-of `proxy` outside this folder, so that it can refuse for reasons the proxy did not think of.
+of `proxy` outside this folder but the frames of WebSockets, so that it can refuse for reasons the proxy did not think
+of.
 """
 
 from .app import build

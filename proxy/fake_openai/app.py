@@ -53,6 +53,7 @@ class Settings(TypedDict, total=False):
     foreign_ids: ForeignIds
     delay: float
     refusals: Shape
+    socket_age: float
 
 
 def build(**options: Unpack[Settings]) -> ASGIApp:
@@ -63,7 +64,9 @@ def build(**options: Unpack[Settings]) -> ASGIApp:
         for prefix in PREFIXES
         for method, path, work in TABLE
     ]
-    return Starlette(routes=[*control.routes(instance), *api], exception_handlers={HTTPException: _unserved})
+    app = Starlette(routes=[*control.routes(instance), *api], exception_handlers={HTTPException: _unserved})
+    app.state.instance = instance
+    return app
 
 
 async def _unserved(request: Request, error: Exception) -> Response:

@@ -21,7 +21,10 @@ def routes(instance: Instance) -> list[Route]:
     """The control routes of an instance."""
 
     async def refuse(request: Request) -> Response:
-        """The next `times` requests get `status`, `body` (JSON or text), `content_type`, `headers`."""
+        """The next `times` requests get `status`, `body` (JSON or text), `content_type`, `headers`.
+
+        Turns of a WebSocket get the same as an error frame; with `upgrade`, the next handshakes get it.
+        """
         try:
             instance.script.append(_scripted(parsed(await request.body(), request)))
         except (refusals.Refusal, KeyError, TypeError, ValueError) as error:
@@ -58,6 +61,5 @@ def _scripted(body: dict[str, Any]) -> Scripted:
     kind = body.get("content_type", "text/plain" if isinstance(content, str) else "application/json")
     headers = {str(name): str(value) for name, value in dict(body.get("headers") or {}).items()}
     times = min(int(body.get("times", 1)), MANY)
-    return Scripted(
-        status, text.encode("utf-8", "replace"), str(kind), headers, times, str(body.get("path", "/responses"))
-    )
+    path, upgrade = str(body.get("path", "/responses")), bool(body.get("upgrade"))
+    return Scripted(status, text.encode("utf-8", "replace"), str(kind), headers, times, path, upgrade)

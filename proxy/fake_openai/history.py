@@ -11,7 +11,7 @@ from . import refusals
 from .encrypted_content import Memory, opened
 from .identifiers import link_of, required_reasoning
 from .items import Item, kind_of
-from .state import Account, Conversation
+from .state import Account, Conversation, Record
 
 # Followers of a reasoning that a model never makes.
 CLIENT_MADE = frozenset({
@@ -37,8 +37,8 @@ def named_conversation(account: Account, given: Mapping[str, Any]) -> Conversati
     return account.conversation(named if isinstance(named, str) else named["id"])
 
 
-def before(account: Account, given: Mapping[str, Any]) -> list[Item]:
-    """The items that a conversation or a previous response brings."""
+def before(account: Account, given: Mapping[str, Any], nearby: Mapping[str, Record]) -> list[Item]:
+    """The items that a conversation or a previous response brings; `nearby` are responses that a connection keeps."""
     if "conversation" in given and "previous_response_id" in given:
         raise refusals.two_histories()
     conversation = named_conversation(account, given)
@@ -48,10 +48,12 @@ def before(account: Account, given: Mapping[str, Any]) -> list[Item]:
         if conversation.busy:
             raise refusals.conversation_locked()
         return list(conversation.items)
-    return _context(account, given["previous_response_id"]) if "previous_response_id" in given else []
+    return _context(account, given["previous_response_id"], nearby) if "previous_response_id" in given else []
 
 
-def _context(account: Account, response_id: str) -> list[Item]:
+def _context(account: Account, response_id: str, nearby: Mapping[str, Record]) -> list[Item]:
+    if response_id in nearby:
+        return list(nearby[response_id].context)
     if account.options.zero_data_retention:
         raise refusals.previous_response_not_retained()
     record = account.responses.get(response_id)

@@ -85,9 +85,9 @@ def endpoint(instance: Instance, work: Work) -> Endpoint:
             _record(instance, request, raw)
             scripted = instance.scripted(request.url.path) if request.method == "POST" else None
             if scripted is not None:
-                response = _as_scripted(scripted)
+                response = as_scripted(scripted)
             else:
-                account = instance.account(_key(request), request.headers.get("openai-organization"))
+                account = instance.account(key_of(request.headers), request.headers.get("openai-organization"))
                 organization = account.organization
                 body = parsed(raw, request) if request.method == "POST" else {}
                 response = await work(Call(request, instance, account, body))
@@ -95,7 +95,7 @@ def endpoint(instance: Instance, work: Work) -> Endpoint:
             response = answered(refusal.body(), refusal.status)
         except RecursionError:
             response = answered(refusals.unreadable().body(), 400)
-        _add_fields(response, instance, organization, started)
+        add_fields(response, instance, organization, started)
         return response
 
     return serve
@@ -143,21 +143,23 @@ def _decoded(raw: bytes, encoding: str) -> bytes:
     return raw
 
 
-def _key(request: Request) -> str:
-    if "api-key" in request.headers:
-        return request.headers["api-key"]
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+def key_of(headers: Mapping[str, str]) -> str:
+    """The key that a request brings, `""` where it has none."""
+    if "api-key" in headers:
+        return headers["api-key"]
+    scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def _as_scripted(scripted: Scripted) -> Response:
+def as_scripted(scripted: Scripted) -> Response:
+    """The answer that was scripted."""
     response = Response(scripted.body, scripted.status)
     response.headers["content-type"] = scripted.content_type
     response.headers.update(scripted.headers)
     return response
 
 
-def _add_fields(response: Response, instance: Instance, organization: str, started: float) -> None:
+def add_fields(response: Response, instance: Instance, organization: str, started: float) -> None:
     """The header fields that every answer of the real API has."""
     instance.answered += 1
     request_id = digest(instance.options.instance, "request", str(instance.answered))[:32]

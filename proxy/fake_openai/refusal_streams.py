@@ -15,6 +15,7 @@ from .refusals import Refusal
 Shape = Literal["status", "flat", "nested", "response.error", "failed", "created+failed", "error+failed", "bare"]
 
 COMMENT: Final = b": OPENROUTER PROCESSING\n\n"
+END: Final = b"data: [DONE]\n\n"
 
 
 def flat(refusal: Refusal) -> Event:
@@ -40,22 +41,21 @@ def _created() -> list[Event]:
     return [{"type": f"response.{name}", "response": _begun("in_progress")} for name in ("created", "in_progress")]
 
 
-def _bare(refusal: Refusal) -> bytes:
-    error = {"code": refusal.status, "message": refusal.message}
-    return b"data: %s\n\ndata: [DONE]\n\n" % json.dumps({"error": error}).encode()
-
-
-def _lines(*events: Event) -> list[bytes]:
-    return [line({**event, "sequence_number": number}) for number, event in enumerate(events)]
-
-
-STREAMS: Final[dict[Shape, Callable[[Refusal], list[bytes]]]] = {
-    "flat": lambda refusal: _lines(flat(refusal)),
-    "nested": lambda refusal: _lines(nested(refusal)),
-    "response.error": lambda refusal: _lines({"type": "response.error", **refusal.body()}),
-    "failed": lambda refusal: _lines(_failed(refusal)),
-    "created+failed": lambda refusal: _lines(*_created(), _failed(refusal)),
-    "error+failed": lambda refusal: _lines(*_created(), nested(refusal), _failed(refusal)),
-    "bare": lambda refusal: [COMMENT, COMMENT, _bare(refusal)],
+EVENTS: Final[dict[Shape, Callable[[Refusal], list[Event]]]] = {
+    "flat": lambda refusal: [flat(refusal)],
+    "nested": lambda refusal: [nested(refusal)],
+    "response.error": lambda refusal: [{"type": "response.error", **refusal.body()}],
+    "failed": lambda refusal: [_failed(refusal)],
+    "created+failed": lambda refusal: [*_created(), _failed(refusal)],
+    "error+failed": lambda refusal: [*_created(), nested(refusal), _failed(refusal)],
+    "bare": lambda refusal: [{"error": {"code": refusal.status, "message": refusal.message}}],
 }
-SHAPES: Final = ("status", *STREAMS)
+SHAPES: Final = ("status", *EVENTS)
+
+
+def lines(shape: Shape, refusal: Refusal) -> list[bytes]:
+    """The refusal as a stream of server-sent events."""
+    events = EVENTS[shape](refusal)
+    if shape == "bare":
+        return [COMMENT, COMMENT, *(b"data: %s\n\n" % json.dumps(event).encode() for event in events), END]
+    return [line({**event, "sequence_number": number}) for number, event in enumerate(events)]

@@ -5,6 +5,7 @@ The phases are those of the live API: shape, server state, empty input, capabili
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from . import answers, refusals
@@ -29,10 +30,12 @@ class Question:
     conversation: Conversation | None = None
 
 
-def question(account: Account, body: Mapping[str, Any], line: str = CREATE) -> Question:
-    """A body that passed every phase, or the first refusal."""
+def question(
+    account: Account, body: Mapping[str, Any], line: str = CREATE, nearby: Mapping[str, Record] = MappingProxyType({})
+) -> Question:
+    """A body that passed every phase, or the first refusal; `nearby` are responses that are known but not stored."""
     given = checked(body, line, account.options.profile)
-    earlier = before(account, given)
+    earlier = before(account, given, nearby)
     sent = admitted(account, given, asked(given))
     context = earlier + sent
     check_continuity(account, str(given.get("model")), context)
@@ -74,23 +77,24 @@ def _check_log_probabilities(given: Mapping[str, Any]) -> None:
         raise refusals.no_logprobs("top_logprobs")
 
 
-def created(account: Account, asked_for: Question) -> dict[str, Any]:
-    """The response to a question, stored if it is to be; in the background it is queued until someone looks."""
+def created(account: Account, asked_for: Question, *, generate: bool = True) -> Record:
+    """The response to a question, stored if it is to be; without `generate` it has no output, and prepares the next."""
     given = asked_for.given
     name = account.next_name("response")
     number, of = account.made, link(name)
-    output = taken(account, given, asked_for.context, of)
+    output = taken(account, given, asked_for.context, of) if generate else []
     whole = answers.response(given, f"resp_{of}{name[:16]}", number, asked_for.context, output)
     whole["store"] = stores(account, given)
+    record = Record(whole, asked_for.asked, asked_for.context + output)
     if whole["store"]:
-        sent = with_ids(account, asked_for.asked)
-        account.remember(sent + output)
-        account.responses[whole["id"]] = Record(whole, sent, asked_for.context + output)
+        record.asked = with_ids(account, asked_for.asked)
+        account.remember(record.asked + output)
+        account.responses[whole["id"]] = record
     if asked_for.conversation is not None:
         sent = with_ids(account, asked_for.asked)
         asked_for.conversation.items += sent + output
         account.remember(sent + output)
-    return whole
+    return record
 
 
 def stores(account: Account, given: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from . import refusals
 from .answers import EPOCH, unfinished
 from .events import Event, events, line
 from .http import Call, answered, listing, number
-from .refusal_streams import STREAMS
+from .refusal_streams import lines
 from .responses import compacted, counted, created, question
 from .state import Conversation, Record
 
@@ -29,7 +29,7 @@ async def create(call: Call) -> Response:
         shape = call.instance.options.refusals
         if shape == "status" or call.body.get("stream") is not True:
             raise
-        return _event_stream(STREAMS[shape](refusal))
+        return _event_stream(lines(shape, refusal))
 
 
 def _created(call: Call) -> Response:
@@ -37,7 +37,7 @@ def _created(call: Call) -> Response:
     given = asked_for.given
     if given.get("background") and not given.get("store", True):
         raise refusals.Refusal("Background mode requires 'store' to be true.", param="background")
-    whole = created(call.account, asked_for)
+    whole = created(call.account, asked_for).response
     if given.get("stream"):
         return _stream(events(whole), call.instance.options.delay, asked_for.conversation)
     if given.get("background"):
@@ -55,14 +55,14 @@ def _event_stream(body: AsyncIterable[bytes] | Iterable[bytes]) -> Response:
 
 
 async def _lines(what: Iterable[Event], delay: float, conversation: Conversation | None) -> AsyncIterator[bytes]:
-    with _busy(conversation):
+    with busy(conversation):
         for event in what:
             yield line(event)
             await asyncio.sleep(delay)
 
 
 @contextmanager
-def _busy(conversation: Conversation | None) -> Iterator[None]:
+def busy(conversation: Conversation | None) -> Iterator[None]:
     """A conversation is locked while an answer to it streams."""
     if conversation is None:
         yield

@@ -31,7 +31,8 @@ class Options:
     reasoning has `encrypted_content` always or only where `include` asks for it. `zero_data_retention`: nothing is
     stored. `foreign_ids`: whether a reasoning item with a blob may keep an id that another instance or key made; both
     were seen. `delay`: seconds between two events of a stream. `refusals`: how a streaming request is refused: with a
-    status, or inside a 200 as relays do, in one of the shapes of `refusal_streams`.
+    status, or inside a 200 as relays do, in one of the shapes of `refusal_streams`; turns of a WebSocket as well.
+    `socket_age`: seconds after which a WebSocket is closed.
     """
 
     instance: str = field(default_factory=lambda: f"fake-{next(_numbers)}")
@@ -43,6 +44,7 @@ class Options:
     foreign_ids: ForeignIds = "refused"
     delay: float = 0.0
     refusals: Shape = "status"
+    socket_age: float = 3600.0
 
 
 @dataclass
@@ -124,6 +126,8 @@ class Scripted:
     headers: dict[str, str]
     times: int
     path: str
+    upgrade: bool = False
+    """It answers handshakes, and no requests or turns."""
 
 
 @dataclass
@@ -146,10 +150,10 @@ class Instance:
         name = digest(self.options.instance, key, owner)
         return self.accounts.setdefault((key, owner), Account(name, owner, self.options))
 
-    def scripted(self, path: str) -> Scripted | None:
-        """The scripted answer to the next request of a path, if there is one."""
+    def scripted(self, path: str, *, upgrade: bool = False) -> Scripted | None:
+        """The scripted answer to the next request, turn of a WebSocket, or handshake of one, if there is one."""
         for answer in self.script:
-            if path.endswith(answer.path):
+            if path.endswith(answer.path) and answer.upgrade == upgrade:
                 answer.times -= 1
                 if answer.times <= 0:
                     self.script.remove(answer)

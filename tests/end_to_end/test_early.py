@@ -7,11 +7,11 @@ import anyio
 import openai
 import pytest
 
-from proxy.fake_openai.refusal_streams import STREAMS
+from proxy.fake_openai.refusal_streams import EVENTS
 from tests.end_to_end.conftest import MODEL, Place, Start
 from tests.end_to_end.test_conversations import NEXT, begun
 
-pytestmark = pytest.mark.parametrize("shape", STREAMS)
+pytestmark = pytest.mark.parametrize("shape", EVENTS)
 
 
 def streamed(client: openai.OpenAI, items: list[Any]) -> tuple[list[str], str]:

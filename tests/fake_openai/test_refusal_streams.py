@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from proxy.fake_openai.refusal_streams import SHAPES, STREAMS
+from proxy.fake_openai.refusal_streams import EVENTS, SHAPES
 from tests.fake_openai.asking import MODEL, Fake, Start
 
 MISSING = [{"type": "item_reference", "id": "rs_missing"}, {"role": "user", "content": "hello"}]
@@ -54,7 +54,7 @@ def test_a_status_is_the_default(fake: Fake) -> None:
     assert fake.refusal(MISSING, stream=True)[:2] == (404, SENTENCE)
 
 
-@pytest.mark.parametrize("shape", STREAMS)
+@pytest.mark.parametrize("shape", EVENTS)
 def test_the_sdk(start: Start, shape: Any) -> None:
     """The real SDK raises, or gives a failed response: either way the application has no answer."""
     sdk: Any = start(refusals=shape).sdk()
