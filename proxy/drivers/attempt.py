@@ -46,8 +46,8 @@ def may_tell(status: int, fields: Fields) -> Literal["at the end", "in an event"
 
 
 def may_refuse_in_event(status: int, fields: Fields) -> bool:
-    """Whether an answer is a stream whose first events can be read: one of them may be a refusal."""
-    return status == 200 and may_tell(status, fields) == "in an event"
+    """Whether an answer is a stream whose first events can be read; `fields` have names in lower case."""
+    return status == 200 and is_event_stream(fields) and not content_coding.coding_of(fields)
 
 
 class HeldAnswer:

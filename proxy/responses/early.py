@@ -46,6 +46,19 @@ _SCAN: Final = 64
 """Bytes that are scanned in the time in which one is looked at closely."""
 
 
+class _Event(msgspec.Struct):
+    type: str | None = None
+
+
+class _Request(msgspec.Struct):
+    background: Any = None
+
+
+_TYPE: Final = msgspec.json.Decoder(_Event)
+_REQUEST: Final = msgspec.json.Decoder(_Request)
+_REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class EarlyRefusal(NamedTuple):
     """An event that refuses: the status it stands for, and its error object as JSON."""
 
@@ -79,11 +92,24 @@ class EarlyEvents:
 
 def verdict_on(data: bytes) -> Verdict:
     """What an event says, by its data: a message of a WebSocket, or the data of a server-sent event."""
+    type_ = _quick_type(data)
+    if type_ in PROVISIONAL:
+        return "hold"
+    if type_ is not None and type_ not in _REFUSING:
+        return "commit"
     try:
         event = read(data)
     except MalformedError:
         return "commit"
     return "commit" if event is None else verdict_on_event(event)
+
+
+def _quick_type(data: bytes) -> str | None:
+    """The type of an event; None where it has none, or takes a closer look."""
+    try:
+        return _TYPE.decode(data).type
+    except _REFUSED:
+        return None
 
 
 def verdict_on_event(event: Document) -> Verdict:
@@ -131,13 +157,6 @@ def recognition(refusal: EarlyRefusal) -> Compute:
     return Compute(lambda: classify(*refusal) is not None, judging_cost(refusal.body))
 
 
-class _Settings(msgspec.Struct):
-    background: Any = None
-
-
-_SETTINGS: Final = msgspec.json.Decoder(_Settings)
-
-
 def background(request: bytes) -> Compute:
     """Says whether a request asks for a response in the background, whose id its client wants without delay."""
     return Compute(partial(_asks_for_background, request), len(request) // _SCAN)
@@ -147,6 +166,6 @@ def _asks_for_background(request: bytes) -> bool:
     if _BACKGROUND not in request:
         return False
     try:
-        return _SETTINGS.decode(request).background is True
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _REQUEST.decode(request).background is True
+    except _REFUSED:
         return False  # it is held for half a second, at most
