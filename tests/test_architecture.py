@@ -42,6 +42,7 @@ ROOMS = frozenset({
 
 # Within the core as well imports go down only.
 CORE = (
+    ("session",),
     ("exchange",),
     ("attempts", "outcome"),
     ("early", "recovery.budget", "recovery.ladders", "recovery.learning"),
@@ -57,14 +58,19 @@ CORE = (
 SIBLINGS = {
     "proxy.drivers": {
         "attempt",
+        "feed",
         "first_events",
         "interface",
         "loop",
         "memory",
         "offload",
         "performer",
+        "recorder",
         "request_body",
+        "session",
+        "session_terms",
         "stall",
+        "turn_records",
         "work",
     },
     "proxy.middleware": set(),

@@ -2,14 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from proxy.drivers.memory import Reservation
 from proxy.drivers.offload import Offload
-from proxy.responses.steps import INLINE, Compute
-
-MOST: Final = 1.0
-"""Seconds of processor time for the forms of one request; beyond them a refusal is relayed as it arrived."""
+from proxy.responses.steps import ENOUGH, INLINE, Compute
 
 
 class Work:
@@ -24,9 +21,14 @@ class Work:
         self._seconds = 0.0
 
     @property
+    def seconds(self) -> float:
+        """Of processor time, in other threads."""
+        return self._seconds
+
+    @property
     def is_spent(self) -> bool:
         """Whether the request has had as much work in other threads as one may."""
-        return self._seconds > MOST
+        return self._seconds > ENOUGH
 
     async def perform(self, step: Compute) -> Any:
         """The result of a step's work."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from proxy.report import Remedy, Route
 from proxy.responses.body.document import Document
@@ -19,6 +19,8 @@ from proxy.responses.recovery.learning import AS_IT_CAME, NOTED, ids_of, learn, 
 from proxy.responses.recovery.lessons import LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+
+_REFERENCES: Final = frozenset({"previous_response_id", "item_reference"})
 
 
 @dataclass(slots=True)
@@ -67,8 +69,13 @@ class Attempts:
 
     def _as_it_came(self, form: Form, came: Document) -> Attempt:
         """The first attempt without what is known to be refused: mostly the very bytes, which need no look."""
-        unchanged = form is self.plain_form(portable=False)
-        return Attempt(form, Rewrite(came.body) if unchanged else rewrite(came, form), document=came)
+        if form is self.plain_form(portable=False):
+            return Attempt(form, Rewrite(came.body), document=came)
+        changed = rewrite(came, form)
+        if not self._may_go(changed):
+            form = replace(form, portable=False)
+            changed = rewrite(came, form)
+        return Attempt(form, changed, document=came)
 
     def _may_lose(self, portable: Rewrite) -> bool:
         """Whether the portable form may be sent before upstream has refused anything, although it loses this."""
@@ -76,7 +83,7 @@ class Attempts:
             return portable.lossy <= {"conversation"}  # which the operator has taken out
         # Where there is a store, a reference that it does not know is left to upstream in `strip` mode as well.
         left = self._policy.mode == "strip" and self._policy.recalls
-        return not left or portable.lossy.isdisjoint({"previous_response_id", "item_reference"})
+        return not left or portable.lossy.isdisjoint(_REFERENCES)
 
     def _learnt_manner(self, document: Document) -> Mapping[str, frozenset[str]]:
         """What a form had that was answered when it held ids, call ids or the model of this one, and which of them."""
@@ -114,6 +121,8 @@ class Attempts:
         return frozenset(blob for blob in blobs if digest(blob) in known)
 
     def _may_begin_with(self, portable: Rewrite) -> bool:
+        if not self._may_go(portable):
+            return False
         if not portable.took_references or self._route == "responses":
             return portable.answerable
         return portable.stands_alone
@@ -155,7 +164,17 @@ class Attempts:
         return self._policy.profile == "azure" and self._scope.facts.ids.isdisjoint(refusal.ids)
 
     def _may_send(self, changed: Rewrite) -> bool:
-        return changed.answerable and (changed.has_history or not self._is_side_route)
+        return changed.answerable and (changed.has_history or not self._is_side_route) and self._may_go(changed)
+
+    def _may_go(self, changed: Rewrite) -> bool:
+        """Whether the references may go that are not in the changed request any more."""
+        match self._policy.references:
+            case "may_go":
+                return True
+            case "go_without_loss":
+                return changed.lossy.isdisjoint(_REFERENCES)
+            case "stay":
+                return not changed.took_references
 
     def learn(self, made: Sequence[Attempt], document: Document) -> None:
         """Remember what the refusals taught, now that the last of the attempts was answered."""

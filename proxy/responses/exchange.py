@@ -147,6 +147,8 @@ class Exchange:
         return self._memory.next
 
     def _may_recall(self, document: Document) -> bool:
+        if self.policy.references == "stay":
+            return False
         if not self._made:
             return self.policy.mode != "recover" or self._attempts.will_be_refused(document)
         refusal = self._made[-1].refusal

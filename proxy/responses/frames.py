@@ -118,6 +118,26 @@ class Splitter:
         """Whether what was taken ends with the end of a frame: only here a frame of another origin can stand."""
         return self._head is None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way: no frame has begun, and all that was fed was taken."""
+        return self._head is None and self._position == len(self.data)
+
+
+def text_at(data: bytes, start: int) -> tuple[int, int]:
+    """Where the payload of the frame at `start` begins and ends, if it is a short text message, whole and not masked.
+
+    (0, 0) for any other: of most that a server sends this is all that has to be known, in a third of the time.
+    """
+    if len(data) < start + 4 or data[start] != _FIN | TEXT:
+        return 0, 0
+    length, payload = data[start + 1], start + 2
+    if length == 126:
+        length, payload = int.from_bytes(data[start + 2 : start + 4], "big"), start + 4
+    elif length > 126:
+        return 0, 0
+    return (payload, payload + length) if payload + length <= len(data) else (0, 0)
+
 
 def _head(data: bytes, start: int, end: int) -> Head:
     first, second = data[start], data[start + 1]

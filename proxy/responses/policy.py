@@ -21,3 +21,6 @@ class Policy:
     """There is a store for lookups."""
     remembers_all: bool = False
     """It remembers responses as well of which the client said `store: false`."""
+    references: Literal["may_go", "go_without_loss", "stay"] = "may_go"
+    """Whether references may be taken out of a request: where that loses something as well, only where it does not, or
+    never, because its connection knows them."""

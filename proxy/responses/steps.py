@@ -10,6 +10,9 @@ from typing import Any, Final, NamedTuple
 INLINE: Final = 64 * 1024
 """The cost up to which a `Compute` is performed on the event loop: at worst that takes about 0.1 s."""
 
+ENOUGH: Final = 1.0
+"""Seconds of processor time for the forms of one request; beyond them a refusal is relayed as it arrived."""
+
 
 class Compute(NamedTuple):
     """Call `work()`, which is pure but may take long: in another thread where `cost` exceeds `INLINE`."""

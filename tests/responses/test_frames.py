@@ -17,6 +17,7 @@ from proxy.responses.frames import (
     close_frame,
     frame,
     masked,
+    text_at,
 )
 
 KEY = b"\x01\x80\xff\x7e"
@@ -144,6 +145,17 @@ def test_a_frame_that_is_written_can_be_read(size: int, key: bytes) -> None:
     assert len(written) == len(reference) + len(key)
     if not key:
         assert written == reference
+
+
+@pytest.mark.parametrize("size", [2, 125, 126, 65535, 65536])
+def test_a_short_text_is_found_at_a_glance(size: int) -> None:
+    """Where a short text message of a server lies is seen without splitting; of all else nothing is said."""
+    whole = b"ab" + frame(b"x" * size)
+    head = 4 if size > 125 else 2
+    assert text_at(whole, 2) == ((2 + head, len(whole)) if size < 65536 else (0, 0))
+    assert text_at(whole[:-1], 2) == (0, 0)
+    for other in (frame(b"x" * size, KEY), frame(b"x" * size, b"", BINARY), b"\x01" + frame(b"x" * size)[1:], b"\x81"):
+        assert text_at(other, 0) == (0, 0)
 
 
 def test_a_close_frame() -> None:
