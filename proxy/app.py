@@ -75,9 +75,7 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     )
     recorded: ASGIApp = portable
     if service is not None:
-        recorded = RecordingMiddleware(
-            portable, service, remembers_all=settings.store_unstored, offload=portable.offload
-        )
+        recorded = RecordingMiddleware(portable, service, portable.recording)
     limited = LimitMiddleware(recorded, settings.max_requests)
     sockets = WebSocketMiddleware(
         limited,

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.drivers.memory import MemoryBudget, Reservation
 from proxy.drivers.offload import Offload
 from proxy.drivers.performer import Performer
+from proxy.drivers.recorder import Recording
 from proxy.drivers.request_body import RequestBody
 from proxy.events import Event, Observer, Observers
 from proxy.http.context import answer_fault, context_of
@@ -59,6 +60,9 @@ class PortableMiddleware:
         self.clock = clock
         self.budget = Budget(self.policy)
         self.offload = Offload()
+        self.recording: Recording | None = None
+        if service is not None:
+            self.recording = Recording(service, remembers_all=self.policy.remembers_all, offload=self.offload)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind."""

@@ -3,36 +3,24 @@
 A response is remembered when its end has been given to the client; one that is deleted is forgotten.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.drivers.offload import Offload
+from proxy.drivers.recorder import Recorder, Recording
 from proxy.http import content_coding, headers
 from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
 from proxy.responses.history.recall import is_id
-from proxy.responses.history.recording import (
-    Made,
-    Remembered,
-    Replays,
-    RequestRecord,
-    completed,
-    made,
-    names_of,
-    remembered,
-)
+from proxy.responses.history.recording import Made, made, names_of
 from proxy.responses.routes import route_of
-from proxy.responses.steps import INLINE, Compute
+from proxy.responses.steps import INLINE
 from proxy.store.service import StoreService
-
-_Result = TypeVar("_Result")
 
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
 _METHODS: Final = frozenset({"POST", "GET", "DELETE"})
@@ -43,14 +31,10 @@ _FORGETTING: Final = frozenset({200, 204, 404})
 class RecordingMiddleware:
     """Has `service` remember the responses that pass through it."""
 
-    def __init__(
-        self, app: ASGIApp, service: StoreService, *, remembers_all: bool = False, offload: Offload | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, service: StoreService, recording: Recording | None = None) -> None:
         self.app = app
         self.service = service
-        self.remembers_all = remembers_all
-        self.offload = offload or Offload()
-        self.replays = Replays()
+        self.recording = recording or Recording(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind."""
@@ -68,7 +52,7 @@ class RecordingMiddleware:
         response_id = unquote(named[1].decode("latin-1")) if named is not None else ""
         if named is not None and not is_id(response_id):
             return await self.app(scope, receive, send)
-        return await self.app(scope, receive, _Recorder(self, scope, send, owner, response_id).relay)
+        return await self.app(scope, receive, _Answer(self, scope, send, owner, response_id).relay)
 
     def _flushing(self, receive: Receive) -> Receive:
         """A `receive` that lets the shutdown wait until everything is written."""
@@ -82,7 +66,7 @@ class RecordingMiddleware:
         return flushing
 
 
-class _Recorder:
+class _Answer:
     """One answer, as it passes."""
 
     def __init__(self, options: RecordingMiddleware, scope: Scope, send: Send, owner: str, response_id: str) -> None:
@@ -92,9 +76,7 @@ class _Recorder:
         self.owner = owner
         self.response_id = response_id
         self.request_id = context_of(scope).request_id
-        self.asked: RequestRecord | None = None
-        self.asking: asyncio.Task[RequestRecord | None] | None = None
-        """Makes the record of a large request in another thread, while the answer passes."""
+        self.recorder = Recorder(options.recording, owner, self.request_id, response_id)
         self.answer: EventStream | WholeAnswer | None = None
         self.coding = ""
         self.streams = False
@@ -115,41 +97,23 @@ class _Recorder:
         elif 200 <= start["status"] < 300:
             self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
             if not self.streams:
-                await self._know()  # before the client has the end of its answer, and goes on from there
+                await self.recorder.know()  # before the client has the end of its answer, and goes on from there
 
     def _forget(self, status: int) -> None:
         if status in _FORGETTING:
-            self.options.replays.forget(self.owner, self.response_id)
+            self.options.recording.replays.forget(self.owner, self.response_id)
             for name in names_of(self.response_id):
                 self.options.service.forget(self.owner, name, self.request_id)
 
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)
         ask, context.request_record = context.request_record, None
-        if ask is not None and ask.cost > INLINE:
-            self.asking = asyncio.create_task(self._shortened_beside(ask))
-        elif ask is not None:
-            self.asked = self._shortened(ask)
+        is_wanted = self.recorder.begin(ask)
         self.coding = content_coding.coding_of(fields)
-        nothing = self.asked is None and self.asking is None and not self.response_id
-        if nothing or not content_coding.is_known(self.coding):
+        if not is_wanted or not content_coding.is_known(self.coding):
             return
         self.streams = headers.is_event_stream(fields)
-        self.answer = self._events() if self.streams and not self.coding else WholeAnswer()
-
-    def _shortened(self, ask: Compute) -> RequestRecord | None:
-        asked: RequestRecord | None = ask.work()
-        return self.options.replays.shortened(self.owner, asked) if asked is not None else None
-
-    async def _shortened_beside(self, ask: Compute) -> RequestRecord | None:
-        try:
-            return await self.options.offload.run(self.owner, self._shortened, ask)
-        except Exception:  # noqa: BLE001 -- as below, and the request may be over
-            self.options.service.failed_to_read(self.request_id)
-            return None
-
-    def _events(self) -> EventStream:
-        return EventStream(background=self.asking is not None or (self.asked is not None and self.asked.background))
+        self.answer = self.recorder.events() if self.streams and not self.coding else WholeAnswer()
 
     async def _relay_and_hear(self, answer: EventStream | WholeAnswer, message: Message) -> None:
         await self.send(message)
@@ -158,16 +122,12 @@ class _Recorder:
             cost = answer.cost(piece, last=last)
             if cost and self.coding:
                 cost += INLINE  # how much it decodes to is not known before
-            found = await self._perform(cost, partial(self._hear, answer, piece, last=last))
+            found = await self.recorder.perform(cost, partial(self._hear, answer, piece, last=last))
             if found is not None:
-                await self._tell(found, cost)
+                await self.recorder.tell(found, cost)
         except Exception:  # noqa: BLE001 -- the answer goes on, even if it cannot be read
             self.answer = None
-            self.options.service.failed_to_read(self.request_id)
-
-    async def _perform(self, cost: int, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns: in another thread where it costs more than the event loop may be held."""
-        return await self.options.offload.run(self.owner, work) if cost > INLINE else work()
+            self.recorder.failed()
 
     def _hear(self, answer: EventStream | WholeAnswer, piece: bytes, *, last: bool) -> Made | None:
         found = answer.feed(piece)
@@ -178,28 +138,5 @@ class _Recorder:
             return answer.end()
         with suppress(content_coding.CorruptError, content_coding.TooLargeError):
             body = content_coding.decode(self.coding, answer.body, LARGEST)
-            return self._events().feed(body) if self.streams else made(body)
+            return self.recorder.events().feed(body) if self.streams else made(body)
         return None
-
-    async def _know(self) -> None:
-        """Wait for the record of the request."""
-        if self.asking is not None:
-            self.asked, self.asking = await self.asking, None
-
-    async def _tell(self, found: Made, cost: int) -> None:
-        await self._know()
-        asked = self.asked
-        told = self._told(asked, found)
-        if told is None:
-            return
-        if asked is not None and asked.trail is not None and found.finished:
-            said = await self._perform(cost, partial(asked.trail.after, found.output))
-            self.options.replays.learn(self.owner, said, told.response_id)
-        self.options.service.remember(self.owner, told, self.request_id)
-
-    def _told(self, asked: RequestRecord | None, found: Made) -> Remembered | None:
-        if asked is None:
-            return completed(found) if self.response_id else None
-        if not (found.stored or self.options.remembers_all) or not (found.finished or found.background):
-            return None
-        return remembered(asked, found)

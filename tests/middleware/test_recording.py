@@ -54,7 +54,7 @@ def product(url: str, shelf: Shelf, policy: Policy | None = None, **options: Any
     portable = PortableMiddleware(
         ReverseProxy(Http1Client(upstream), upstream, notebook), policy, observer=notebook, service=service
     )
-    with serving(RecordingMiddleware(portable, service, remembers_all=policy.remembers_all)) as port:
+    with serving(RecordingMiddleware(portable, service, portable.recording)) as port:
         yield port
 
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_read_is_relayed(
     def broken(*_: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr("proxy.middleware.recording.remembered", broken)
+    monkeypatch.setattr("proxy.drivers.recorder.remembered", broken)
     gate = Gate()
     upstream.will_answer(event_stream([COMPLETED, gate, DELTA]))
     with product(upstream.url, shelf) as port, RawClient(port) as client:
