@@ -151,6 +151,20 @@ class SocketClosed(NamedTuple):
     client_bytes: int
     upstream_bytes: int
     close_code: int | None = None
+    turns: int = 0
+
+
+class TurnEnded(NamedTuple):
+    """A turn of a WebSocket is over, `seconds` after it arrived. Lanes are numbered: their names are a client's words.
+
+    `status` is 200, or that of the refusal that the client was given; 0 where it was not answered.
+    """
+
+    lane: int
+    status: int
+    seconds: float
+    complete: bool
+    report: Report
 
 
 Event = (
@@ -167,6 +181,7 @@ Event = (
     | UpstreamFailed
     | Answered
     | SocketClosed
+    | TurnEnded
 )
 
 

@@ -15,6 +15,7 @@ from proxy.drivers.offload import Offload
 from proxy.drivers.performer import Performer
 from proxy.drivers.recorder import Recording
 from proxy.drivers.request_body import RequestBody
+from proxy.drivers.session import Conversation
 from proxy.events import Event, Observer, Observers
 from proxy.http.context import answer_fault, context_of
 from proxy.http.credential import credential
@@ -68,6 +69,9 @@ class PortableMiddleware:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        socket = context_of(scope).socket
+        if socket is not None and socket.kind == "session":
+            context_of(scope).conversation = Conversation(self, scope)
         route = route_of(scope["method"], scope.get("raw_path") or scope["path"].encode())
         call = Call(self, scope, receive, send, route)
         if route == "other":

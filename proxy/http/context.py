@@ -33,15 +33,16 @@ _KEY: Final = "unpinned"
 
 
 class Socket:
-    """One WebSocket's facts: how many bytes each side has sent, and the close code, where somebody reads it."""
+    """One WebSocket's facts: how many bytes each side has sent, and if they are read its turns and its end."""
 
-    __slots__ = ("client_bytes", "close_code", "kind", "upstream_bytes")
+    __slots__ = ("client_bytes", "close_code", "kind", "turns", "upstream_bytes")
 
     def __init__(self, kind: "SocketKind") -> None:
         self.kind = kind
         self.client_bytes = 0
         self.upstream_bytes = 0
         self.close_code: int | None = None
+        self.turns = 0
 
 
 class RequestContext:

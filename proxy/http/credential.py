@@ -36,6 +36,20 @@ _NO_SECRETS: Final = frozenset({b"", b"bearer", b"basic"})
 _SCHEME: Final = 12
 """Bytes beyond which a value is more than a scheme, with white space around it as no client sends it."""
 
+_SUBPROTOCOL: Final = b"sec-websocket-protocol"
+_KEY: Final = b"openai-insecure-api-key."
+"""What browsers put in front of a key, as they cannot send an `Authorization` on a WebSocket."""
+
+
+def with_key(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The fields of a WebSocket's handshake, with the key in its subprotocols where others are sent in a field."""
+    came = list(fields)
+    if any(name == b"authorization" for name, _ in came):
+        return came
+    offered = [part.strip() for name, value in came if name == _SUBPROTOCOL for part in value.split(b",")]
+    keys = [part.removeprefix(_KEY) for part in offered if part.startswith(_KEY)]
+    return [*came, *((b"authorization", b"Bearer " + key) for key in keys[:1])]
+
 
 def credential(fields: Iterable[tuple[bytes, bytes]], more: Collection[bytes] = ()) -> str | None:
     """The digest, in hexadecimal, of the fields that identify the caller; None where there is no caller.

@@ -98,7 +98,9 @@ class AccessMiddleware:
 
     def _tell_of_socket(self, scope: Scope, socket: Socket, seconds: float) -> None:
         path = _path(scope).decode("latin-1")
-        closed = SocketClosed(path, socket.kind, seconds, socket.client_bytes, socket.upstream_bytes, socket.close_code)
+        closed = SocketClosed(
+            path, socket.kind, seconds, socket.client_bytes, socket.upstream_bytes, socket.close_code, socket.turns
+        )
         self.observer.notice(context_of(scope).request_id, closed)
 
 

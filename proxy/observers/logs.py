@@ -25,6 +25,7 @@ from proxy.events import (
     SocketClosed,
     StartedFresh,
     StoreFailed,
+    TurnEnded,
     Unrecovered,
     UpstreamFailed,
 )
@@ -46,10 +47,8 @@ class LogObserver:
         """Write the line, or the lines, for `event`."""
         told: dict[str, object] = {"request_id": request_id}
         match event:
-            case Answered():
-                self._answered(event, told)
-            case SocketClosed():
-                self._socket_closed(event, told)
+            case Answered() | TurnEnded() | SocketClosed():
+                self._ended(event, told)
             case Read():
                 self._read(event, told)
             case Removed():
@@ -66,6 +65,15 @@ class LogObserver:
                 self._failed(event, told)
             case _:
                 assert_never(event)
+
+    def _ended(self, event: Answered | TurnEnded | SocketClosed, told: dict[str, object]) -> None:
+        match event:
+            case Answered():
+                self._answered(event, told)
+            case TurnEnded():
+                self._turn_ended(event, told)
+            case SocketClosed():
+                self._socket_closed(event, told)
 
     def _warn(
         self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: dict[str, object]
@@ -162,24 +170,18 @@ class LogObserver:
     def _answered(self, event: Answered, told: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        report = event.report
-        removed, repaired = _counted(report.removed), _counted(report.repaired)
         told = {
             **told,
             "method": printable(event.method),
             "route": event.route,
             "path": masked(event.path),
-            "status": event.status,
-            "milliseconds": round(event.seconds * 1000, 1),
-            "action": report.action,
-            "fidelity": report.fidelity,
-            "removed": removed,
-            "repaired": repaired,
-            "attempts": report.attempts,
-            "complete": event.complete,
-            **({"store": report.store} if report.store else {}),
+            **_outcome(event),
         }
-        self._log(logging.INFO, _access_line(told, {**removed, **repaired}), told)
+        self._log(logging.INFO, _access_line("{method} {path}", told), told)
+
+    def _turn_ended(self, event: TurnEnded, told: dict[str, object]) -> None:
+        told = {**told, "lane": event.lane, **_outcome(event)}
+        self._log(logging.INFO, _access_line("turn lane={lane}", told), told)
 
     def _socket_closed(self, event: SocketClosed, told: dict[str, object]) -> None:
         told = {
@@ -190,9 +192,11 @@ class LogObserver:
             "milliseconds": round(event.seconds * 1000, 1),
             "client_bytes": event.client_bytes,
             "upstream_bytes": event.upstream_bytes,
+            "turns": event.turns,
             "close_code": event.close_code,
         }
         line = "GET {path} 101 {milliseconds}ms {socket} client_bytes={client_bytes} upstream_bytes={upstream_bytes}"
+        line += " turns={turns}" if event.kind == "session" else ""
         code = "" if event.close_code is None else f" close_code={event.close_code}"
         self._log(logging.INFO, line.format_map(told) + code, told)
 
@@ -201,12 +205,28 @@ def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
 
-def _access_line(told: dict[str, object], counts: dict[str, int]) -> str:
+def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
+    """How it ended, and what was done to it."""
+    report = event.report
+    return {
+        "status": event.status,
+        "milliseconds": round(event.seconds * 1000, 1),
+        "action": report.action,
+        "fidelity": report.fidelity,
+        "removed": _counted(report.removed),
+        "repaired": _counted(report.repaired),
+        "attempts": report.attempts,
+        "complete": event.complete,
+        **({"store": report.store} if report.store else {}),
+    }
+
+
+def _access_line(what: str, told: dict[str, Any]) -> str:
     line = (
-        f"{told['method']} {told['path']} {told['status'] or '-'} {told['milliseconds']}ms "
+        f"{what.format_map(told)} {told['status'] or '-'} {told['milliseconds']}ms "
         f"{told['action']} {told['fidelity']} attempts={told['attempts']}"
     )
-    changes = [f"{what}={count}" for what, count in counts.items()]
+    changes = [f"{name}={count}" for name, count in {**told["removed"], **told["repaired"]}.items()]
     changes += [f"store={told['store']}"] if "store" in told else []
     return " ".join([line, *changes, *([] if told["complete"] else ["incomplete"])])
 

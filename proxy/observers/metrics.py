@@ -6,7 +6,6 @@ reads. No value of a label is a client's choice: they come from our own tables, 
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
 from typing import Final
 
 from proxy.events import (
@@ -16,11 +15,12 @@ from proxy.events import (
     Recovered,
     Refused,
     StoreFailed,
+    TurnEnded,
     Unrecovered,
     UpstreamFailed,
 )
 from proxy.http.faults import HOP
-from proxy.report import Action, Fidelity, LeftOut, RemovedName, Route, StoreFailure
+from proxy.report import Action, Fidelity, LeftOut, RemovedName, Report, Route, StoreFailure
 
 # OpenTelemetry's buckets for the durations of generative AI, and three more: an answer may take ten minutes.
 SECONDS: Final = tuple(0.01 * 2**power for power in range(17))
@@ -68,6 +68,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.requests: Counter[Outcome] = Counter()
+        self.turns: Counter[tuple[Action, Fidelity]] = Counter()
         self.durations: dict[Route, Durations] = {
             route: Durations() for route in ("responses", "input_tokens", "compact", "other")
         }
@@ -83,6 +84,8 @@ class Metrics:
         """Count `event`."""
         if isinstance(event, Answered):
             self._answered(event)
+        elif isinstance(event, TurnEnded):
+            self._turn_ended(event)
         elif isinstance(event, LeftOutByUpstream):
             self.left_out.update(dict(event.reasons))
         elif isinstance(event, Refused):
@@ -106,15 +109,18 @@ class Metrics:
         if event.first_byte is not None and overhead is not None:
             durations.first_byte.add(event.first_byte)
             durations.overhead.add(overhead)
-        if report.store is not None:
-            self.store[report.store] += 1
-        if report.removed:
-            self._removed(report.removed)
+        self._reported(report)
         if event.fault and event.fault not in _UPSTREAMS:  # upstream's faults have an event of their own
             self.errors[event.fault] += 1
 
-    def _removed(self, counts: Mapping[RemovedName, int]) -> None:
-        for kind, count in counts.items():
+    def _turn_ended(self, event: TurnEnded) -> None:
+        self.turns[event.report.action, event.report.fidelity] += 1
+        self._reported(event.report)
+
+    def _reported(self, report: Report) -> None:
+        if report.store is not None:
+            self.store[report.store] += 1
+        for kind, count in report.removed.items():
             self.removed[kind] += count
 
     def _unrecovered(self, event: Unrecovered) -> None:

@@ -52,6 +52,13 @@ FAMILIES: Final = (
         lambda metrics, _: [((*key[:3], str(key[3])), count) for key, count in metrics.requests.items()],
     ),
     Family(
+        CounterMetricFamily,
+        "unpinned_turns_total",
+        ("action", "fidelity"),
+        "Turns of WebSockets that are over.",
+        lambda metrics, _: list(metrics.turns.items()),
+    ),
+    Family(
         HistogramMetricFamily,
         "unpinned_time_to_first_byte_seconds",
         ("route",),

@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from proxy.events import Answered, Event, Refused, SocketClosed, UpstreamFailed
+from proxy.events import Answered, Event, Refused, SocketClosed, TurnEnded, UpstreamFailed
 from proxy.observers.redaction import masked, printable
 
 KEPT: Final = 200
@@ -61,7 +61,7 @@ class Recent:
             self._step(request_id, {"status": event.status, "refusal": event.refusal, "remedy": event.remedy})
         elif isinstance(event, UpstreamFailed):
             self._step(request_id, {"cause": event.cause})
-        elif isinstance(event, SocketClosed):
+        elif isinstance(event, SocketClosed | TurnEnded):
             self._steps.pop(request_id, None)
 
     def told(self) -> dict[str, Any]:

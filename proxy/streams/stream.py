@@ -23,7 +23,10 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from proxy.streams.interface import Sink, Source
 
 HIGH_WATER: Final = 65_536
 """Bytes that may wait in one direction before its source is not read any more; uvloop reads 250 KiB at most at once."""
@@ -69,8 +72,8 @@ class Stream(asyncio.Protocol):
         self._pieces = [behind] if behind else []
         self._held = len(behind)
         self._pass: Callable[[bytes], None] | None = None
-        self.source: Stream | None = None
-        """The stream that passes to this one."""
+        self.source: Source | None = None
+        """What passes to this one."""
         self._waiter: asyncio.Future[None] | None = None
         self._unwritable: asyncio.Future[None] | None = None
         self.received = len(behind)
@@ -102,7 +105,7 @@ class Stream(asyncio.Protocol):
             await self._news()
         return self._take()
 
-    async def pass_to(self, other: "Stream") -> None:
+    async def pass_to(self, other: "Sink") -> None:
         """Write to `other` what arrives, at its pace, until the end; raises ConnectionResetError where it breaks."""
         if self._pieces:
             other.write(self._take())

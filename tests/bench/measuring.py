@@ -149,11 +149,21 @@ def paced(bench: Bench, running: Running) -> Values:
     return values | {"event_delay": outcome.delay_p50 - direct.delay_p50} if outcome.events else values
 
 
-def sockets(bench: Bench, running: Running) -> Values:
+def tunnels(bench: Bench, running: Running) -> Values:
+    """What a WebSocket costs whose bytes pass unread."""
+    return _sockets(bench, running, "socket", "/v1/realtime")
+
+
+def sessions(bench: Bench, running: Running) -> Values:
+    """What a WebSocket costs whose turns are made portable."""
+    return _sockets(bench, running, "session", "/v1/responses")
+
+
+def _sockets(bench: Bench, running: Running, name: str, path: str) -> Values:
     """CPU for a message of an open WebSocket, how much later it comes than directly, and the memory of an idle one."""
     if not running.proxy.opens_sockets:
         return {}
-    alone = work.opened(500, 2, 1)
+    alone = work.opened(500, 2, 1, path)
     direct = bench.load_streams(direct_to(bench, running), alone, lambda _: None)
     delayed = bench.load_streams(running, alone, lambda _: None)
     at_open: list[tuple[float, int]] = []
@@ -161,13 +171,14 @@ def sockets(bench: Bench, running: Running) -> Values:
     def opened(events: int) -> None:
         at_open.append((processes.cpu_seconds(running.session), events))
 
-    outcome = bench.load_streams(running, work.opened(1500, 2, 20), opened)
+    outcome = bench.load_streams(running, work.opened(1500, 2, 20, path), opened)
     spent, seen = at_open[0]
     seconds = processes.cpu_seconds(running.session) - spent
-    values = _shared("socket_event", seconds, outcome.events - seen, 20 - outcome.answered)
-    idle = open_streams(bench, running, work.opened(2, 1500, 1000))
+    values = _shared(f"{name}_event", seconds, outcome.events - seen, 20 - outcome.answered)
+    idle = open_streams(bench, running, work.opened(2, 1500, 1000, path))
     values["failed"] += idle["failed"]
-    return values | {"socket_delay": delayed.delay_p50 - direct.delay_p50, "socket": idle["growth"] * 1024 / 1000}
+    delay = delayed.delay_p50 - direct.delay_p50
+    return values | {f"{name}_delay": delay, name: idle["growth"] * 1024 / 1000}
 
 
 def latency(bench: Bench, running: Running) -> Values:
@@ -259,7 +270,13 @@ SHARED: Final[dict[str, Measure]] = {
     "latency": latency,
 }
 """Measured on a process that lives as long as the round."""
-FRESH: Final[dict[str, Measure]] = {"sockets": sockets, "streams": streams, "held": held, "stalled": stalled}
+FRESH: Final[dict[str, Measure]] = {
+    "tunnels": tunnels,
+    "sessions": sessions,
+    "streams": streams,
+    "held": held,
+    "stalled": stalled,
+}
 """Measured on a process of its own."""
 ONCE: Final[dict[str, Measure]] = {"many": many_streams}
 """Measured once in a run, on a process of its own."""

@@ -51,6 +51,7 @@ class Work(NamedTuple):
     connections: int = 1
     size: int = 0
     events: int = 0
+    path: str = "/v1/responses"
 
 
 def answered(size: int, body: bytes, connections: int) -> Work:
@@ -63,17 +64,17 @@ def streamed(events: int, milliseconds: int, connections: int) -> Work:
     return Work(f"events={events},gap={milliseconds}", small(), connections, events=events)
 
 
-def opened(events: int, milliseconds: int, connections: int) -> Work:
-    """WebSockets on which upstream sends messages, one every so many milliseconds."""
-    return Work(f"frames={events},gap={milliseconds}", b"", connections, events=events)
+def opened(events: int, milliseconds: int, connections: int, path: str) -> Work:
+    """WebSockets at `path` on which upstream sends messages, one every so many milliseconds."""
+    return Work(f"frames={events},gap={milliseconds}", b"", connections, events=events, path=path)
 
 
 def request(work: Work, port: int, fields: bytes = b"", *, in_path: bool = True) -> bytes:
     """The request as it goes on the wire; with the plan in its path, or without."""
     if not work.body:
-        line = f"GET /{work.plan}/v1/realtime HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n".encode()
+        line = f"GET /{work.plan}{work.path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n".encode()
         return line + _HANDSHAKE + b"\r\n"
-    path = f"/{work.plan}/v1/responses" if in_path else "/v1/responses"
+    path = f"/{work.plan}{work.path}" if in_path else work.path
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: {len(work.body)}\r\n".encode()
     return head + _FIELDS + fields + b"\r\n" + work.body
 

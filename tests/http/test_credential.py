@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from proxy.http.credential import FIELDS, credential
+from proxy.http.credential import FIELDS, credential, with_key
 
 KEY = (b"authorization", b"Bearer dummy")
 
@@ -59,3 +59,18 @@ def test_fields_of_ones_own() -> None:
 def test_no_caller() -> None:
     """A request without an identifying field belongs to no caller."""
     assert credential([(b"content-type", b"application/json")]) is None
+
+
+@pytest.mark.parametrize(
+    "offered", [b"realtime, openai-insecure-api-key.k", b"openai-insecure-api-key.k", b"a ,openai-insecure-api-key.k"]
+)
+def test_a_key_among_the_subprotocols(offered: bytes) -> None:
+    """A browser puts its key into a subprotocol, where it makes the caller that the key makes elsewhere."""
+    fields = [(b"sec-websocket-protocol", offered)]
+    assert credential(with_key(fields)) == credential([(b"authorization", b"Bearer k")])
+    assert with_key([KEY, *fields]) == [KEY, *fields]
+
+
+def test_subprotocols_without_a_key() -> None:
+    """Other subprotocols make no caller."""
+    assert credential(with_key([(b"sec-websocket-protocol", b"realtime"), (b"x", b"y")])) is None

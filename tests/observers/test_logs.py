@@ -23,6 +23,7 @@ from proxy.events import (
     SocketClosed,
     StartedFresh,
     StoreFailed,
+    TurnEnded,
     Unrecovered,
     UpstreamFailed,
 )
@@ -224,6 +225,15 @@ def test_the_line_of_a_socket(log: Log) -> None:
     line = "GET /v1/realtime/{id} 101 1234.5ms tunnel client_bytes=1 upstream_bytes=2"
     assert log.messages(SocketClosed(path, "tunnel", 1.23451, 1, 2)) == [line]
     assert log.messages(SocketClosed(path, "tunnel", 1.23451, 1, 2, 4003)) == [f"{line} close_code=4003"]
+
+
+def test_line_of_a_session(log: Log) -> None:
+    """A session's line says how many turns it had, and each turn has a line of its own."""
+    line = "GET /v1/responses 101 1234.5ms session client_bytes=1 upstream_bytes=2 turns=3"
+    closed = SocketClosed("/v1/responses", "session", 1.23451, 1, 2, 1012, 3)
+    assert log.messages(closed) == [f"{line} close_code=1012"]
+    ended = TurnEnded(2, 200, 0.0123, False, REPORT)
+    assert log.messages(ended) == ["turn lane=2 200 12.3ms recovered lossy attempts=2 item_id=3 note=1 incomplete"]
 
 
 def test_access_line_of_a_store(log: Log) -> None:

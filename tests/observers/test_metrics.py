@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
-from proxy.events import Answered, Recovered, Refused, StoreFailed, Unrecovered, UpstreamFailed
+from proxy.events import Answered, Recovered, Refused, StoreFailed, TurnEnded, Unrecovered, UpstreamFailed
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import SECONDS, Metrics
 from proxy.observers.prometheus import FAMILIES, exposition
@@ -150,9 +150,21 @@ def test_what_has_not_happened_is_zero() -> None:
         assert samples[f"unpinned_{sample[0]}", sample[1]] == 0
 
 
+def test_turns() -> None:
+    """A turn of a WebSocket counts by what was done to it, and so does what was taken out."""
+    metrics = Metrics()
+    for _ in range(2):
+        metrics.notice("", TurnEnded(0, 200, 1.0, True, Report("rewritten", "lossless", {"item_id": 2}, store="hit")))
+    assert metrics.turns == {("rewritten", "lossless"): 2}
+    assert metrics.removed == {"item_id": 4}
+    assert metrics.store["hit"] == 2
+    text, _ = exposition(metrics, Gauges())
+    assert 'unpinned_turns_total{action="rewritten",fidelity="lossless"} 2.0' in text.decode()
+
+
 def test_few_families() -> None:
-    """There are at most sixteen families, and nothing is exposed beside them."""
-    assert len(FAMILIES) <= 16
+    """There are at most seventeen families, and nothing is exposed beside them."""
+    assert len(FAMILIES) <= 17
     text, _ = exposition(Metrics(), Gauges())
     named = [line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")]
     assert named == [family.name for family in FAMILIES]

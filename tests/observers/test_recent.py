@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.events import Answered, LossyAnswer, Refused, SocketClosed, UpstreamFailed
+from proxy.events import Answered, LossyAnswer, Refused, SocketClosed, TurnEnded, UpstreamFailed
 from proxy.observers.recent import KEPT, SLOT, SLOTS, Recent, outcome
 from proxy.report import Report
 
@@ -145,6 +145,8 @@ def test_sockets_are_no_exchanges(recent: Recent) -> None:
     """A WebSocket that was opened is not listed, and what happened to it on the way is forgotten with it."""
     recent.notice("req-1", UpstreamFailed("upstream_cut"))
     recent.notice("req-1", SocketClosed("/v1/realtime", "tunnel", 1.0, 1, 2))
+    recent.notice("req-2.1", Refused(400, "item", "portable"))
+    recent.notice("req-2.1", TurnEnded(0, 200, 1.0, True, Report()))
     assert recent.told()["exchanges"] == []
     assert recent._steps == {}
 
