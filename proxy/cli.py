@@ -5,12 +5,12 @@ argument or a file cannot be used.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from proxy import __version__
+from proxy.commands.arguments import Parser
 from proxy.settings import SettingsError, address, load, wants_color, warnings
 from proxy.settings.sources import CONFIG, flag_of
 from proxy.settings.table import GONE, TABLE
@@ -26,54 +26,39 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """What the arguments say; ends the process where they say nothing that can be done."""
-    return _parser().parse_args(_with_command(list(arguments)))
+    """What the arguments say; `serve` is done where they name no command."""
+    return _parser().parsed(arguments, "serve")
 
 
-def _with_command(arguments: list[str]) -> list[str]:
-    """`serve` is what is done where nothing else is said."""
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
-        return ["serve", *arguments]
-    return arguments
+def commands() -> Collection[str]:
+    """The commands that there are."""
+    return _parser().commands
 
 
-_UNKNOWN: Final = "unrecognized arguments: "
 REFUSALS: Final = ("status", "flat", "nested", "response.error", "failed", "created+failed", "error+failed", "bare")
 """The shapes of the fake API's refusals, which is not imported before it is run."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Complains in one sentence, and without the credentials that a mistyped flag's URL may have."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and exit."""
-        shown = re.sub(r"\S*@", "…@", message)
-        if shown.startswith(_UNKNOWN):
-            # What stands behind a mistyped flag may be a key: only flags are repeated, without what they were given.
-            flags = [word.partition("=")[0] for word in shown.removeprefix(_UNKNOWN).split() if word.startswith("-")]
-            shown = _UNKNOWN + (" ".join(flags) or "…")
-        self.exit(_complain(f"{shown}; see {self.prog} --help."))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="unpinned",
         description="Stateless reverse proxy for the OpenAI Responses API: any conversation goes on, on any server.",
         epilog="Without a command, `serve` is done; `unpinned serve --help` shows its settings.",
     )
     parser.add_argument("--version", action="version", version=f"unpinned {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_serve(commands.add_parser("serve", help="run the proxy (the default)", allow_abbrev=False))
-    _add_explain(commands.add_parser("explain", help="say what would become of a request, and why", allow_abbrev=False))
-    _add_check(commands.add_parser("check", help="see whether the settings can work", allow_abbrev=False))
+    _add_serve(commands.add_parser("serve", help="run the proxy (the default)"))
+    _add_explain(commands.add_parser("explain", help="say what would become of a request, and why"))
+    _add_check(commands.add_parser("check", help="see whether the settings can work"))
     _add_healthcheck(commands.add_parser("healthcheck", help="ask the process on this machine whether it is ready"))
     _add_store(commands.add_parser("store", help="manage the conversation store"))
     _add_demo(commands.add_parser("demo", help="demonstrate the problem and the fix; no key needed"))
     _add_fake(commands.add_parser("fake-openai", help="run a fake of the Responses API, for tests of your own"))
+    _add_completion(commands.add_parser("completion", help="print a script that completes commands and flags"))
     return parser
 
 
-def _add_serve(parser: argparse.ArgumentParser) -> None:
+def _add_serve(parser: Parser) -> None:
     parser.description = (
         "Run the proxy. Each setting is a flag, a variable or a line of a file; a flag comes before a variable, and "
         "that before the file."
@@ -82,7 +67,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_serve)
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> None:
+def _add_settings(parser: Parser, names: Collection[str]) -> None:
     parser.add_argument("--config", metavar="FILE", help=f'a TOML file with settings, as `mode = "recover"` [{CONFIG}]')
     for row in TABLE:
         if row.name in names:
@@ -92,7 +77,7 @@ def _add_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> No
         parser.add_argument(flag_of(name), help=argparse.SUPPRESS)
 
 
-def _add_explain(parser: argparse.ArgumentParser) -> None:
+def _add_explain(parser: Parser) -> None:
     parser.description = (
         "Say what would be sent in place of a request, and why. Upstream is not contacted; a store with a scope is. "
         "The exit code is that of diff: 0 nothing changes, 1 something does, 2 trouble."
@@ -127,7 +112,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_explain)
 
 
-def _add_check(parser: argparse.ArgumentParser) -> None:
+def _add_check(parser: Parser) -> None:
     parser.description = (
         "Check that the settings can work: resolve upstream, connect to it and send HEAD without a key; write a test "
         "entry to the store, read it back and delete it. Exit code 0 if all is well, otherwise 1."
@@ -136,14 +121,14 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_check)
 
 
-def _add_healthcheck(parser: argparse.ArgumentParser) -> None:
+def _add_healthcheck(parser: Parser) -> None:
     parser.description = "Exit code 0 if the process on this machine takes requests, otherwise 1."
     row = next(row for row in TABLE if row.name == "admin_listen")
     parser.add_argument(row.flag, metavar="VALUE", help=f"where it answers [{row.variable}, {row.default}]")
     parser.set_defaults(do=_healthcheck)
 
 
-def _add_store(parser: argparse.ArgumentParser) -> None:
+def _add_store(parser: Parser) -> None:
     parser.description = "Manage the conversation store. Exit code 0 if all is well, otherwise 1."
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in (
@@ -151,20 +136,20 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         ("check", "write, read back and delete a test entry"),
         ("purge", "forget what was not used for STORE_TTL; databases also do so while they are written to"),
     ):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command = commands.add_parser(name, help=text, description=text)
         if name == "purge":
             command.add_argument("--all", action="store_true", help="forget everything, of every scope")
         _add_settings(command, [row.name for row in TABLE if row.name.startswith("store")])
         command.set_defaults(do=_store, command=name)
 
 
-def _add_demo(parser: argparse.ArgumentParser) -> None:
+def _add_demo(parser: Parser) -> None:
     parser.add_argument("--serve", action="store_true", help="leave everything running, and print the pages to open")
     parser.add_argument("--store", action="store_true", help="see what a shared store adds: references resolve")
     parser.set_defaults(do=_demo)
 
 
-def _add_fake(parser: argparse.ArgumentParser) -> None:
+def _add_fake(parser: Parser) -> None:
     parser.add_argument("--listen", metavar="ADDR", default="127.0.0.1:8090", help="HOST:PORT [127.0.0.1:8090]")
     parser.add_argument("--profile", choices=("openai", "azure"), default="openai", help="the dialect to speak")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="between two events of a stream")
@@ -179,6 +164,12 @@ def _add_fake(parser: argparse.ArgumentParser) -> None:
         "--socket-age", type=float, default=3600.0, metavar="SECONDS", help="how long a WebSocket may last [3600]"
     )
     parser.set_defaults(do=_fake)
+
+
+def _add_completion(parser: Parser) -> None:
+    parser.description = 'Print a script by which a shell completes: eval "$(unpinned completion bash)".'
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
+    parser.set_defaults(do=_completion)
 
 
 def _serve(chosen: argparse.Namespace) -> int:
@@ -270,6 +261,14 @@ def _fake(chosen: argparse.Namespace) -> int:
     options = {name: getattr(chosen, name) for name in ("profile", "delay", "refusals", "socket_age")}
     fake_openai.serve(listen.host, listen.port, **options)
     return 0
+
+
+def _completion(chosen: argparse.Namespace) -> int:
+    from proxy.commands.completion import completion  # noqa: PLC0415 -- nothing else has a use for it
+
+    parser = _parser()
+    _add_settings(parser, [row.name for row in TABLE])  # those of `serve`, where no command is named
+    return completion(parser, chosen.shell)
 
 
 def _complain(sentence: str) -> int:

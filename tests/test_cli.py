@@ -82,11 +82,21 @@ def test_arguments_of_the_process(served: list[Settings], monkeypatch: pytest.Mo
     ("arguments", "sentence"),
     [
         (["--mode", "stripp"], "unpinned: --mode is 'stripp', but must be auto or strip or recover or observe.\n"),
-        (["--mod", "strip"], "unpinned: unrecognized arguments: --mod; see unpinned --help.\n"),
+        (
+            ["--mod", "strip"],
+            "unpinned: unrecognized arguments: --mod (did you mean --mode?); see unpinned serve --help.\n",
+        ),
+        (["check", "--max_body", "1"], "unpinned: unrecognized arguments: --max_body (did you mean --max-body?); see"),
+        (["explain", "--fail-no=lossy"], "unpinned: unrecognized arguments: --fail-no (did you mean --fail-on?); see"),
+        (["--xyz"], "unpinned: unrecognized arguments: --xyz; see unpinned serve --help.\n"),
         (["--mode"], "unpinned: argument --mode: expected one argument; see unpinned serve --help.\n"),
         (["fake-openai", "--listen", "x"], "unpinned: --listen is 'x', but must be HOST:PORT"),
         (["fake-openai", "--listen", "unix:/x"], "unpinned: --listen is unix:/x, but must be HOST:PORT"),
-        (["dance"], "unpinned: argument COMMAND: invalid choice: 'dance'"),
+        (["dance"], "unpinned: there is no command 'dance'; see unpinned --help.\n"),
+        (["chekc"], "unpinned: there is no command 'chekc' (did you mean check?); see unpinned --help.\n"),
+        (["--mode", "strip", "chekc"], "unpinned: there is no command 'chekc' (did you mean check?); see"),
+        (["store", "puge"], "unpinned: there is no command 'puge' (did you mean purge?); see unpinned store --help.\n"),
+        (["store"], "unpinned: the following arguments are required: COMMAND; see unpinned store --help.\n"),
     ],
 )
 def test_mistakes(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,11 +148,46 @@ def test_as_a_module() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"unpinned {__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--store-keyy", "SECRET"], ["--store-keyy=SECRET"], ["serve", "SECRET"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--store-keyy", "SECRET"],
+        ["--store-keyy=SECRET"],
+        ["serve", "SECRET"],
+        ["--store-key", "KEY", "SECRET"],
+        ["SECRET"],
+    ],
+)
 def test_a_mistyped_flag_shows_no_secret(arguments: list[str], capsys: Any) -> None:
     """What stands behind a flag that is unknown may be a key: the flag is named, and its value is not."""
     with pytest.raises(SystemExit):
         cli.main(arguments)
     said = capsys.readouterr().err
-    assert "unrecognized arguments" in said
+    assert "unrecognized arguments" in said or "there is no command of that name" in said
     assert "SECRET" not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        (["--upstream", "http://a.test", "check"], ["check", "--upstream", "http://a.test"]),
+        (["--mode=strip", "check", "--keep-last", "2"], ["check", "--mode=strip", "--keep-last", "2"]),
+        (["--json", "explain", "file"], ["explain", "--json", "file"]),
+        (["--store", "memory", "store", "check"], ["store", "check", "--store", "memory"]),
+        (["store", "--store", "memory", "purge", "--all"], ["store", "purge", "--store", "memory", "--all"]),
+        (["--store", "demo"], ["demo", "--store"]),
+        (["--store-scope", "demo"], ["serve", "--store-scope", "demo"]),
+        (["explain", "--mode", "strip", "demo"], ["explain", "demo", "--mode", "strip"]),
+        (["--log-level", "debug"], ["serve", "--log-level", "debug"]),
+    ],
+    ids=" ".join,
+)
+def test_flags_before_or_after_the_command(given: list[str], ordered: list[str]) -> None:
+    """A flag means the same in front of a command and behind it, and its value is no command."""
+    assert cli.parsed(given) == cli.parsed(ordered)
+
+
+def test_help_of_a_command_in_any_order(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` in front of a command is that command's."""
+    assert exit_code("--help", "check") == 0
+    assert capsys.readouterr().out.startswith("usage: unpinned check ")

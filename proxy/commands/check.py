@@ -29,6 +29,9 @@ PATIENCE: Final = 5.0
 _SKEW: Final = 60.0
 """Seconds by which the clock may be wrong before certificates and tokens are affected."""
 _EXPIRES_SOON: Final = 14 * 86400.0
+_UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
+"""Codes of openssl-verification-options(1): self-signed, or of an authority that is not known here."""
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 _SPARE: Final = 128
 """Descriptors beside those of clients and upstream: listeners, the log, the store."""
 
@@ -71,8 +74,7 @@ async def _upstream(settings: Settings) -> list[Finding]:
             await _resolve(proxy.host, proxy.port, found)
         elif not upstream.socket:
             await _resolve(upstream.host, upstream.port, found)
-        if upstream.scheme == "https":
-            await _negotiate_tls(upstream, settings, found)
+        await _connect(upstream, settings, found)
         await _ask(upstream, settings, found)
     return found
 
@@ -93,38 +95,51 @@ async def _resolve(host: str, port: int, found: list[Finding]) -> None:
     try:
         addresses = await asyncio.get_running_loop().getaddrinfo(host, port)
     except OSError as error:
-        found.append(Finding(False, f"cannot resolve {host}: {error.strerror}"))
+        found.append(Finding(False, f"name not found: {host} ({error.strerror})"))
         raise _Ended from None
     numbers = sorted({str(address[4][0]) for address in addresses})
     if numbers != [host]:
         found.append(Finding(True, f"{host} is {', '.join(numbers)}"))
 
 
-async def _negotiate_tls(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
+async def _connect(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
     route = Route(upstream, client_context(settings.ca_file), settings.upstream_proxy)
     store = f"the authorities in {settings.ca_file}" if settings.ca_file else "the system's trust store"
     try:
         transport, _ = await connect(route, asyncio.Protocol, settings.connect_timeout)
     except Fault as fault:
-        found.append(Finding(False, _tls_failure(fault, route, store)))
+        found.append(Finding(False, _failure(fault, route, store, settings.connect_timeout)))
         raise _Ended from None
     connection: Any = transport.get_extra_info("ssl_object")
-    expires = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"])
     transport.abort()
-    days = (expires - time.time()) / 86400
-    text = f"{connection.version()}, certificate verified by {store}; it expires in {days:.0f} days"
-    found.append(Finding(expires - time.time() > _EXPIRES_SOON, text))
+    if connection is None:
+        return
+    left = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"]) - time.time()
+    text = f"{connection.version()}, certificate verified by {store}; it expires in {left / 86400:.0f} days"
+    found.append(Finding(left > _EXPIRES_SOON, text))
 
 
-def _tls_failure(fault: Fault, route: Route, store: str) -> str:
-    """What failed on the way to upstream's certificate, of upstream or of the proxy in front of it."""
-    cause, side = fault.__cause__, route.proxy if fault.code.startswith("upstream_proxy_") else route.upstream
-    if side is None or not isinstance(cause, OSError):
+def _failure(fault: Fault, route: Route, store: str, patience: float) -> str:
+    """Why there is no connection to upstream, or to the proxy in front of it: the cause first, as a search has it."""
+    side = route.proxy if fault.code.startswith("upstream_proxy_") else route.upstream
+    if side is None or fault.__cause__ is None:
         return fault.message
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{store} cannot verify {side.host}: {cause.verify_message}"
-    what = "TLS connection" if side.scheme == "https" else "connection"
-    return f"no {what} to {side.host}:{side.port}: {_reason(cause)}"
+    where = getattr(side, "socket", "") or f"{side.host}:{side.port}"
+    match fault.__cause__:
+        case ssl.SSLCertVerificationError() as error:
+            advice = "; UNPINNED_CA_FILE names authorities to trust" if error.verify_code in _UNKNOWN_ISSUER else ""
+            return (
+                f"certificate of {side.host} not verified by {store}: {error.verify_message.removesuffix('.')}{advice}"
+            )
+        case ssl.SSLError() as error if error.reason in _NO_TLS:
+            return f"no TLS at {where}: what answers there does not speak TLS"
+        case ssl.SSLError() as error:
+            return f"TLS handshake failed with {where}: {(error.reason or 'no reason given').replace('_', ' ').lower()}"
+        case TimeoutError():
+            return f"timed out: no connection to {where} within {patience:g} seconds"
+        case OSError(errno=int(number)):
+            return f"{os.strerror(number).lower()}: {where}"
+    return f"connection closed by {where}"
 
 
 async def _ask(upstream: BaseUrl, settings: Settings, found: list[Finding]) -> None:
@@ -156,11 +171,3 @@ def _clock(date: bytes | None, now: float) -> Iterator[Finding]:
         return
     which = "ahead of" if skew > 0 else "behind"
     yield Finding(abs(skew) <= _SKEW, f"the clock is {abs(skew):.0f} seconds {which} upstream's")
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    if isinstance(error, ssl.SSLError):
-        return "what answers there does not speak TLS"
-    return os.strerror(error.errno) if error.errno else "the connection was closed"

@@ -22,6 +22,8 @@ class Kind(NamedTuple):
     allowed: str
     secret: bool = False
     """The text is never shown."""
+    choices: tuple[str, ...] = ()
+    """The words that it can be, where it can be no other."""
 
 
 def _address(text: str) -> Address:
@@ -64,7 +66,7 @@ def _switch(text: str) -> bool:
 
 def choice(*choices: str) -> Kind:
     """One of some words, in any case."""
-    return Kind(lambda text: {choice: choice for choice in choices}[text.lower()], " or ".join(choices))
+    return Kind(lambda text: {each: each for each in choices}[text.lower()], " or ".join(choices), choices=choices)
 
 
 def _upstream(text: str) -> str:
@@ -157,7 +159,7 @@ SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
 SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
 FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
 FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")
-SWITCH: Final = Kind(_switch, "on or off")
+SWITCH: Final = Kind(_switch, "on or off", choices=("on", "off"))
 STORE: Final = Kind(
     _store,
     "off, memory, sqlite:///FILE, postgresql://…, the URL of a Redis (redis://…, rediss://… or unix://…), or file:PATH "

@@ -4,8 +4,9 @@ Precedence: flag, variable, line of the file; the default in the table last. The
 and names the setting in messages (`--mode`, `UNPINNED_MODE`, `mode in /etc/unpinned.toml`), so that the operator sees
 which of them to correct. The file is named by `--config` or UNPINNED_CONFIG, and cannot name another.
 
-A line of the file that is no setting ends the start: the file is the operator's own. A variable that is no setting is
-only reported: an environment is shared, and an orchestrator adds to it.
+A line of the file has the setting's name with underscores, or with the hyphens of its flag. One that is no setting ends
+the start: the file is the operator's own. A variable that is no setting is only reported: an environment is shared, and
+an orchestrator adds to it.
 """
 
 import re
@@ -66,12 +67,18 @@ def _read(path: str, names: Collection[str]) -> dict[str, str]:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is no TOML: {error}.") from None
-    return {name: _text(path, name, value, names) for name, value in table.items()}
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise SettingsError(f"{path} sets {name} twice, with a hyphen and with an underscore.")
+        found[name] = _text(path, name, value, names)
+    return found
 
 
 def _text(path: str, name: str, value: Any, names: Collection[str]) -> str:
     if name not in names:
-        raise SettingsError(f"{path} sets {name[:80]!r}, which is no setting{_nearest(name, names)}.")
+        raise SettingsError(f"{path} sets {name[:80]!r}, which is no setting{nearest(name, names)}.")
     if isinstance(value, bool):
         return "on" if value else "off"
     if not isinstance(value, str | int | float):
@@ -84,14 +91,14 @@ def unknown(environment: Mapping[str, str], names: Iterable[str]) -> Iterator[st
     known = {*map(variable_of, names), CONFIG}
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in known and not _INJECTED.fullmatch(variable):
-            hint = _nearest(variable, known, PREFIX)
+            hint = nearest(variable, known, PREFIX)
             yield f"{variable[:80]} is no setting of Unpinned's{hint}; it is not read"
 
 
-def _nearest(name: str, names: Iterable[str], prefix: str = "") -> str:
-    """A question in brackets, where one of `names` is near enough to have been meant; all begin with `prefix`."""
+def nearest(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """A question in brackets, where one of `names` is near enough to have been meant, and begins with `prefix`."""
     import difflib  # noqa: PLC0415 -- as above
 
-    ends = [known.removeprefix(prefix) for known in sorted(names)]
+    ends = [known.removeprefix(prefix) for known in sorted(names) if known.startswith(prefix)]
     found = difflib.get_close_matches(name.removeprefix(prefix), ends, n=1)
     return f" (did you mean {prefix}{found[0]}?)" if found else ""

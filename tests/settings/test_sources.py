@@ -30,6 +30,12 @@ def test_which_file(tmp_path: Path) -> None:
     assert load({}, {}).mode == "auto"
 
 
+@pytest.mark.parametrize("key", ["max_body", "max-body"])
+def test_names_in_a_file(tmp_path: Path, key: str) -> None:
+    """A line has the name of a setting with underscores, or with hyphens as its flag has."""
+    assert load({"config": _file(tmp_path, f"{key} = 7\n")}, {}).max_body == 7
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -38,6 +44,7 @@ def test_which_file(tmp_path: Path) -> None:
         ("mode = [1]", "sets mode to something that is neither a text nor a number."),
         ("mode = ", "is no TOML: "),
         ('mode = "fast"', "mode in "),
+        ("max-body = 1\nmax_body = 1", "sets max_body twice, with a hyphen and with an underscore."),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
