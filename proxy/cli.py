@@ -7,7 +7,7 @@ argument or a file cannot be used.
 import argparse
 import sys
 from collections.abc import Collection, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from proxy import __version__
 from proxy.commands.arguments import Parser
@@ -182,7 +182,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in warnings(vars(chosen)):
         logs.LOGGER.warning("%s", sentence)
-    return run(settings, *assemble(settings, logs.LogObserver()))
+    return run(settings, *assemble(settings, logs.LogObserver(share=settings.log_sample)))
 
 
 def _explain(chosen: argparse.Namespace) -> int:

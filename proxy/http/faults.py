@@ -65,6 +65,13 @@ NOTHING_SENT: Final = (b"x-should-retry", b"true")
 LAST: Final = (b"connection", b"close")
 CLIENT: Final = "invalid_request_error"
 
+
+def id_fields(request_id: str) -> Fields:
+    """The fields that name a request: our own, of every answer; and of a fault, the one that OpenAI's SDKs show."""
+    value = request_id.encode()
+    return [(b"x-unpinned-request-id", value), (b"x-request-id", value)]
+
+
 HOP: Final[dict[str, Row]] = {
     "upstream_unreachable": Row(502, "No connection to upstream could be made; nothing was sent.", (NOTHING_SENT,)),
     "upstream_tls_failed": Row(502, "The TLS handshake with upstream failed; nothing was sent.", (NOTHING_SENT,)),

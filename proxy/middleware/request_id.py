@@ -1,4 +1,8 @@
-"""Every request gets an id, under which the log speaks of it and by which the client can ask."""
+"""Every request gets an id, under which the log speaks of it and by which the client can ask.
+
+A fault of ours has it as `x-request-id` as well, the field that OpenAI's SDKs show with an error; an answer of
+upstream's has upstream's.
+"""
 
 from collections.abc import Awaitable
 from random import getrandbits
@@ -7,6 +11,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.http.context import context_of
+from proxy.http.faults import id_fields
 from proxy.streams.offer import START
 
 _STARTS: Final = frozenset({"http.response.start", START})
@@ -26,11 +31,12 @@ class RequestIdMiddleware:
         request_id = f"req-{getrandbits(48):012x}"
         context = context_of(scope)
         context.request_id = request_id
-        field = (b"x-unpinned-request-id", request_id.encode())
+        fields = id_fields(request_id)
 
         def identified(message: Message) -> Awaitable[None]:
             if message["type"] in _STARTS and (self.report or context.fault):
-                message = {**message, "headers": [*message.get("headers", ()), field]}
+                added = fields if context.fault else fields[:1]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             return send(message)
 
         return await self.app(scope, receive, identified)

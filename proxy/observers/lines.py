@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Final, TextIO
 
-import orjson
+from proxy.observers.forms import Form
 
 DELAY: Final = 0.1
 """Seconds that a line may wait for others."""
@@ -52,11 +52,11 @@ class Stamp:
 class LineHandler(logging.Handler):
     """Writes the lines of loggers, and of an observer that has a line without a logger's record."""
 
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
+    def __init__(self, stream: TextIO, form: Form) -> None:
         super().__init__()
         self._stream = stream
         self._guard = threading.RLock()
-        self._as_json = as_json
+        self._form = form
         self._stamp = Stamp()
         self._waiting: list[str] = []
         self._size = 0
@@ -73,12 +73,7 @@ class LineHandler(logging.Handler):
     def write(self, level: int, message: str, told: dict[str, object], moment: float | None = None) -> None:
         """Write a line: the sentence, and what an event tells."""
         shown = self._stamp.of(time.time() if moment is None else moment)
-        name = logging.getLevelName(level)
-        if self._as_json:
-            line = orjson.dumps({"time": shown, "level": name.lower(), "message": message, **told}).decode()
-        else:
-            request_id = f"[{told['request_id']}] " if told.get("request_id") else ""
-            line = f"{shown} {name} {request_id}{message}"
+        line = self._form(shown, level, message, told)
         with self._guard:
             self._waiting.append(line)
             self._size += len(line)

@@ -11,6 +11,7 @@ from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TextIO, assert_never
+from zlib import crc32
 
 from proxy.events import (
     Answered,
@@ -29,19 +30,25 @@ from proxy.events import (
     Unrecovered,
     UpstreamFailed,
 )
+from proxy.observers.forms import FORMS
 from proxy.observers.lines import LineHandler
 from proxy.observers.redaction import masked, printable
 from proxy.report import LEFT_OUT
 
 LOGGER: Final = logging.getLogger("unpinned")
+_HASHES: Final = 1 << 32
 
 
 class LogObserver:
-    """Writes what happened to the logger `unpinned`."""
+    """Writes what happened to the logger `unpinned`: of what is ordinary, the lines of a `share` of all requests."""
 
-    def __init__(self, logger: logging.Logger = LOGGER, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, logger: logging.Logger = LOGGER, clock: Callable[[], float] = time.monotonic, *, share: float = 1.0
+    ) -> None:
         self._logger = logger
         self._once = _Once(clock)
+        self._below = None if share >= 1 else int(share * _HASHES)
+        """The ids whose hash is lower are those of the share; None where every request is of it."""
 
     def notice(self, request_id: str, event: Event) -> None:
         """Write the line, or the lines, for `event`."""
@@ -98,8 +105,12 @@ class LogObserver:
         else:
             self._logger.log(level, message, extra={"told": told})
 
+    def _is_sampled(self, told: dict[str, object]) -> bool:
+        """Whether ordinary lines of this request are written: all of one request, or none."""
+        return self._below is None or crc32(str(told["request_id"]).encode()) < self._below
+
     def _read(self, event: Read, told: dict[str, object]) -> None:
-        if event.found:
+        if event.found and self._is_sampled(told):
             self._log(logging.INFO, f"Found {event.found} response IDs in conversation", told)
         if not self._logger.isEnabledFor(logging.DEBUG):
             return
@@ -168,7 +179,7 @@ class LogObserver:
             self._log(logging.WARNING, f"The store failed ({failed}); requests go on without it", told)
 
     def _answered(self, event: Answered, told: dict[str, object]) -> None:
-        if not self._logger.isEnabledFor(logging.INFO):
+        if not self._logger.isEnabledFor(logging.INFO) or not (self._is_sampled(told) or _is_notable(event)):
             return
         told = {
             **told,
@@ -201,6 +212,13 @@ class LogObserver:
         self._log(logging.INFO, line.format_map(told) + code, told)
 
 
+def _is_notable(event: Answered) -> bool:
+    """Whether the line is written in any case: the request was refused, recovered, cut, failed, or lost something."""
+    report = event.report
+    answered_well = event.complete and 0 < event.status < 400 and not event.fault
+    return not answered_well or report.action in ("recovered", "unrecovered") or report.fidelity == "lossy"
+
+
 def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
@@ -226,9 +244,12 @@ def _access_line(what: str, told: dict[str, Any]) -> str:
         f"{what.format_map(told)} {told['status'] or '-'} {told['milliseconds']}ms "
         f"{told['action']} {told['fidelity']} attempts={told['attempts']}"
     )
-    changes = [f"{name}={count}" for name, count in {**told["removed"], **told["repaired"]}.items()]
-    changes += [f"store={told['store']}"] if "store" in told else []
-    return " ".join([line, *changes, *([] if told["complete"] else ["incomplete"])])
+    for counts in (told["removed"], told["repaired"]):
+        for name, count in counts.items():
+            line += f" {name}={count}"
+    if "store" in told:
+        line += f" store={told['store']}"
+    return line if told["complete"] else f"{line} incomplete"
 
 
 class _Once:
@@ -257,11 +278,11 @@ def is_news(record: logging.LogRecord) -> bool:
     return not cancelled and record.msg != "ASGI callable returned without completing response."
 
 
-def configure(level: str, form: Literal["auto", "text", "json"], stream: TextIO | None = None) -> None:
+def configure(level: str, form: Literal["auto", "text", "json", "ecs", "otel"], stream: TextIO | None = None) -> None:
     """Send the logs of the program, and the server's errors, to `stream` (standard error)."""
     stream = stream or sys.stderr
-    text = form == "text" or (form == "auto" and stream.isatty())
-    handler = LineHandler(stream, as_json=not text)
+    form = ("text" if stream.isatty() else "json") if form == "auto" else form
+    handler = LineHandler(stream, FORMS[form])
     handler.addFilter(is_news)
     logging.raiseExceptions = False  # a log without a reader must not end the process
     # "If you don't need this information, … set to False": no line tells the thread, the process or the task.

@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from proxy import __version__
 from proxy.admin import Instruments, Readiness, admin
 from proxy.observers.logs import LOGGER
 from proxy.server.draining import DrainingServer
@@ -134,14 +135,16 @@ class _Process:
         listen, *admins = [server.name for server in self._servers]
         upstream, mode = self._settings.upstream, self._settings.mode
         store = "off" if self._trial is None else self._trial.name
+        proxy = self._settings.upstream_proxy
         facts = {"listen": listen, "admin_listen": "".join(admins) or None, "upstream": upstream, "mode": mode}
+        facts |= {"upstream_proxy": str(proxy) if proxy else None, "store": store, "version": __version__}
         health = "".join(f", health and metrics on {name}" for name in admins)
+        through = f" through {proxy}" if proxy else ""
         memory = self._settings.max_memory >> 20
-        where = (listen, upstream, mode, store, memory, health)
         LOGGER.info(
-            "Listening on %s (upstream %s, mode %s, store %s, memory %d MiB)%s",
-            *where,
-            extra={"told": {**facts, "store": store, "max_memory": self._settings.max_memory}},
+            "Listening on %s (upstream %s%s, mode %s, store %s, memory %d MiB, version %s)%s",
+            *(listen, upstream, through, mode, store, memory, __version__, health),
+            extra={"told": {**facts, "max_memory": self._settings.max_memory}},
         )
 
 

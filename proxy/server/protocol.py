@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from proxy.http import headers, request_head
 from proxy.http.context import context_of
-from proxy.http.faults import Fault, hop_fault
+from proxy.http.faults import Fault, hop_fault, id_fields
 from proxy.observers.logs import LOGGER
 from proxy.server.cycle import Cycle, OfferCycle, OldCycle, Pieces
 from proxy.streams.offer import EXTENSION, Offer
@@ -276,6 +276,6 @@ def _no_http() -> Fault:
 def _raw(fault: Fault) -> bytes:
     start, body = fault.messages()
     fields: Any = start["headers"]
-    request_id = (b"x-unpinned-request-id", f"req-{secrets.token_hex(6)}".encode())
-    lines = [b"%s: %s\r\n" % field for field in (*fields, request_id, (b"connection", b"close"))]
+    ids = id_fields(f"req-{secrets.token_hex(6)}")
+    lines = [b"%s: %s\r\n" % field for field in (*fields, *ids, (b"connection", b"close"))]
     return b"HTTP/1.1 %d \r\n%s\r\n%s" % (fault.status, b"".join(lines), body["body"])

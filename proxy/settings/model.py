@@ -52,4 +52,5 @@ class Settings:
     report: bool
     inspect: bool
     log_level: Literal["debug", "info", "warning", "error"]
-    log_format: Literal["auto", "text", "json"]
+    log_format: Literal["auto", "text", "json", "ecs", "otel"]
+    log_sample: float

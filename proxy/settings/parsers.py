@@ -44,6 +44,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError
+    return share
+
+
 def _size(text: str) -> int:
     match = re.fullmatch(r"([0-9]+)(?:([KMG])i?B?|B)?", text, re.IGNORECASE)
     if match is None or int(match[1]) == 0:
@@ -156,6 +163,7 @@ PROXY_VARIABLE: Final = Kind(
 )
 FILE: Final = Kind(_file, "the path of a PEM file with certificates, or system")
 SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
+SHARE: Final = Kind(_share, "a number from 0 to 1")
 SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")
 FROM_0: Final = Kind(_count(0), "a whole number, 0 or more")
 FROM_1: Final = Kind(_count(1), "a whole number, 1 or more")

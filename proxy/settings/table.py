@@ -15,6 +15,7 @@ from proxy.settings.parsers import (
     NAME,
     PROXY,
     SECONDS,
+    SHARE,
     SIZE,
     STORE,
     SWITCH,
@@ -221,7 +222,20 @@ TABLE: Final = (
         choice("debug", "info", "warning", "error"),
         "At `debug` ids of items are named; nothing private is, at any level.",
     ),
-    Row("log_format", "auto", choice("auto", "text", "json"), "`auto`: text on a terminal, JSON lines otherwise."),
+    Row(
+        "log_format",
+        "auto",
+        choice("auto", "text", "json", "ecs", "otel"),
+        "`auto`: text on a terminal, JSON lines otherwise; `ecs`, `otel`: JSON lines with the names of the Elastic "
+        "Common Schema, or of OpenTelemetry.",
+    ),
+    Row(
+        "log_sample",
+        "1",
+        SHARE,
+        "Share of ordinary requests that have lines at `info`, as `0.01`; what is refused, recovered, lossy, cut or "
+        "failed always has.",
+    ),
 )
 
 

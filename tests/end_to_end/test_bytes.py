@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import openai
 import pytest
 
 from proxy.app import build
@@ -163,6 +164,14 @@ def test_a_fault_of_ours_says_whose_it_is(upstream: ScriptedUpstream) -> None:
         assert (received.status, error["type"], error["param"]) == (502, "upstream_error", None)
         assert received.values(b"x-unpinned-request-id")[0].startswith(b"req-")
         assert received.values(b"x-should-retry") == [b"true"]
+
+
+def test_an_sdk_shows_the_id_of_a_fault(upstream: ScriptedUpstream) -> None:
+    """The SDK has the request id of a fault of ours, as it has upstream's of upstream's errors."""
+    upstream.close()
+    with product(upstream) as port, pytest.raises(openai.APIStatusError) as failed:
+        openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-1", max_retries=0).models.list()
+    assert failed.value.request_id == failed.value.response.headers["x-unpinned-request-id"]
 
 
 def test_one_connection_carries_many_requests(upstream: ScriptedUpstream) -> None:

@@ -42,7 +42,7 @@ def is_fault(got: RawAnswer, code: str) -> bool:
     ids = got.values(b"x-unpinned-request-id")
     fields = [(name, value) for name, value in got.fields if (name, value) in row.fields]
     shape = (got.status, json.loads(got.body), fields) == (row.status, {"error": error}, list(row.fields))
-    return shape and got.complete and len(ids) == 1 and ids[0].startswith(b"req-")
+    return shape and got.complete and ids == got.values(b"x-request-id") and ids[0].startswith(b"req-")
 
 
 @dataclass

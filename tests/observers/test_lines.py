@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+from proxy.observers.forms import FORMS
 from proxy.observers.lines import LineHandler, Stamp
 
 INFO, WARNING = logging.INFO, logging.WARNING
@@ -36,7 +37,7 @@ class Stream(io.StringIO):
 def test_lines_of_one_moment_are_written_together() -> None:
     """While an event loop runs, lines wait for others and are written as one, in order, whole."""
     stream = Stream()
-    handler = LineHandler(stream, as_json=True)
+    handler = LineHandler(stream, FORMS["json"])
 
     async def work() -> None:
         for number in range(100):
@@ -52,7 +53,7 @@ def test_lines_of_one_moment_are_written_together() -> None:
 def test_a_warning_does_not_wait() -> None:
     """A warning is written at once, behind all that waits; so is what fills a buffer, and what another thread says."""
     stream = Stream()
-    handler = LineHandler(stream, as_json=False)
+    handler = LineHandler(stream, FORMS["text"])
 
     async def work() -> None:
         handler.write(INFO, "first", {})
@@ -70,7 +71,7 @@ def test_a_warning_does_not_wait() -> None:
 def test_without_a_loop_nothing_waits() -> None:
     """Where no event loop runs, as at the start and at the end, each line is written at once, from any thread."""
     stream = Stream()
-    handler = LineHandler(stream, as_json=False)
+    handler = LineHandler(stream, FORMS["text"])
     handler.write(INFO, "first", {})
     thread = threading.Thread(target=handler.write, args=(INFO, "second", {}))
     thread.start()
@@ -100,7 +101,7 @@ def test_nothing_is_lost_at_the_end() -> None:
 def test_a_stream_that_is_gone() -> None:
     """A log without a reader ends nothing."""
     stream = Stream()
-    handler = LineHandler(stream, as_json=True)
+    handler = LineHandler(stream, FORMS["json"])
     stream.close()
     handler.write(WARNING, "nobody reads this", {})
     handler.flush()

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy import __version__
 from proxy.events import (
     Answered,
     BudgetExceeded,
@@ -314,6 +315,104 @@ def test_json_lines(log: Log) -> None:
         "complete": True,
     }
     assert (refused["level"], refused["refusal"]) == ("info", "item")
+
+
+FACTS = {"route": "responses", "action": "recovered", "fidelity": "lossy", "attempts": 2, "complete": True}
+CHANGES = {"removed": {"item_id": 3}, "repaired": {"note": 1}}
+SENTENCE = "POST /v1/responses 200 12.3ms recovered lossy attempts=2 item_id=3 note=1"
+
+
+def test_lines_for_elastic(log: Log) -> None:
+    """In the form `ecs` what every server tells has the names of the Elastic Common Schema, the rest is ours."""
+    log.configure("info", "ecs")
+    log.observer.notice(REQUEST_ID, answered())
+    logging.getLogger("unpinned").warning("Ending")
+    access, ending = map(orjson.loads, log.lines())
+    assert datetime.fromisoformat(access.pop("@timestamp")).tzinfo is not None
+    assert access == {
+        "log.level": "info",
+        "message": SENTENCE,
+        "ecs.version": "8.11.0",
+        "service.name": "unpinned",
+        "service.version": __version__,
+        "http.request.id": REQUEST_ID,
+        "http.request.method": "POST",
+        "url.path": "/v1/responses",
+        "http.response.status_code": 200,
+        "event.duration": 12_300_000,
+        "unpinned": {**FACTS, **CHANGES},
+    }
+    assert (ending["log.level"], ending["message"], "unpinned" in ending) == ("warning", "Ending", False)
+
+
+def test_lines_for_opentelemetry(log: Log) -> None:
+    """In the form `otel` a line is a log record of OpenTelemetry, with the attributes of its conventions for HTTP."""
+    log.configure("info", "otel")
+    log.observer.notice(REQUEST_ID, answered())
+    logging.getLogger("unpinned").error("Ending")
+    access, ending = map(orjson.loads, log.lines())
+    assert datetime.fromisoformat(access.pop("Timestamp")).tzinfo is not None
+    assert access == {
+        "SeverityText": "INFO",
+        "SeverityNumber": 9,
+        "Body": SENTENCE,
+        "Attributes": {
+            "http.request.method": "POST",
+            "url.path": "/v1/responses",
+            "http.response.status_code": 200,
+            "unpinned.request_id": REQUEST_ID,
+            "unpinned.milliseconds": 12.3,
+            **{f"unpinned.{name}": value for name, value in {**FACTS, **CHANGES}.items()},
+        },
+        "Resource": {"service.name": "unpinned", "service.version": __version__},
+    }
+    assert (ending["SeverityNumber"], ending["Body"], ending["Attributes"]) == (17, "Ending", {})
+
+
+def sampled(log: Log, share: float, *events: Event) -> int:
+    """How many lines a thousand requests have, each with these events."""
+    log.configure("info", "text")
+    observer = LogObserver(share=share)
+    for number in range(1000):
+        for event in events:
+            observer.notice(f"req-{number:012x}", event)
+    return len(log.lines())
+
+
+ORDINARY = answered()._replace(report=Report("rewritten", "lossless", {"item_id": 3}))
+
+
+def test_ordinary_requests_are_sampled(log: Log) -> None:
+    """Of what is ordinary a share is written: all lines of one request, or none."""
+    read = Read(items=5, found=2, ids=("resp_1", "rs_1"))
+    assert sampled(log, 1, read, ORDINARY) == 2000
+    assert sampled(log, 0, read, ORDINARY) == 0
+    some = sampled(log, 0.1, read, ORDINARY)
+    assert some % 2 == 0
+    assert 100 < some < 300
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Refused(404, "item", "portable"),
+        Recovered("portable", 2),
+        Unrecovered("item", 1),
+        UpstreamFailed("upstream_cut"),
+        answered(),
+        ORDINARY._replace(status=404),
+        ORDINARY._replace(status=0),
+        ORDINARY._replace(status=502, fault="upstream_cut"),
+        ORDINARY._replace(complete=False),
+        ORDINARY._replace(report=Report("recovered", "lossless")),
+        ORDINARY._replace(report=Report("unrecovered", "exact")),
+        ORDINARY._replace(report=Report("rewritten", "lossy")),
+    ],
+    ids=str,
+)
+def test_what_is_never_left_out(log: Log, event: Event) -> None:
+    """A refusal, a recovery, a loss, a cut and a fault are written, however small the share."""
+    assert sampled(log, 0, event) == 1000
 
 
 def test_form_by_the_reader(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

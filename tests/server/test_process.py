@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from proxy import __version__
 from tests.support.process import COMMAND, Process, running
 from tests.support.raw_client import RawAnswer, RawClient, exchange, request
 from tests.support.scripts import Gate, Script, answer, event_stream, json_answer
@@ -53,13 +54,13 @@ def process(upstream: ScriptedUpstream) -> Iterator[Process]:
 
 
 def test_it_says_where_it_listens(process: Process, upstream: ScriptedUpstream) -> None:
-    """When all listeners are ready, one line says where they are, what upstream is, and in which mode."""
+    """When all listeners are ready, one line says where they are, and what runs: upstream, mode, version."""
     assert status(process.admin_port, b"/livez") == 200
     memory = process.log[0]["max_memory"] >> 20
     assert memory > 0
     assert process.log[0]["message"] == (
         f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode auto, store off, "
-        f"memory {memory} MiB), "
+        f"memory {memory} MiB, version {__version__}), "
         f"health and metrics on http://127.0.0.1:{process.admin_port}"
     )
 

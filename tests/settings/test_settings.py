@@ -39,6 +39,7 @@ DEFAULTS = {
     "inspect": False,
     "log_level": "info",
     "log_format": "auto",
+    "log_sample": 1.0,
 }
 
 
@@ -175,7 +176,9 @@ def test_words_in_any_case() -> None:
         ("ca_file", str(Path(__file__).parent / "conftest.py"), "a PEM file"),
         ("report", "yes", "on or off"),
         ("log_level", "trace", "debug or info or warning or error"),
-        ("log_format", "xml", "auto or text or json"),
+        ("log_format", "xml", "auto or text or json or ecs or otel"),
+        ("log_sample", "1.1", "a number from 0 to 1"),
+        ("log_sample", "nan", "a number from 0 to 1"),
     ],
 )
 def test_bad_values(name: str, text: str, allowed: str) -> None:
