@@ -44,7 +44,10 @@ class Recorder:
         if ask is not None and ask.cost > INLINE:
             self._asking = asyncio.create_task(self._shortened_beside(ask))
         elif ask is not None:
-            self._asked = self._shortened(ask)
+            try:
+                self._asked = self._shortened(ask)
+            except Exception:  # noqa: BLE001 -- the answer goes on, even if the request cannot be read
+                self.failed()
         return self._asked is not None or self._asking is not None or bool(self._response_id)
 
     def _shortened(self, ask: Compute) -> RequestRecord | None:

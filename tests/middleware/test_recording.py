@@ -275,7 +275,7 @@ def test_when_upstream_does_not_know(upstream: ScriptedUpstream, shelf: Shelf) -
 
 def test_large_conversations(upstream: ScriptedUpstream, shelf: Shelf) -> None:
     """A body and a history that are worked on beside the loop are treated no differently."""
-    large = {"role": "user", "content": "x" * 100_000}
+    large = {"role": "user", "content": "x" * 500_000}
     upstream.will_answer(*[json_answer({**RESPONSE, "id": f"resp_{number}"}) for number in (1, 2, 3)])
     with product(upstream.url, shelf) as port:
         post(port, {**FIRST, "input": [large]}, ME)
@@ -287,7 +287,7 @@ def test_large_conversations(upstream: ScriptedUpstream, shelf: Shelf) -> None:
 
 def test_large_refusals(upstream: ScriptedUpstream, shelf: Shelf) -> None:
     """So are refusals of large bodies."""
-    large = {"role": "user", "content": "x" * 100_000}
+    large = {"role": "user", "content": "x" * 500_000}
     error = {"message": "Previous response with id 'resp_1' not found.", "code": "previous_response_not_found"}
     upstream.will_answer(json_answer(RESPONSE), refusal(400, error), json_answer({}))
     with product(upstream.url, shelf, Policy(mode="recover", recalls=True)) as port:
@@ -332,7 +332,7 @@ def test_the_end(upstream: ScriptedUpstream, shelf: Shelf) -> None:
 
 def test_large_streams(upstream: ScriptedUpstream, shelf: Shelf) -> None:
     """What was asked with a large body is found out beside the stream, and remembered at its end; or not at all."""
-    large = {"role": "user", "content": "x" * 100_000}
+    large = {"role": "user", "content": "x" * 500_000}
     events = [{"type": "response.created", "response": {**RESPONSE, "status": "in_progress"}}]
     events += [{"type": "response.completed", "response": RESPONSE}]
     upstream.will_answer(event_stream(events), event_stream(events), json_answer({}))
@@ -345,14 +345,17 @@ def test_large_streams(upstream: ScriptedUpstream, shelf: Shelf) -> None:
     assert upstream.received[2].json()["input"] == [large, HISTORY[1], NEXT]
 
 
-def test_what_cannot_be_found_out(upstream: ScriptedUpstream, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 500_000])
+def test_what_cannot_be_found_out(
+    upstream: ScriptedUpstream, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     """An answer goes on whole though it cannot be found out what was asked, and is not remembered."""
 
     def broken(*_: Any) -> Any:
         raise RuntimeError
 
     monkeypatch.setattr(Replays, "shortened", broken)
-    large = {"role": "user", "content": "x" * 100_000}
+    large = {"role": "user", "content": "x" * size}
     script = event_stream([DELTA, COMPLETED])
     upstream.will_answer(script)
     with product(upstream.url, shelf) as port:
