@@ -7,7 +7,7 @@ msgspec reads the columns, and nothing else of an item, in one scan. A rule that
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import KeysView, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Final
@@ -25,12 +25,12 @@ from proxy.responses.items import ITEM_ENVELOPE, KINDS, MESSAGES, SEARCH_OUTPUT,
 
 _ITEMS: Final = msgspec.json.Decoder(list[Item])
 _ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
-# The key `id`; its value, where that is a plain string; and the comma behind it with white space.
-_ID: Final = re.compile(rb'"id"([ \t\n\r]*+:[ \t\n\r]*+"[^"\\]*+"(?:[ \t\n\r]*+(,[ \t\n\r]*+))?+)?+')
+# The key `id`; its value, where that is a plain string (group 1); and the comma behind it with white space (group 2).
+_ID: Final = re.compile(rb'"id"(?:[ \t\n\r]*+:[ \t\n\r]*+"[^"\\]*+"()(?:[ \t\n\r]*+(,)[ \t\n\r]*+)?+)?+')
+_VALUE: Final = 1
+_COMMA: Final = 2
 _ESCAPED: Final = b"\\u006"
 """How an escape of a letter of `id` begins."""
-_COMMA: Final = ord(",")
-_BRACE: Final = ord("}")
 _MESSAGE: Final = ("message", "")
 _KINDS: Final = {name: kind for name, kind in KINDS.items() if kind is not SEARCH_OUTPUT}
 """Those that an item's type alone tells."""
@@ -76,7 +76,7 @@ class Array:
     def places(self, kinds: AbstractSet[str]) -> list[int]:
         """Where the items of these kinds are, in order."""
         places = self._classify()
-        found = [places[kind] for kind in places.keys() & kinds]
+        found = [places[kind] for kind in kinds if kind in places]
         return found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
 
     @property
@@ -96,10 +96,10 @@ class Array:
     def id_edits(self) -> Mapping[int, Edit]:
         """The edit that takes its one `id` out of an item, by the item's place, of those that need no closer look."""
         if self._id_edits is None:
-            self._id_edits = dict(self._found_ids())
+            self._id_edits = self._found_ids()
         return self._id_edits
 
-    def _found_ids(self) -> Iterator[tuple[int, Edit]]:
+    def _found_ids(self) -> dict[int, Edit]:
         """Where `"id"` stands once in an item that has an id, this is its key: in a string the quotes are escaped.
 
         Where it stands as often as there are ids, it stands once in each of these items.
@@ -107,19 +107,20 @@ class Array:
         body, (start, end) = self.elements.body, self.span
         places = self.id_places
         if not places or body.find(_ESCAPED, start, end) >= 0:
-            return
+            return {}
         found = [*_ID.finditer(body, start, end)]
         if len(found) != len(places):
             owners = [bisect_right(self.elements.spans, (match.start(), end)) - 1 for match in found]
             once = {place for place, count in Counter(owners).items() if count == 1}.intersection(places)
             found = [match for match, place in zip(found, owners, strict=True) if place in once]
             places = sorted(once)
-        for place, match in zip(places, found, strict=True):
+        placed = [*zip(places, found, strict=True)]
+        edits: dict[int, Edit] = {place: (*match.span(), b"") for place, match in placed if match.lastindex == _COMMA}
+        for place, match in placed if len(edits) < len(placed) else ():
             first, last = match.span()
-            if match.end(2) > 0:
-                yield place, (first, last, b"")
-            elif match.end(1) > 0 and body[first - 1] == _COMMA and body[last] == _BRACE:
-                yield place, (first - 1, last, b"")
+            if match.lastindex == _VALUE and body.startswith(b",", first - 1) and body.startswith(b"}", last):
+                edits[place] = (first - 1, last, b"")
+        return edits
 
     def _classify(self) -> dict[str, list[int]]:
         """Where the items of each kind are; found out once, and not before it is asked."""

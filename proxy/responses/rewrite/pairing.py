@@ -71,11 +71,12 @@ class Pairs:
 
     def unanswered(self) -> list[Entry]:
         """The calls that upstream refuses without an output; an `async` call may still be running."""
+        waiting = [call for call, outputs in self.answered.items() if not outputs]
         unkeyed = Counts(self._unkeyed)
         return [
             call
-            for call, outputs in self.answered.items()
-            if not outputs and call.item.kind.placeholder and call.item.raw("async") != b"true"
+            for call in waiting
+            if call.item.kind.placeholder and call.item.raw("async") != b"true"
             if not _takes_one(unkeyed, call.item.text("name") or "")
         ]
 

@@ -129,7 +129,8 @@ class _Rewriting:
                     rule(self, draft)
             self.edits += draft.edits(self.document.body)
         last = drafts[-1] if drafts else None
-        alone = self._stands_alone(last)
+        answerable = self._answerable(last)
+        alone = answerable and self._stands_alone(last)
         if "previous_response_id" in self.removed and not alone:
             self.lossy.add("previous_response_id")
         return Rewrite(
@@ -139,7 +140,7 @@ class _Rewriting:
             lossy=frozenset(self.lossy),
             taken=self.changes.taken,
             took_references=self.took_references,
-            answerable=self._answerable(last),
+            answerable=answerable,
             stands_alone=alone and not self.lost_reasoning,
             has_history=alone,
             entries=tuple(last.sent()) if last else (),
@@ -208,8 +209,8 @@ class _Rewriting:
         if draft.array.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
             return
         pairs = pairing.pairs_of(draft)
-        calls_elsewhere = self._may_hold_calls(draft)
-        self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)
+        calls_elsewhere = bool(pairs.orphans or self.form.keep_last) and self._may_hold_calls(draft)
+        self.orphaned |= self.portable and calls_elsewhere
         if self.form.keep_last:
             trimming.trim(draft, self.form.keep_last)
             pairs = pairing.pairs_of(draft)
@@ -218,7 +219,9 @@ class _Rewriting:
             entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry.item))
         ]
         pairing.repair_orphan_outputs(draft, orphans)
-        pairing.repair_unanswered_calls(draft, pairs.unanswered())
+        unanswered = pairs.unanswered()
+        if unanswered:
+            pairing.repair_unanswered_calls(draft, unanswered)
 
     def remove_ids(self, draft: Draft) -> None:
         form = self.form
@@ -249,7 +252,8 @@ class _Rewriting:
         return end.fate == "kept" and (end.came.kind.essential or not self.took_references)
 
     def _stands_alone(self, draft: Draft | None) -> bool:
-        if not self._answerable(draft) or self.lost_references or self.removed["conversation"]:
+        """Of what is answerable."""
+        if self.lost_references or self.removed["conversation"]:
             return False
         if draft is None:
             return not self.removed["previous_response_id"]
