@@ -7,6 +7,7 @@ directions: a side is not read while the other one is full, nor while the sessio
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from typing import Any
 
 from starlette.types import Scope
@@ -84,11 +85,11 @@ class Conversation:
         session = self._session
         upward = Feed(upstream, self._from_client, lambda: not session.reads_client)
         downward = Feed(client, self._from_upstream, lambda: not session.reads_upstream)
-        drain = asyncio.create_task(self._drain())
+        self._begin(self._drain())
         try:
             await converse(client, upstream, self._upward(upward), self._downward(downward))
         finally:
-            drain.cancel()
+            await self._stop()
             self._end()
         if self._error is not None:
             raise self._error
@@ -136,9 +137,7 @@ class Conversation:
     def _step(self, step: SessionStep) -> None:
         match step:
             case Ask():
-                task = asyncio.create_task(self._ask(step))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._begin(self._ask(step))
             case Wait(ticket, seconds):
                 loop = asyncio.get_running_loop()
                 self._timers[ticket] = loop.call_later(seconds, self._resume, ticket)
@@ -239,6 +238,11 @@ class Conversation:
         elif self._memory.may_grow(size - self._reserved):
             self._reserved = size
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _drain(self) -> None:
         if self._offer is not None:
             await self._offer.draining.wait()
@@ -248,12 +252,17 @@ class Conversation:
         self._client.abort()
         self._upstream.abort()
 
-    def _end(self) -> None:
-        """Let go of everything: both sides are gone."""
+    async def _stop(self) -> None:
+        """End what still runs: it gives back the memory that it has reserved."""
         for timer in self._timers.values():
             timer.cancel()
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _end(self) -> None:
+        """Let go of everything: both sides are gone."""
         self._perform(self._session.end())
         self._memory.release()
         if self._context.socket is not None:

@@ -11,11 +11,11 @@ from proxy.responses.session.sending import Failure
 from proxy.responses.session.turns import Turns
 from proxy.responses.steps import INLINE, Compute
 
-PARTS: Final = 512
+PARTS: Final = 128
 """Parts that are read in one call."""
 WAITING: Final = 32
 """Turns that wait; beyond them the client is not read."""
-_OF_A_TURN: Final = 64
+_OF_A_TURN: Final = 16
 """How many parts a turn counts for."""
 _FRAGMENT: Final = 160
 """What it costs to look at a frame of a message, in bytes of `INLINE`."""
@@ -66,7 +66,7 @@ class ClientSide:
         """Whether so much waits that nothing more is to be fed."""
         waiting = self._turns.undecided
         held = self.size + sum(turn.size for turn in waiting)
-        return len(waiting) >= WAITING or bool(waiting and held > self._most)
+        return len(waiting) >= WAITING or bool(waiting and held > self._most) or self._turns.lanes.are_full
 
     def read(self) -> bool:
         """Read some parts; whether that may not be all."""
@@ -90,9 +90,11 @@ class ClientSide:
                 self._pass(part)
             case "garbage":
                 self.is_garbled = True
-            case _:
+            case "held":
                 self._look(part)
                 return _OF_A_TURN
+            case "more":
+                pass
         return 1
 
     def leave(self) -> bool:
@@ -118,17 +120,17 @@ class ClientSide:
     def _look(self, part: Part) -> None:
         taking = len(part.data) + _FRAGMENT * part.frames
         if taking <= INLINE:
-            self._seen(part.data, client_message(part.data))
+            self._seen(*_look_at(part.data))
             return
         self.looks = True
-        self._out.ask(Compute(partial(client_message, part.data), taking), partial(self._looked, part.data))
+        self._out.ask(Compute(partial(_look_at, part.data), taking), self._looked)
 
-    def _looked(self, message: bytes, found: Create | Steer | Failure | None, _: float) -> None:
+    def _looked(self, result: tuple[bytes, Create | Steer | None] | Failure, _: float) -> None:
         self.looks = False
-        if isinstance(found, Failure):
-            self._refuse(found)
+        if isinstance(result, Failure):
+            self._refuse(result)
         else:
-            self._seen(message, found)
+            self._seen(*result)
 
     def _seen(self, message: bytes, found: Create | Steer | None) -> None:
         match found:
@@ -139,3 +141,8 @@ class ClientSide:
             case Steer():
                 self._turns.steer(found.parent)
         self._out.upstream.message(message)
+
+
+def _look_at(data: bytes | bytearray) -> tuple[bytes, Create | Steer | None]:
+    message = bytes(data)
+    return message, client_message(message)

@@ -26,6 +26,10 @@ _OWN: Final = 1024
 """Responses that are known to be of the connection."""
 _NAMES: Final = 1024
 """Names of lanes that have a number of their own; upstream knows 32."""
+_LONGEST: Final = 256
+"""Letters of an id that is remembered: upstream's have 64 at most."""
+MOST: Final = 1024
+"""Turns that have not ended: upstream works on 16 at a time."""
 
 State = Literal["waiting", "preparing", "sent", "decided"]
 
@@ -159,6 +163,11 @@ class Lanes:
         for lane in self._lanes.values():
             yield from lane.turns
 
+    @property
+    def are_full(self) -> bool:
+        """Whether there are more turns, or lanes, than any upstream has."""
+        return len(self._lanes) >= MOST or sum(len(lane.turns) for lane in self._lanes.values()) >= MOST
+
     def get(self, name: str) -> Lane | None:
         """The lane of that name, if something is in it."""
         return self._lanes.get(name)
@@ -184,6 +193,8 @@ class Lanes:
 
     def own(self, response_id: str, lane: str) -> None:
         """Remember a response that upstream created."""
+        if len(response_id) > _LONGEST:
+            return
         self._own[response_id] = lane
         self._own.move_to_end(response_id)
         if len(self._own) > _OWN:

@@ -15,14 +15,15 @@ FRAGMENTS: Final = 16 * 1024
 _CONTROL: Final = 125
 """Bytes of a control frame's payload (RFC 6455, 5.5)."""
 
-Kind = Literal["control", "held", "passing", "garbage"]
+Kind = Literal["control", "held", "passing", "garbage", "more"]
 
 
 class Part(NamedTuple):
     """Some bytes of a connection, and what they are."""
 
     kind: Kind
-    data: bytes
+    data: bytes | bytearray
+    """A message that was held is not copied: it may be long."""
     payload: int = 0
     """Where the payload begins in `data`, if it lies in one frame."""
     opcode: int = TEXT
@@ -35,10 +36,14 @@ class Part(NamedTuple):
     """It would have been held: the first part of a message that passes, with all its frames so far."""
 
 
+_MORE: Final = Part("more", b"")
+
+
 class MessageReader:
     """One direction. `from_client` says which: clients mask, and servers do not.
 
-    After "garbage", which is no WebSocket any more, there are no further parts: `rest` has the bytes.
+    After "garbage", which is no WebSocket any more, there are no further parts: `rest` has the bytes. "more" says that
+    something was read, and belongs to a part that has not arrived whole.
     """
 
     def __init__(self, *, from_client: bool, most: int) -> None:
@@ -78,16 +83,15 @@ class MessageReader:
 
     def next_part(self, *, hold: bool) -> Part | None:
         """The next part; None where more has to be fed first. `hold` a text message that begins now."""
-        while (piece := self._splitter.next_piece()) is not None:
-            if piece.begins and self._is_garbage(piece.head):
-                self._held += self._splitter.data[piece.start :]
-                self._splitter = Splitter()
-                return Part("garbage", b"")
-            data = self._splitter.data[piece.start : piece.end]
-            part = self._control_part(piece, data) if piece.head.is_control else self._data_part(piece, data, hold=hold)
-            if part is not None:
-                return part
-        return None
+        piece = self._splitter.next_piece()
+        if piece is None:
+            return None
+        if piece.begins and self._is_garbage(piece.head):
+            self._held += self._splitter.data[piece.start :]
+            self._splitter = Splitter()
+            return Part("garbage", b"")
+        data = self._splitter.data[piece.start : piece.end]
+        return self._control_part(piece, data) if piece.head.is_control else self._data_part(piece, data, hold=hold)
 
     def _is_garbage(self, head: Head) -> bool:
         """Whether the peer at the other end has to fail the connection, or speaks an extension."""
@@ -100,14 +104,14 @@ class MessageReader:
             return True
         return head.has_extension and not (begins and self._from_client)
 
-    def _control_part(self, piece: Piece, data: bytes) -> Part | None:
+    def _control_part(self, piece: Piece, data: bytes) -> Part:
         self._control += data
         if not piece.ends:
-            return None
+            return _MORE
         whole, self._control = self._control, b""
         return Part("control", whole, opcode=piece.head.opcode)
 
-    def _data_part(self, piece: Piece, data: bytes, *, hold: bool) -> Part | None:
+    def _data_part(self, piece: Piece, data: bytes, *, hold: bool) -> Part:
         begins = self._state == "between"
         if begins:
             holds = hold and piece.head.opcode == TEXT and not piece.head.has_extension
@@ -121,27 +125,27 @@ class MessageReader:
             return Part("held", data, piece.payload - piece.start)
         return self._hold(piece, data, ends=ends)
 
-    def _hold(self, piece: Piece, data: bytes, *, ends: bool) -> Part | None:
+    def _hold(self, piece: Piece, data: bytes, *, ends: bool) -> Part:
         self._held += data
         self._frames += piece.begins
         too_long = len(self._held) > self._most or self._frames > FRAGMENTS
         if not (ends or too_long) and self.has_room:
-            return None
+            return _MORE
         too_long |= not ends
-        whole, self._held = bytes(self._held), bytearray()
+        whole, self._held = self._held, bytearray()
         frames, self._frames = self._frames, 0
         self._state = "between" if ends else "passing"
         kind: Kind = "passing" if too_long else "held"
         return Part(kind, whole, begins=True, ends=ends, frames=frames, is_too_long=too_long)
 
 
-def payload_of(message: bytes) -> bytes:
+def payload_of(message: bytes | bytearray) -> bytes:
     """The payload of a whole message, out of all its frames."""
-    found = list(_payloads(message))
+    found = list(_payloads(bytes(message)))
     return found[0] if len(found) == 1 else b"".join(found)
 
 
-def close_code_of(frame: bytes) -> int | None:
+def close_code_of(frame: bytes | bytearray) -> int | None:
     """The code in a close frame; None where it has none."""
     payload = payload_of(frame)
     return int.from_bytes(payload[:2], "big") if len(payload) > 1 else None

@@ -18,7 +18,7 @@ class Line:
         self.is_blocked = False
         """A message has passed in part."""
 
-    def part(self, data: bytes, *, ends: bool) -> None:
+    def part(self, data: bytes | bytearray, *, ends: bool) -> None:
         """Write a part of a message that passes."""
         self.control(data)
         self.is_blocked = not ends
@@ -27,9 +27,9 @@ class Line:
             for message in blocked:
                 self.control(message)
 
-    def control(self, data: bytes) -> None:
+    def control(self, data: bytes | bytearray) -> None:
         """Write a control frame, also between the parts of a message."""
-        self._steps.append(self._kind(data))
+        self._steps.append(self._kind(bytes(data)))
 
     def message(self, message: bytes) -> None:
         """Write a whole message."""

@@ -127,7 +127,7 @@ def judged_event(payload: bytes) -> UpstreamEvent:
     return event._replace(verdict=verdict_on(payload)) if event.is_error or event.type == FAILED else event
 
 
-def type_at_front(data: bytes, start: int = 0) -> str | None:
+def type_at_front(data: bytes | bytearray, start: int = 0) -> str | None:
     """The type of the event at `start`, if it comes first, as all known servers write it; None: a look does not tell.
 
     It is read no further than where it ends, so that a part of an event will do.

@@ -21,6 +21,7 @@ from proxy.responses.exchange import Exchange, Steps, TooComplexError
 from proxy.responses.frames import frame
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
+from proxy.responses.recovery.refusals import classify
 from proxy.responses.session.lanes import Turn
 from proxy.responses.session.outbox import Outbox
 from proxy.responses.session.reading import DEFAULT_LANE
@@ -86,9 +87,13 @@ class Sender:
 
     def _go_on(self, turn: Turn, steps: Steps, result: Any) -> None:
         """Perform what is quick, and have the rest performed."""
-        step: Step = steps.send(result)
-        while isinstance(step, Compute) and step.cost <= INLINE:
-            step = steps.send(step.work())
+        try:
+            step: Step = steps.send(result)
+            while isinstance(step, Compute) and step.cost <= INLINE:
+                step = steps.send(step.work())
+        except TooComplexError:
+            self._fail(turn, TOO_COMPLEX)
+            return
         if isinstance(step, Relay):
             self.relay(turn)
         elif not isinstance(step, Forward):
@@ -100,8 +105,6 @@ class Sender:
 
     def _ask(self, turn: Turn, steps: Steps, step: Compute | Recall) -> None:
         turn.is_asking = True
-        if isinstance(step, Compute):
-            step = Compute(partial(_result, step.work), step.cost)
         self._out.ask(step, partial(self._resume, turn, steps), turn.number)
 
     def _resume(self, turn: Turn, steps: Steps, result: Any, seconds: float) -> None:
@@ -158,6 +161,10 @@ class Sender:
             return
         if turn.first is None:
             turn.first, turn.first_status, turn.held = turn.held, status, []
+        elif exchange.policy.references == "stay" and _is_parent_gone(status, error):
+            # Upstream forgets the parent of a turn that it refuses. Of the two refusals this is the one on which
+            # clients send everything again, which can be recovered; on any other they stop (codex 0.171, seen).
+            turn.first, turn.first_status, turn.held = turn.held, status, []
         if response_id is not None:
             turn.stale.add(response_id)
         if turn.seconds > ENOUGH:
@@ -208,11 +215,9 @@ class Sender:
             turn.exchange.events.clear()
 
 
-def _result(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except TooComplexError:
-        return TOO_COMPLEX
+def _is_parent_gone(status: int, error: bytes) -> bool:
+    refusal = classify(status, error)
+    return refusal is not None and refusal.kind == "response"
 
 
 @cache

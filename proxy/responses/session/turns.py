@@ -121,11 +121,13 @@ class Turns:
         if event.ends and not turn.is_undecided:
             self._over(turn)
 
-    def _created(self, turn: Turn | None, event: UpstreamEvent) -> Turn:
+    def _created(self, turn: Turn | None, event: UpstreamEvent) -> Turn | None:
         """Take note of a response; one of no turn is upstream's own, which succeeds one that was steered."""
         if event.response_id is not None:
             self.lanes.own(event.response_id, event.lane)
         if turn is None or turn.is_undecided:
+            if self.lanes.are_full:
+                return None
             turn = self._new(event.lane, None, b"")
             turn.lane.turns.appendleft(turn)
         turn.has_created = True

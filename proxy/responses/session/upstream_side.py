@@ -96,9 +96,12 @@ class UpstreamSide:
                 self._pass_by(part)
             case "garbage":
                 self.is_garbled = True
-            case _:
-                work = partial(judged_event, payload_of(part.data))
-                self._look(_JUDGED * len(part.data), work, partial(self._judge, part.data))
+            case "held":
+                message = bytes(part.data)
+                work = partial(judged_event, payload_of(message))
+                self._look(_JUDGED * len(message), work, partial(self._judge, message))
+            case "more":
+                pass
 
     def leave(self) -> None:
         """Give the client what is held: upstream says nothing more."""
@@ -127,7 +130,7 @@ class UpstreamSide:
             self._watch = Watch(self._watched) if part.opcode == TEXT else None
         if self._watch is None:
             return
-        self._watch.take(payload_of(part.data) if part.is_too_long else part.data[part.payload :])
+        self._watch.take(payload_of(part.data) if part.is_too_long else bytes(part.data[part.payload :]))
         if not self._watch.is_wanted:
             self._watch = None
         elif part.ends:

@@ -426,7 +426,20 @@ def test_an_own_turn_is_repaired_once_and_keeps_its_parent(mode: str) -> None:
     assert played.sent[1]["previous_response_id"] == "resp_1"
     assert "status" not in played.sent[1]["input"][0]
     assert played.given == []
-    played.answer(not_found("resp_1"))
+    assert played.answer(created("resp_2"), delta()).given == [created("resp_2"), delta()]
+
+
+@pytest.mark.parametrize("mode", ["auto", "strip", "recover"])
+def test_a_parent_that_was_forgotten_is_what_the_client_is_told_of(mode: str) -> None:
+    """Upstream forgets the parent of a turn that it refuses: a client that is told so sends everything, and goes on."""
+    played = own_turn([{**ANSWER, "id": "msg_7"}, USER], mode).answer(UNKNOWN_FIELD, not_found("resp_1"))
+    assert played.given == [not_found("resp_1")]
+    assert played.say(create([USER, {**ANSWER, "id": "msg_7"}, USER])).sent[-1]["type"] == "response.create"
+
+
+def test_any_other_second_refusal_of_an_own_turn_is_not_told() -> None:
+    """Where the attempt is refused for another reason, the client gets the first refusal."""
+    played = own_turn([{**ANSWER, "id": "msg_7"}, USER]).answer(UNKNOWN_FIELD, item_not_found("msg_7"))
     assert played.given == [UNKNOWN_FIELD]
 
 
@@ -541,6 +554,25 @@ def test_too_many_turns_are_not_read() -> None:
     assert played.answer(created("resp_1"), completed("resp_1")).session.reads_client
     assert Played(most=10_000).say(create("1"), create("x" * 3000)).session.reads_client
     assert not Played(most=10_000).say(create("1"), create("x" * 3000), create("x" * 3000)).session.reads_client
+
+
+def test_what_upstream_never_ends_is_not_remembered_for_ever() -> None:
+    """Of more than a thousand turns without an end no more are taken, and of upstream's own no more are counted."""
+    played = Played("observe").say(*[create(str(number)) for number in range(1024)])
+    assert not played.session.reads_client
+    assert len(played.sent) == 1024
+    other = Played()
+    for number in range(1100):
+        other.answer(created(f"resp_{number}", str(number)))
+    assert len(other.given) == 1100
+    assert len(list(other.session._turns.lanes)) == 1024
+
+
+def test_an_id_that_is_too_long_is_not_own() -> None:
+    """An id that no upstream makes is not remembered."""
+    long = "r" * 1000
+    played = Played("strip").say(create()).answer(created(long), completed(long))
+    assert "previous_response_id" not in played.say(create(HISTORY, previous_response_id=long)).sent[1]
 
 
 def test_many_held_events_decide() -> None:
