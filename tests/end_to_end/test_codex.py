@@ -17,12 +17,12 @@ CODEX = shutil.which("codex")
 CONFIGURATION = re.search(r"```toml\n(model_provider = .*?)```", page("examples"), re.DOTALL)
 
 
-def asked(home: Path, port: int, question: str, *more: str) -> str:
-    """What Codex says when it is asked through the proxy at a port."""
+def asked(home: Path, port: int, question: str, *more: str, settings: str = "") -> str:
+    """What Codex says when it is asked through the proxy at a port; `settings` are further ones of the provider."""
     assert CONFIGURATION is not None
     assert CODEX is not None
     told = CONFIGURATION[1].replace("127.0.0.1:8080", f"127.0.0.1:{port}")
-    (home / "config.toml").write_text(f'model = "gpt-5.4"\n{told}')
+    (home / "config.toml").write_text(f'model = "gpt-5.4"\n{told}{settings}')
     command = [CODEX, "exec", "--skip-git-repo-check", "--sandbox", "read-only", *more, question]
     variables = environment(CODEX_HOME=str(home), OPENAI_API_KEY=f"sk-{port}")
     done = subprocess.run(

@@ -261,6 +261,16 @@ CATALOGUE: Final[list[tuple[int, Any, str | None]]] = [
 
 # The same refusals in the words and shapes of gateways and of other servers of this API.
 RELATIVES: Final[list[tuple[int, Any, str]]] = [
+    # The content of a reasoning is null, as codex sends it.
+    (
+        400,
+        error(
+            "Invalid type for 'input[3].content': expected an array of objects, but got null instead.",
+            "invalid_type",
+            "input[3].content",
+        ),
+        "field",
+    ),
     # An item is not found.
     (404, error('Item with id "rs_0a1b" not found.', None, None), "item"),
     (404, error("Item with id `msg_0a1b` not found."), "item"),

@@ -173,6 +173,9 @@ _SUBSTANCE: Final = frozenset(
     }
 )
 
+_NULLS: Final = frozenset({"status", "content"})
+"""Fields that some clients send as null: the status of any item, the content of a reasoning (codex 0.171)."""
+
 # It speaks of what the request says, or how much, and may quote a user's words.
 _OF_CONTENT: Final = _pattern(
     r"\bflagged\b|(?:content|usage)\s+polic|moderation|safety\s+system|context\s+(?:length|window)|rate\s+limit"
@@ -248,10 +251,11 @@ def _field(said: Said) -> Refusal | None:
         return Refusal("field", index=index, field=f"content[].{part[1]}")
     if _NESTED.fullmatch(rest) and _UNKNOWN_FIELD.search(words):
         return Refusal("field", index=index, field=name + rest)
-    if rest or (name in _SUBSTANCE and not (name == "action" and _UNKNOWN_FIELD.search(words))):
+    is_null = name in _NULLS and "got null" in said.message
+    if rest or (name in _SUBSTANCE and not (is_null or (name == "action" and _UNKNOWN_FIELD.search(words)))):
         return None
     # A bad id is worse than none, and a null is no omission (openai-python#3008); other values are the client's.
-    unwelcome = name == "id" or (name == "status" and "null" in said.message) or _UNKNOWN_FIELD.search(words)
+    unwelcome = name == "id" or is_null or _UNKNOWN_FIELD.search(words)
     return Refusal("field", index=index, field=name) if unwelcome else None
 
 
