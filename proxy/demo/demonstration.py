@@ -1,7 +1,8 @@
 """`unpinned demo`: the problem happens, and is gone. No API key, and nothing leaves the machine.
 
-Three application servers, each with an instance of the fake API of its own and an Unpinned beside it; and the two kinds
-of clients: one that sends the whole conversation each time, and one that names its last response.
+Three application servers, each with an instance of the fake API of its own and an Unpinned beside it; and three kinds
+of clients: one that sends the whole conversation each time, one that names its last response, and one that keeps a
+WebSocket.
 """
 
 import threading
@@ -12,12 +13,10 @@ from typing import Any, Final
 import httpx2
 
 from proxy import fake_openai
-from proxy.app import build
-from proxy.demo import references
+from proxy.demo import references, sockets
 from proxy.demo.application import Application
-from proxy.demo.stage import FIRST, INDENT, LAST, SECOND, Account, serving
+from proxy.demo.stage import FIRST, INDENT, LAST, SECOND, Account, serving, unpinned
 from proxy.demo.transcripts import InMemory
-from proxy.events import Observers
 from proxy.settings import load
 
 PORTS: Final = (3000, 3010, 3020)
@@ -63,9 +62,8 @@ def _servers(account: Account, stack: ExitStack) -> list[Application]:
     transcripts = InMemory()
     servers: list[Application] = []
     for number, port in enumerate(PORTS, 1):
-        direct = stack.enter_context(serving(fake_openai.build(instance=f"instance-{number}")))
-        settings = load({"upstream": f"{direct}/v1"}, {})
-        through = stack.enter_context(serving(build(settings, Observers())))
+        direct = stack.enter_context(fake_openai.running(fake_openai.build(instance=f"instance-{number}")))
+        through = stack.enter_context(unpinned(load({"upstream": f"{direct}/v1"}, {})))
         server = Application(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1", transcripts)
         server.address = stack.enter_context(serving(server.asgi(), port))
         if not server.address.endswith(f":{port}"):
@@ -84,6 +82,7 @@ def _tell(account: Account, servers: list[Application]) -> None:
             _Conversation(account, client, Way("unpinned", stream)).goes_on(servers)
         ways = [references.Server(server.name, server.key, *server.bases.values()) for server in servers]
         references.stays_where_it_began(account, client, ways)
+        sockets.goes_on(account, ways)
     account.say("\nAll behaved." if account.behaved else "\nSomething did not behave; see above.")
 
 

@@ -9,10 +9,8 @@ from typing import Any, Final
 import httpx2
 
 from proxy import fake_openai
-from proxy.app import build
 from proxy.demo.references import Server, asked, continuing, result, text, user
-from proxy.demo.stage import FIRST, LAST, SECOND, Account, serving
-from proxy.events import Observers
+from proxy.demo.stage import FIRST, LAST, SECOND, Account, unpinned
 from proxy.settings import load
 from proxy.store.memory import MemoryStore
 
@@ -36,9 +34,9 @@ def _servers(stack: ExitStack) -> list[Server]:
     store = MemoryStore()
     servers = []
     for number in range(1, 4):
-        direct = stack.enter_context(serving(fake_openai.build(instance=f"instance-{number}")))
+        direct = stack.enter_context(fake_openai.running(fake_openai.build(instance=f"instance-{number}")))
         settings = load({"upstream": f"{direct}/v1", "store": "memory", "store_scope": "demo"}, {})
-        through = stack.enter_context(serving(build(settings, Observers(), store)))
+        through = stack.enter_context(unpinned(settings, store))
         servers.append(Server(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1"))
     return servers
 

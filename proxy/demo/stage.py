@@ -1,15 +1,24 @@
 """What both demonstrations are made of: servers on this machine, what they are asked, and what is printed."""
 
+import asyncio
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TextIO
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
+
+from proxy.app import build
+from proxy.events import Observers
+from proxy.server.draining import DrainingServer
+from proxy.server.process import server
+from proxy.settings import Settings
+from proxy.store.interface import Store
 
 FIRST, SECOND, LAST = (
     "My name is Ada. What is the weather in Paris? Use the tool get_weather.",
@@ -65,6 +74,46 @@ def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+class _Running:
+    """A server of Unpinned's in a thread of its own: only under it WebSockets pass."""
+
+    def __init__(self, proxy: DrainingServer) -> None:
+        self._proxy = proxy
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def end(self) -> None:
+        """End it, and wait for the end."""
+        self._loop.call_soon_threadsafe(self._proxy.end)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        serving = asyncio.ensure_future(self._proxy.serve_socket())
+        await self._proxy.ready.wait()
+        self._ready.set()
+        await serving
+
+
+@contextmanager
+def unpinned(settings: Settings, store: Store | None = None) -> Iterator[str]:
+    """An Unpinned on an ephemeral port of 127.0.0.1; the value is its address."""
+    settings = replace(settings, drain_delay=0.0, drain_timeout=1.0)  # nothing waits for its end
+    with _listener(0) as listener:
+        running = _Running(server(build(settings, Observers(), store), settings, listener))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            running.end()
 
 
 def _listener(port: int) -> socket.socket:

@@ -56,7 +56,7 @@ def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> int:
     readiness = Readiness()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening("--listen", settings.listen))
-        servers = [DrainingServer(_config(app, settings, lifespan="on"), listener, settings.drain_delay)]
+        servers = [server(app, settings, listener)]
         if settings.admin_listen is not None:
             admin_listener = stack.enter_context(_listening("--admin-listen", settings.admin_listen))
             config = _config(admin(readiness, instruments), settings, lifespan="off")
@@ -64,6 +64,11 @@ def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> int:
             servers.append(DrainingServer(config, admin_listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_Process(settings, readiness, servers, instruments.trial).run())
+
+
+def server(app: ASGIApp, settings: Settings, listener: socket.socket) -> DrainingServer:
+    """The server that clients connect to; it needs a running loop, and no process of its own."""
+    return DrainingServer(_config(app, settings, lifespan="on"), listener, settings.drain_delay)
 
 
 class _Process:

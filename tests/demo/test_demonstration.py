@@ -41,11 +41,14 @@ def test_it_shows_the_problem_and_its_end() -> None:
     told = io.StringIO()
     assert main(account=Account(told)) == 0
     text = told.getvalue()
-    assert len(re.findall(r"404: Item with id 'rs_\w+' not found\.", text)) == 2
+    assert len(re.findall(r"404: Item with id 'rs_\w+' not found\.", text)) == 3
     assert "action rewritten, fidelity lossless, attempts 1, removed item_id=2" in text
     assert "action passthrough, fidelity exact, attempts 1" in text.partition("names its last response")[2]
     assert "action recovered, fidelity lossy, attempts 2, removed previous_response_id=1" in text
-    assert text.count("your name is Ada") == 12
+    directly, through = text.partition("Directly, over WebSockets")[2].split("Through Unpinned, over WebSockets")
+    assert re.search(r"404: Item with id 'rs_\w+' not found\.", directly)
+    assert (through.count("your name is Ada"), "not found" in through) == (3, False)
+    assert text.count("your name is Ada") == 16
     assert text.endswith("All behaved.\n")
 
 
