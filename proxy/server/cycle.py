@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from proxy.streams.offer import START
-from proxy.streams.stream import reset
+from proxy.streams.sockets import reset
 
 
 class Pieces:

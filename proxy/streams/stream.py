@@ -14,25 +14,25 @@ A stream ends in two ways, and the reader can tell them apart:
 `is_gone` is the end of the connection itself, in every case the last thing to happen. Everything runs in one loop, and
 every change is one synchronous step.
 
-Measured with messages of 235 bytes (2026-11, uvloop): as a `BufferedProtocol`, whose reads could be smaller, a stream
-costs a tenth more.
+How much is read at once decides what a stalled direction holds, and uvloop reads up to 250 KiB. A `BufferedProtocol`
+can read less, but costs a tenth more for each message of 235 bytes (measured 2026-11), so that a stream becomes one
+(`ShortReads`) when its first long read arrives.
 """
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
+
+from proxy.streams.short_reads import ShortReads
+from proxy.streams.sockets import keep_alive, reset
 
 if TYPE_CHECKING:
     from proxy.streams.interface import Sink, Source
 
 HIGH_WATER: Final = 65_536
-"""Bytes that may wait in one direction before its source is not read any more; uvloop reads 250 KiB at most at once."""
-# Nothing here pings, and silence has no limit: the kernel finds a peer that has vanished, within two minutes.
-_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-_RESET: Final = struct.pack("ii", 1, 0)
+"""Bytes that may wait in one direction before its source is not read any more."""
+_MUCH: Final = 65_536
+"""Bytes of a read after which reads are short."""
 
 
 class Stream(asyncio.Protocol):
@@ -89,7 +89,7 @@ class Stream(asyncio.Protocol):
             transport.pause_reading()
         transport.set_protocol(self)
         transport.set_write_buffer_limits(HIGH_WATER)
-        _keep_alive(transport)
+        keep_alive(transport)
 
     # Reading.
 
@@ -188,12 +188,10 @@ class Stream(asyncio.Protocol):
         self.received += len(data)
         if self._pass is not None:
             self._pass(data)
-            return
-        self._pieces.append(data)
-        self._held += len(data)
-        if self._held > HIGH_WATER:
-            self.pause()
-        self._wake()
+        else:
+            self._hold(data)
+        if len(data) > _MUCH:
+            self._read_little()
 
     def eof_received(self) -> bool:
         """The peer has ended; the connection stays open for writing where it can (True over TLS is an error)."""
@@ -234,6 +232,23 @@ class Stream(asyncio.Protocol):
             raise ConnectionResetError
         return self.has_ended
 
+    def _hold(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > HIGH_WATER:
+            self.pause()
+        self._wake()
+
+    def _read_little(self) -> None:
+        """Read into a small buffer from now on."""
+        if self._transport.is_closing():
+            return
+        paused = self._paused
+        self.pause()  # how a transport reads is decided when it begins to
+        self._transport.set_protocol(ShortReads(self, self._loop))
+        if not paused:
+            self.resume()
+
     def _take(self) -> bytes:
         taken = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
@@ -250,19 +265,3 @@ class Stream(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def reset(transport: asyncio.BaseTransport) -> None:
-    """Close the connection in a way that does not look like an end of what was sent (RST)."""
-    with contextlib.suppress(OSError, AttributeError):  # it has no socket any more
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    cast("asyncio.Transport", transport).abort()
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    with contextlib.suppress(OSError):  # a Unix socket, or one that is closed already
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEP_ALIVE:
-            if hasattr(socket, name):  # elsewhere than on Linux not all of them
-                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -181,6 +181,25 @@ def _sockets(bench: Bench, running: Running, name: str, path: str) -> Values:
     return values | {f"{name}_delay": delay, name: idle["growth"] * 1024 / 1000}
 
 
+def stalled_tunnels(bench: Bench, running: Running) -> Values:
+    """Memory for each client that does not read what arrives on its tunnel."""
+    return _stalled_sockets(bench, running, "socket_stalled", "/v1/realtime")
+
+
+def stalled_sessions(bench: Bench, running: Running) -> Values:
+    """Memory for each client that does not read what arrives on its session."""
+    return _stalled_sockets(bench, running, "session_stalled", "/v1/responses")
+
+
+def _stalled_sockets(bench: Bench, running: Running, name: str, path: str) -> Values:
+    if not running.proxy.opens_sockets:
+        return {}
+    bench.load(running, work.answered(1500, work.small(), _STALLED), 0.3)
+    with Peak(running.session) as peak:
+        bench.stall(running, work.opened(160_000, 0, _STALLED, path), 3.0)
+    return {name: peak.growth / _STALLED / 1024}
+
+
 def latency(bench: Bench, running: Running) -> Values:
     """How much longer a small request takes than without a proxy, on one connection."""
     task = work.answered(1500, work.small(), 1)
@@ -272,7 +291,9 @@ SHARED: Final[dict[str, Measure]] = {
 """Measured on a process that lives as long as the round."""
 FRESH: Final[dict[str, Measure]] = {
     "tunnels": tunnels,
+    "stalled_tunnels": stalled_tunnels,
     "sessions": sessions,
+    "stalled_sessions": stalled_sessions,
     "streams": streams,
     "held": held,
     "stalled": stalled,

@@ -126,7 +126,8 @@ def test_a_slow_reader_stops_the_source(join: Join) -> None:
             await asyncio.sleep(0.2)
         assert before < size / 2
         waiting = client.stream._transport.get_write_buffer_size()
-        assert HIGH_WATER < waiting + upstream.stream._held <= 5 * HIGH_WATER
+        most = 2 if join is relay else 4  # who reads holds as much again
+        assert HIGH_WATER < waiting + upstream.stream._held <= most * HIGH_WATER
         assert len(await client.take(size)) == size
         await sending
         client.end()

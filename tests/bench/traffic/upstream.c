@@ -31,7 +31,7 @@
     "{\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"item_id\":\"msg_0a1b2c3d\",\"output_index\":0,"          \
     "\"content_index\":0,\"delta\":\"@%019llu and a few words\",\"obfuscation\":\"%*s\"}"
 
-enum { FRAME_SIZE = 235, FRAME_HEAD_SIZE = 4, BLOCK = 500, KEPT = 16 << 20, EVENT_SIZE = 400 };
+enum { PHASES = 20, FRAME_SIZE = 235, FRAME_HEAD_SIZE = 4, BLOCK = 500, KEPT = 16 << 20, EVENT_SIZE = 400 };
 
 struct connection {
     int fd;
@@ -98,12 +98,21 @@ static void answer_echo(struct connection *c) {
     c->out = (struct output){kept, c->request.taken};
 }
 
-/* All streams of one run have the same gap, so a queue is in order. */
+/* All streams of one run have the same gap, so that the place is nearly always the last. */
 static void enqueue(struct connection *c) {
-    c->next = 0;
-    if (last_due) last_due->next = c;
-    else first_due = c;
-    last_due = c;
+    struct connection **at = last_due && last_due->due <= c->due ? &last_due->next : &first_due;
+    while (*at && (*at)->due <= c->due) at = &(*at)->next;
+    c->next = *at;
+    *at = c;
+    if (!c->next) last_due = c;
+}
+
+/* Messages of WebSockets come one by one, evenly spread over the gap, however quickly a proxy opens them: how many a proxy
+ * finds when it wakes up decides what one costs. */
+static u64 first_of(const struct connection *c) {
+    static long opened;
+    u64 time = now();
+    return c->is_socket ? (time / c->gap + 1) * c->gap + opened++ % PHASES * c->gap / PHASES : time + c->gap;
 }
 
 static void answer_stream(struct connection *c, const char *plan) {
@@ -116,7 +125,7 @@ static void answer_stream(struct connection *c, const char *plan) {
     if (c->is_socket) c->out = (struct output){SOCKET_HEAD, sizeof SOCKET_HEAD - 1};
     if (!c->gap) return;
     memcpy(c->event, c->made_of->bytes, c->made_of->size);
-    c->due = now() + c->gap;
+    c->due = first_of(c);
     enqueue(c);
 }
 
