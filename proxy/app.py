@@ -4,6 +4,7 @@ A request's walk: request id, access, server errors, limit, recording (with a st
 A WebSocket's: request id, access, server errors, WebSockets, ASGI driver, reverse proxy.
 """
 
+import os
 from typing import Final, Literal, NamedTuple
 
 from starlette.types import ASGIApp
@@ -62,6 +63,7 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     sender = client(settings)
     hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
     service = store_service(settings, observer, store)
+    memory = MemoryBudget(settings.max_memory)
     portable = PortableMiddleware(
         hop,
         policy(settings),
@@ -71,7 +73,8 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         report=settings.report,
         service=service,
         identity=settings.identity_fields,
-        memory=MemoryBudget(settings.max_memory),
+        memory=memory,
+        names_model=inspection is not None,
     )
     recorded: ASGIApp = portable
     if service is not None:
@@ -83,11 +86,12 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         settings.max_websockets,
         has_sessions=settings.websocket == "on",
     )
-    access = AccessMiddleware(ServerErrorsMiddleware(sockets), observer)
+    access = AccessMiddleware(ServerErrorsMiddleware(sockets), observer, reads_ids=inspection is not None)
 
     def levels() -> Gauges:
         opened = (sockets.open["session"], sockets.open["tunnel"])
-        return Gauges(limited.running, access.relaying, len(portable.lessons), *sender.occupancy(), *opened)
+        counts = (limited.running, access.relaying, len(portable.lessons), *sender.occupancy(), *opened)
+        return Gauges(*counts, memory.held, memory.most)
 
     return Unpinned(
         RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection, trial)
@@ -102,6 +106,8 @@ def live_page(settings: Settings) -> Inspection | None:
         "mode": settings.mode,
         "upstream": settings.upstream,
         "version": __version__,
+        "store": "on" if settings.store != "off" else "off",
+        "process": str(os.getpid()),
         "base_url": f"http://{settings.listen}/v1" if not settings.listen.path else str(settings.listen),
     }
     return Inspection(Recent(), facts, settings.admin_listen.host)

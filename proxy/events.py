@@ -132,6 +132,10 @@ class Answered(NamedTuple):
     client: float = 0.0
     fault: str = ""
     """The code of the fault of ours that it was answered with."""
+    model: str = ""
+    """The model that it named; as the next, known only where the live page shows it."""
+    upstream_id: str = ""
+    """The id that upstream gave the last attempt."""
 
     @property
     def overhead(self) -> float | None:

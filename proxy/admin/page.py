@@ -82,6 +82,7 @@ def _html() -> str:
         "fidelities": explanations.FIDELITIES,
         "refusals": explanations.REFUSALS,
         "removed": {name: each._asdict() for name, each in explanations.REMOVED.items()},
+        "store": explanations.STORE,
         "repaired": {name: each._asdict() for name, each in explanations.REPAIRED.items()},
     }
     text = orjson.dumps(words).decode().replace("<", r"\u003c")

@@ -22,6 +22,7 @@ from proxy.http.credential import credential
 from proxy.http.faults import CLIENT, Fault
 from proxy.http.receive import ClientGone
 from proxy.report import Report, Route
+from proxy.responses.body.model_name import model_name
 from proxy.responses.body.size import MOST
 from proxy.responses.exchange import Exchange, TooComplexError
 from proxy.responses.policy import Policy
@@ -46,6 +47,7 @@ class PortableMiddleware:
         service: StoreService | None = None,
         identity: frozenset[bytes] = frozenset(),
         memory: MemoryBudget | None = None,
+        names_model: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = app
@@ -57,6 +59,7 @@ class PortableMiddleware:
         self.service = service
         self.identity = identity
         self.memory = memory or MemoryBudget()
+        self.names_model = names_model
         self.lessons = Lessons()
         self.clock = clock
         self.budget = Budget(self.policy)
@@ -133,6 +136,8 @@ class Call:
         plain = await body.take()
         if plain is None:
             return await self.pass_on(Report(action="unread"), body.replay)
+        if options.names_model:
+            self.context.model = model_name(plain)
         now = options.clock()
         scope = LessonScope(options.lessons, self.credential, now)
         exchange = Exchange(plain, options.budget.admit(self.credential, now), route=self.route, scope=scope)

@@ -14,6 +14,7 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | socket | WebSocketMiddleware, the reverse proxy, a driver | AccessMiddleware |
 | conversation | a driver that reads a tunnel's bytes | the reverse proxy |
 | fault | `answer_fault` | RequestIdMiddleware, AccessMiddleware |
+| model, upstream_id | the ASGI driver, AccessMiddleware: where the live page shows them | AccessMiddleware |
 """
 
 from collections.abc import MutableMapping
@@ -54,10 +55,12 @@ class RequestContext:
         "fault",
         "has_bare_query",
         "is_forwarded",
+        "model",
         "report",
         "request_id",
         "request_record",
         "socket",
+        "upstream_id",
         "upstream_wait",
     )
 
@@ -86,6 +89,10 @@ class RequestContext:
         """
         self.fault = ""
         """The code of the fault of ours that answers the request."""
+        self.model = ""
+        """The model that the request names."""
+        self.upstream_id = ""
+        """The id that upstream gave the attempt that was answered."""
 
 
 def context_of(scope: MutableMapping[str, Any]) -> RequestContext:

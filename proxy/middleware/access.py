@@ -3,6 +3,7 @@
 A WebSocket is over when its connection is.
 """
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,24 +11,36 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.events import Answered, Observer, SocketClosed
+from proxy.http import headers
 from proxy.http.context import RequestContext, Socket, context_of
+from proxy.http.faults import Fields
 from proxy.report import Report
 from proxy.responses.routes import route_of
 from proxy.streams.offer import START
 
 _NOT_ASKED: Final = Report(attempts=0)
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class AccessMiddleware:
     """Tells `observer` of each answered request. Costs two assignments a chunk, and no coroutine.
 
-    `relaying` is the number of answers that have begun and are not over.
+    `relaying` is the number of answers that have begun and are not over. With `reads_ids` the id that upstream gave the
+    request is told, too.
     """
 
-    def __init__(self, app: ASGIApp, observer: Observer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        reads_ids: bool = False,
+    ) -> None:
         self.app = app
         self.observer = observer
         self.clock = clock
+        self.reads_ids = reads_ids
         self.relaying = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,6 +60,8 @@ class AccessMiddleware:
                 first = self.clock() - began
                 status = message["status"]
                 self.relaying += 1
+                if self.reads_ids:
+                    context.upstream_id = _id_in(message.get("headers", ()))
             elif message["type"] == START:
                 socket = context.socket
             else:
@@ -93,6 +108,8 @@ class AccessMiddleware:
             upstream=context.upstream_wait,
             client=context.client_wait,
             fault=context.fault,
+            model=context.model,
+            upstream_id=context.upstream_id,
         )
         self.observer.notice(context.request_id, answered)
 
@@ -107,3 +124,9 @@ class AccessMiddleware:
 def _path(scope: Scope) -> bytes:
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return path
+
+
+def _id_in(fields: Fields) -> str:
+    """The id that upstream's answer has, of OpenAI or of Azure; `""` where it has none, or no plain one."""
+    id_ = headers.value(fields, b"x-request-id") or headers.value(fields, b"apim-request-id") or b""
+    return id_.decode() if _PLAIN.fullmatch(id_) else ""

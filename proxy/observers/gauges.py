@@ -14,3 +14,6 @@ class Gauges(NamedTuple):
     waiting: int = 0
     sessions: int = 0
     tunnels: int = 0
+    memory: int = 0
+    """Bytes of bodies that all requests hold, of `max_memory`."""
+    max_memory: int = 0

@@ -1,7 +1,8 @@
 """The last exchanges, and a quarter of an hour in numbers: what the live page shows.
 
-Shapes and counts: no body, no field, no id but our own, and of a path only its plain words. Bounded, and gone with the
-process. It costs nothing where the page is off.
+Shapes and counts, the name of the model, and the ids of requests, ours and upstream's: nothing else of a body or a
+field, no id of an item, and of a path only its plain words. Bounded, and gone with the process. It costs nothing where
+the page is off.
 """
 
 import time
@@ -9,7 +10,16 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from proxy.events import Answered, Event, Refused, SocketClosed, TurnEnded, UpstreamFailed
+from proxy.events import (
+    Answered,
+    BudgetExceeded,
+    Event,
+    Refused,
+    SocketClosed,
+    TurnEnded,
+    Unrecovered,
+    UpstreamFailed,
+)
 from proxy.observers.redaction import masked, printable
 
 KEPT: Final = 200
@@ -27,9 +37,15 @@ class _Slot:
         self.outcomes: Counter[str] = Counter()
         self.first_byte: deque[float] = deque(maxlen=_SAMPLES)
         self.overhead: deque[float] = deque(maxlen=_SAMPLES)
+        self.recoveries: Counter[str] = Counter()
+        self.store: Counter[str] = Counter()
 
     def add(self, event: Answered) -> None:
         self.outcomes[outcome(event)] += 1
+        if event.report.action in ("recovered", "unrecovered"):
+            self.recoveries[event.report.action] += 1
+        if event.report.store is not None:
+            self.store[event.report.store] += 1
         if event.first_byte is not None and event.overhead is not None:
             self.first_byte.append(event.first_byte)
             self.overhead.append(event.overhead)
@@ -39,6 +55,8 @@ class _Slot:
             "outcomes": dict(self.outcomes),
             "first_byte": [_percentile(self.first_byte, share) for share in (0.5, 0.95)],
             "overhead": _percentile(self.overhead, 0.95),
+            "recoveries": dict(self.recoveries),
+            "store": dict(self.store),
         }
 
 
@@ -59,10 +77,14 @@ class Recent:
             self._answered(request_id, event)
         elif isinstance(event, Refused):
             self._step(request_id, {"status": event.status, "refusal": event.refusal, "remedy": event.remedy})
+        elif isinstance(event, Unrecovered):
+            self._step(request_id, {"refusal": event.refusal})
         elif isinstance(event, UpstreamFailed):
             self._step(request_id, {"cause": event.cause})
         elif isinstance(event, SocketClosed | TurnEnded):
             self._steps.pop(request_id, None)
+        elif isinstance(event, BudgetExceeded):
+            self._slot(int(self._clock() // SLOT)).recoveries["over budget"] += 1
 
     def told(self) -> dict[str, Any]:
         """All of it, the latest first, as JSON can carry it."""
@@ -127,6 +149,8 @@ def _shape(event: Answered) -> dict[str, Any]:
         "upstream": event.upstream,
         "client": event.client,
         "overhead": event.overhead,
+        "model": printable(event.model),
+        "upstream_id": event.upstream_id,
     }
 
 

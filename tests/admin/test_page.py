@@ -2,19 +2,22 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection
-from proxy.events import Answered, Refused
+from proxy.cli import parsed
+from proxy.events import Answered, BudgetExceeded, Refused, Unrecovered
 from proxy.observers.gauges import Gauges
 from proxy.observers.recent import KEPT, Recent
-from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, RemovedName, Report
+from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, STORE, RemovedName, Report
 from tests.support.chromium import Browser, Page, browsing
 from tests.support.process import running
 from tests.support.raw_client import RawAnswer, exchange, request
@@ -26,8 +29,12 @@ FACTS = {
     "mode": "strip",
     "upstream": "https://api.openai.com/v1",
     "version": "1.2.3",
+    "store": "on",
+    "process": "4711",
     "base_url": "http://127.0.0.1:1/v1",
 }
+OVERLAPS = """[...document.querySelectorAll('#list > li:first-child .row > span')]
+    .filter(cell => cell.getClientRects().length && cell.getBoundingClientRect().right > innerWidth).length"""
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -57,6 +64,8 @@ class Shown:
             "first_byte": 1.5,
             "upstream": 1.25,
             "client": 0.125,
+            "model": "gpt-5",
+            "upstream_id": "req_0a1b2c",
         }
         self.recent.notice(request_id, Answered(**{**told, **changed}))
 
@@ -73,7 +82,8 @@ def shown(stage: Stage) -> Shown:
     """A page on which nothing has happened yet."""
     recent, readiness = Recent(), Readiness()
     inspection = Inspection(recent, FACTS, "admin.example")
-    port = stage.show(admin(readiness, Instruments(levels=lambda: Gauges(in_flight=7), inspection=inspection)))
+    gauges = Gauges(in_flight=7, memory=5 << 20, max_memory=50 << 20)
+    port = stage.show(admin(readiness, Instruments(levels=lambda: gauges, inspection=inspection)))
     return Shown(port, recent, readiness)
 
 
@@ -177,9 +187,10 @@ def test_unchanged_data_is_not_sent_again(shown: Shown) -> None:
 @pytest.mark.parametrize("inspect", ["on", "off"])
 def test_the_whole_program(upstream: ScriptedUpstream, inspect: str) -> None:
     """The page is there where it is asked for, and shows the program's own exchanges; otherwise nothing is kept."""
-    upstream.will_answer(json_answer({}))
+    upstream.will_answer(json_answer({}, fields=[(b"X-Request-Id", b"req_upstream")]))
+    body = b'{"model": "gpt-5", "input": "a secret question"}'
     with running("--upstream", upstream.url, "--inspect", inspect) as process:
-        exchange(process.port, request(b"POST", b"/v1/responses", body=b'{"input": "a secret question"}'))
+        exchange(process.port, request(b"POST", b"/v1/responses", body=body))
         process.wait_message("POST /v1/responses")
         page, data = get(process.admin_port, b"/"), get(process.admin_port, b"/exchanges.json")
     if inspect == "off":
@@ -189,6 +200,8 @@ def test_the_whole_program(upstream: ScriptedUpstream, inspect: str) -> None:
     told = json.loads(data.body)
     [shown] = told["exchanges"]
     assert (shown["status"], shown["action"]) == (200, "passthrough")
+    assert (shown["model"], shown["upstream_id"]) == ("gpt-5", "req_upstream")
+    assert told["max_memory"] > 0
     assert told["facts"]["mode"] == "auto"
     assert b"secret" not in data.body
 
@@ -291,13 +304,146 @@ def test_filters(browser: Browser, shown: Shown) -> None:
     page.wait_for("document.getElementById('note').innerText.includes('3 exchanges are hidden')")
 
 
+def refused(shown: Shown, request_id: str, kind: Any = "item", **changed: Any) -> None:
+    """A request is recovered after upstream has refused it."""
+    shown.recent.notice(request_id, Refused(404, kind, "portable"))
+    shown.happens(request_id, report=Report("recovered", "lossless", {"item_id": 3}, attempts=2), **changed)
+
+
+def test_what_a_row_tells(browser: Browser, shown: Shown) -> None:
+    """A row has the model, the kind of refusal, both ids and the store's outcome; mode and process stand in detail."""
+    refused(shown, "req-aaa")
+    shown.happens("req-bbb", report=Report("rewritten", "lossless", {"previous_response_id": 1}, store="miss"))
+    shown.recent.notice("req-ccc", Unrecovered("response", 1))
+    shown.happens("req-ccc", status=400, report=Report("unrecovered", "exact"))
+    page = browser.open(shown.url)
+    wait_rows(page, 3)
+    unrecovered, missed, recovered = rows(page)
+    assert all(word in recovered for word in ("gpt-5", "404 item", "req-aaa", "req_0a1b2c"))
+    assert "store miss" in missed
+    assert "400 response" in unrecovered
+    page.evaluate("document.querySelectorAll('.row').forEach(row => row.click())")
+    unrecovered, missed, _ = rows(page)
+    assert "the first refusal was given to the client" in unrecovered
+    assert STORE["miss"] in missed
+    assert re.search(r"mode\s+strip\s+process\s+4711", missed)
+
+
+def test_the_tiles(browser: Browser, shown: Shown) -> None:
+    """What is in progress, what was lost, failed and recovered, what the store knew, and the memory that is taken."""
+    refused(shown, "req-aaa")
+    shown.recent.notice("req-bbb", BudgetExceeded(30, 100))
+    for outcome in ("hit", "hit", "hit", "down"):
+        shown.happens(report=Report("rewritten", "lossless", store=outcome))
+    page = browser.open(shown.url)
+    wait_rows(page, 5)
+    tiles = page.evaluate("document.getElementById('tiles').innerText").replace("\xa0", " ").split("\n")
+    told = dict(zip(tiles[::2], tiles[1::2], strict=True))
+    assert told["In flight"] == "7 0 streaming"
+    assert told["Recovered, 15 min"] == "1 0 failed, over budget \N{MULTIPLICATION SIGN}1"
+    assert told["Found in the store, 15 min"] == "75 % 0 missed, 1 down"
+    assert told["Memory for bodies"] == "10 % 5 MiB of 50 MiB"
+
+
+def test_refusals_by_kind(browser: Browser, shown: Shown) -> None:
+    """Refusals are grouped by kind with their counts; a group that is chosen shows its exchanges alone."""
+    for number in range(3):
+        refused(shown, f"req-{number}")
+    refused(shown, "req-9", "encrypted")
+    shown.happens("req-ordinary")
+    page = browser.open(shown.url)
+    wait_rows(page, 5)
+    told = page.evaluate("[...document.querySelectorAll('.group')].map(group => group.innerText)")
+    assert [text.partition(",")[0] for text in told] == [
+        "item \N{MULTIPLICATION SIGN}3 3 recovered",
+        "encrypted \N{MULTIPLICATION SIGN}1 1 recovered",
+    ]
+    page.evaluate("document.querySelectorAll('.group')[1].focus()")
+    page.press("Enter", "\r")
+    wait_rows(page, 1)
+    refused(shown, "req-10", "encrypted")
+    wait_rows(page, 2)
+    assert page.evaluate("document.activeElement.dataset.kind") == "encrypted"
+    page.press("Enter", "\r")
+    wait_rows(page, 6)
+
+
+def test_the_address_keeps_the_filter(browser: Browser, shown: Shown) -> None:
+    """What is chosen stands in the address, so that a colleague sees the same; what it cannot mean hides nothing."""
+    refused(shown, "req-aaa")
+    refused(shown, "req-bbb", model="gpt-5-mini")
+    shown.happens("req-ccc")
+    page = browser.open(shown.url)
+    wait_rows(page, 3)
+    page.evaluate("document.querySelector('[data-outcome=lossless]').click()")
+    page.evaluate("document.querySelector('.group').click()")
+    page.evaluate(
+        "(s => { s.value = 'Mini'; s.dispatchEvent(new Event('input')); })(document.getElementById('search'))"
+    )
+    wait_rows(page, 1)
+    address = page.evaluate("location.href")
+    assert address.endswith("/#outcome=lossless&refusal=item&search=Mini")
+    colleague = browser.open(address)
+    wait_rows(colleague, 1)
+    assert "req-bbb" in rows(colleague)[0]
+    assert colleague.evaluate("document.getElementById('search').value") == "Mini"
+    assert colleague.evaluate("document.querySelectorAll('[aria-pressed=true]').length") == 2
+    colleague.evaluate("location.hash = '#outcome=nonsense&route=nonsense'")
+    wait_rows(colleague, 3)
+    assert colleague.said == []
+
+
+def test_explain_is_copied(browser: Browser, shown: Shown) -> None:
+    """Each exchange has the command that explains it offline; where a page may not copy, it is selected."""
+    shown.recent.notice("req-aaa", Refused(404, "item", "portable"))
+    shown.recent.notice("req-aaa", Refused(400, "pairing", "repaired"))
+    shown.happens("req-aaa", route="compact", report=Report("recovered", "lossy", attempts=3))
+    page = browser.open(shown.url)
+    wait_rows(page, 1)
+    page.evaluate("document.querySelector('.row').click()")
+    text = page.evaluate("document.querySelector('.command code').innerText")
+    assert text == (
+        "unpinned explain --mode strip --upstream https://api.openai.com/v1 --route compact "
+        "--after-refusal refusal-1.json --status 404 --after-refusal refusal-2.json --status 400 request.json"
+    )
+    assert parsed(shlex.split(text)[1:]).status == [404, 400]
+    page.evaluate("document.querySelector('.command button').click()")
+    page.wait_for("document.querySelector('.command button').innerText !== 'Copy'")
+    said = page.evaluate("document.querySelector('.command button').innerText")
+    assert said == "Copied" or (said, page.evaluate("getSelection().toString()")) == ("Selected", text)
+
+
+def test_by_keyboard_alone(browser: Browser, shown: Shown) -> None:
+    """Arrows move between the exchanges that are to be seen, Enter opens one, and a slash leads to the search."""
+    for number in range(3):
+        shown.happens(f"req-{number}", status=429 if number == 1 else 200)
+    page = browser.open(f"{shown.url}#outcome=lossless")
+    wait_rows(page, 2)
+    page.press("ArrowDown")
+    page.press("ArrowDown")
+    page.press("ArrowDown")
+    assert "req-0" in page.evaluate("document.activeElement.innerText")
+    page.press("ArrowUp")
+    assert "req-2" in page.evaluate("document.activeElement.innerText")
+    page.press("Enter", "\r")
+    page.wait_for("document.querySelector('.more')")
+    page.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Copy"
+    page.press("/", "/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.press("/", "/")
+    page.wait_for("document.getElementById('search').value === '/'")
+    wait_rows(page, 2)
+
+
 def test_nothing_in_an_exchange_is_markup(browser: Browser, shown: Shown) -> None:
     """Whatever ids, paths, methods, codes and names there are: they are text, and nothing of them runs or loads."""
     removed: Any = {HOSTILE: 1}
     repaired: Any = {"</script><script>alert(2)</script>": 1}
     report = Report("rewritten", "lossless", removed=removed, repaired=repaired)
     shown.recent.notice(HOSTILE, Refused(404, HOSTILE, HOSTILE))  # type: ignore[arg-type] # nothing of the kind happens
-    shown.happens(HOSTILE, method=HOSTILE, path=f"/v1/{HOSTILE}", route="other", fault=HOSTILE, report=report)
+    names = {"method": HOSTILE, "path": f"/v1/{HOSTILE}", "fault": HOSTILE, "model": HOSTILE, "upstream_id": HOSTILE}
+    shown.happens(HOSTILE, route="other", report=report, **names)
     page = browser.open(shown.url)
     wait_rows(page, 1)
     page.evaluate("document.querySelector('.row').click()")
@@ -334,17 +480,37 @@ def test_a_long_list(browser: Browser, shown: Shown) -> None:
 def test_it_fits(browser: Browser, shown: Shown, width: int, *, dark: bool) -> None:
     """Light or dark, wide or narrow, nothing sticks out sideways, and text stands out from what is behind it."""
     removed: Any = {"item_reference": 1000} | dict.fromkeys(map(str, range(20)), 1)
-    shown.happens(path="/v1/" + "long/" * 40, report=Report("rewritten", "lossy", removed=removed))
+    names = {"path": "/v1/" + "long/" * 40, "model": "m" * 80, "upstream_id": "u" * 64}
+    for number, kind in enumerate(REFUSALS):
+        refused(shown, f"req-{number}", kind)
+    shown.happens(report=Report("rewritten", "lossy", removed=removed), **names)
     page = browser.open(shown.url, width=width, dark=dark)
-    wait_rows(page, 1)
+    wait_rows(page, 1 + len(REFUSALS))
     page.evaluate("document.querySelector('.row').click()")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert not page.evaluate(OVERLAPS)
     ink, behind = (
         sum(map(int, re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))[:3]))
         for name in ("color", "backgroundColor")
     )
     assert (ink > behind) == dark
     assert abs(ink - behind) > 400
+
+
+def test_an_error(browser: Browser, shown: Shown, stage: Stage) -> None:
+    """A listener that answers with an error is said to, and what was known stays to be seen."""
+    shown.happens()
+    page = browser.open(shown.url)
+    wait_rows(page, 1)
+
+    async def failing(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body"})
+
+    stage.show(failing)
+    page.wait_for("document.getElementById('state').className === 'stale'")
+    assert page.evaluate("document.getElementById('state').innerText") == "The admin listener answers 500"
+    assert len(rows(page)) == 1
 
 
 def test_a_process_that_is_gone(browser: Browser) -> None:

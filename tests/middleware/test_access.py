@@ -177,3 +177,25 @@ def test_a_socket_is_told_when_it_is_over(witness: Witness) -> None:
     assert answer(access, scope) == [{"type": START, "headers": []}]
     assert witness.told == [("req-1", SocketClosed("/v1/responses", "session", 0.5, 1, 2, 1000))]
     assert access.relaying == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "id_"),
+    [
+        ([(b"x-request-id", b"req_0a1b"), (b"apim-request-id", b"other")], "req_0a1b"),
+        ([(b"apim-request-id", b"0a1b-2c3d")], "0a1b-2c3d"),
+        ([(b"x-request-id", b"<b>")], ""),
+        ([(b"x-request-id", b"a" * 65)], ""),
+        ([], ""),
+    ],
+)
+def test_upstreams_id_is_told(witness: Witness, fields: list[tuple[bytes, bytes]], id_: str) -> None:
+    """Where it is shown, the id that upstream gave the request is told, if it is a plain one; else it is not read."""
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body"})
+
+    answer(AccessMiddleware(app, witness, witness.clock, reads_ids=True))
+    answer(witness.around(app))
+    assert [event.upstream_id for _, event in witness.told] == [id_, ""]

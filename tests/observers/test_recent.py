@@ -5,7 +5,16 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.events import Answered, LossyAnswer, Refused, SocketClosed, TurnEnded, UpstreamFailed
+from proxy.events import (
+    Answered,
+    BudgetExceeded,
+    LossyAnswer,
+    Refused,
+    SocketClosed,
+    TurnEnded,
+    Unrecovered,
+    UpstreamFailed,
+)
 from proxy.observers.recent import KEPT, SLOT, SLOTS, Recent, outcome
 from proxy.report import Report
 
@@ -34,6 +43,8 @@ def answered(**changed: Any) -> Answered:
         "first_byte": 1.0,
         "upstream": 0.75,
         "client": 0.125,
+        "model": "gpt-5",
+        "upstream_id": "req_0a1b",
     }
     return Answered(**{**told, **changed})
 
@@ -80,9 +91,15 @@ def test_an_exchange(recent: Recent, clock: Clock) -> None:
         "upstream": 0.75,
         "client": 0.125,
         "overhead": 0.125,
+        "model": "gpt-5",
+        "upstream_id": "req_0a1b",
     }
     recent.notice("req-2", answered(complete=False))
     assert recent.told()["exchanges"][0]["steps"] == [{"cause": "upstream_cut"}]
+    recent.notice("req-3", Unrecovered("item", 2))
+    recent.notice("req-3", answered(status=404, model="\x1b[31m"))
+    assert recent.told()["exchanges"][0]["steps"] == [{"refusal": "item"}]
+    assert recent.told()["exchanges"][0]["model"] == "\\x1b[31m"
 
 
 def test_it_is_bounded(recent: Recent, clock: Clock) -> None:
@@ -109,10 +126,27 @@ def test_the_chart(recent: Recent, clock: Clock) -> None:
         "outcomes": {"lossless": 100, "unfinished": 1},
         "first_byte": [51.0, 96.0],
         "overhead": 48.0,
+        "recoveries": {},
+        "store": {},
     }
     assert second["outcomes"] == {"lossy": 1}
     clock.now += SLOT * SLOTS
     assert recent.told()["slots"] == {}
+
+
+def test_what_the_tiles_count(recent: Recent) -> None:
+    """A slot counts recoveries, those that failed, and the lookups in the store; an exceeded budget as well."""
+    for report in (
+        Report("recovered", "lossless"),
+        Report("unrecovered", "exact"),
+        Report("rewritten", "lossless", store="hit"),
+        Report("rewritten", "lossless", store="down"),
+    ):
+        recent.notice("req-1", answered(report=report))
+    recent.notice("req-1", BudgetExceeded(30, 100))
+    [slot] = recent.told()["slots"].values()
+    assert slot["recoveries"] == {"recovered": 1, "unrecovered": 1, "over budget": 1}
+    assert slot["store"] == {"hit": 1, "down": 1}
 
 
 def test_a_slot_without_an_answer(recent: Recent) -> None:
