@@ -15,11 +15,16 @@ import httpx2
 from proxy import fake_openai
 from proxy.demo import references, sockets
 from proxy.demo.application import Application
+from proxy.demo.incident import Incident, Station
 from proxy.demo.stage import FIRST, INDENT, LAST, SECOND, Account, serving, unpinned
 from proxy.demo.transcripts import InMemory
+from proxy.demo.witness import Witness
 from proxy.settings import load
+from proxy.store.memory import MemoryStore
 
 PORTS: Final = (3000, 3010, 3020)
+INCIDENT: Final = 3040
+"""The port of the page that plays the incident."""
 
 
 @dataclass
@@ -38,17 +43,18 @@ def main(*, leave_running: bool = False, account: Account | None = None) -> int:
     """Run the demonstration; the exit code is 0 if all behaved. With `leave_running` it ends on Ctrl-C."""
     account = account or Account()
     with ExitStack() as stack:
-        servers = _servers(account, stack)
+        servers, stations = _servers(account, stack)
         _tell(account, servers)
         if leave_running:
-            _wait(account, servers)
+            chats = [(server.name, server.address) for server in servers]
+            page = stack.enter_context(serving(Incident(stations, chats).asgi(), INCIDENT))
+            _wait(account, servers, page)
     return 0 if account.behaved else 1
 
 
-def _wait(account: Account, servers: list[Application]) -> None:
-    account.say(
-        "\nEverything goes on running. Begin a conversation on one page, go on with it on another; Ctrl-C ends it:"
-    )
+def _wait(account: Account, servers: list[Application], page: str) -> None:
+    account.say(f"\nEverything goes on running. Open this page, and play the incident with one click:\n  {page}")
+    account.say("Or begin a conversation of your own on one of these, and go on with it on another; Ctrl-C ends it:")
     for server in servers:
         account.say(f"  {server.name}  {server.address}")
     try:
@@ -57,21 +63,26 @@ def _wait(account: Account, servers: list[Application]) -> None:
         account.say()
 
 
-def _servers(account: Account, stack: ExitStack) -> list[Application]:
-    """The application servers, running, each with its own API instance and its own Unpinned."""
-    transcripts = InMemory()
+def _servers(account: Account, stack: ExitStack) -> tuple[list[Application], list[Station]]:
+    """The application servers, each with its own API instance and its own Unpinned, with a store and without."""
+    transcripts, store = InMemory(), MemoryStore()
     servers: list[Application] = []
+    stations: list[Station] = []
     for number, port in enumerate(PORTS, 1):
-        direct = stack.enter_context(fake_openai.running(fake_openai.build(instance=f"instance-{number}")))
-        through = stack.enter_context(unpinned(load({"upstream": f"{direct}/v1"}, {})))
-        server = Application(f"server {number}", f"sk-demo-{number}", f"{direct}/v1", f"{through}/v1", transcripts)
+        witness = Witness(fake_openai.build(instance=f"instance-{number}"))
+        direct = f"{stack.enter_context(fake_openai.running(witness))}/v1"
+        stored = load({"upstream": direct, "store": "memory", "store_scope": "demo"}, {})
+        through = f"{stack.enter_context(unpinned(load({'upstream': direct}, {})))}/v1"
+        recalling = f"{stack.enter_context(unpinned(stored, store))}/v1"
+        stations.append(Station(f"server {number}", f"sk-demo-{number}", direct, through, recalling, witness))
+        server = Application(f"server {number}", f"sk-demo-{number}", direct, through, transcripts)
         server.address = stack.enter_context(serving(server.asgi(), port))
         if not server.address.endswith(f":{port}"):
             account.say(f"Port {port} is taken: {server.name} is at {server.address}")
         servers.append(server)
     for server in servers:
         server.others = [(other.name, other.address) for other in servers]
-    return servers
+    return servers, stations
 
 
 def _tell(account: Account, servers: list[Application]) -> None:
