@@ -58,6 +58,15 @@ def test_every_command_is_documented() -> None:
     assert documented == list(commands())
 
 
+def test_what_check_says_is_documented() -> None:
+    """Each line of `check` that the page of the command line explains is one that it prints."""
+    lines = re.findall(r"^\| `(?:BAD|WARN) +(.+?)` \|", page("commands"), re.MULTILINE)
+    printed = "".join((ROOT / name).read_text() for name in ("proxy/commands/check.py", "tests/commands/test_check.py"))
+    assert len(lines) > 5
+    for line in lines:
+        assert all(words.strip() in printed for words in line.replace("HTTPS_PROXY", "").split("…")), line
+
+
 def test_the_readme_is_short() -> None:
     """The README is read in a few minutes; what is looked up has pages of its own."""
     assert len(README.splitlines()) <= 220

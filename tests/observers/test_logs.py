@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,7 @@ from proxy.events import (
 )
 from proxy.observers.logs import LogObserver, configure
 from proxy.report import Report
+from tests.support.pages import page
 
 REQUEST_ID = "req-0123456789ab"
 
@@ -367,6 +369,35 @@ def test_lines_for_opentelemetry(log: Log) -> None:
         "Resource": {"service.name": "unpinned", "service.version": __version__},
     }
     assert (ending["SeverityNumber"], ending["Body"], ending["Attributes"]) == (17, "Ending", {})
+
+
+def flat(line: dict[str, Any], prefix: str = "") -> set[str]:
+    """The names of a line, those of its own part and of its attributes included."""
+    names = {prefix + name for name in line}
+    for name in ("unpinned", "Attributes"):
+        names |= (
+            flat(line[name], "unpinned." if name == "unpinned" else "") if isinstance(line.get(name), dict) else set()
+        )
+    return names
+
+
+def test_the_documented_names(log: Log) -> None:
+    """The page has the names that a line has in each form."""
+    rows = [re.split(r" \| ", row.strip("| ")) for row in page("logs").splitlines() if row.startswith("| ")]
+    table = [row for row in rows if len(row) == 4 and "`" in "".join(row[1:])]
+    for form, cells in zip(("json", "ecs", "otel"), zip(*[row[1:] for row in table], strict=True), strict=True):
+        log.configure("info", form)
+        log.observer.notice(REQUEST_ID, answered()._replace(report=REPORT._replace(store="hit")))
+        names = flat(orjson.loads(log.lines()[0]))
+        documented = {name for cell in cells for name in re.findall(r"`([@\w.]+)`", cell)} - {
+            "json",
+            "ecs",
+            "otel",
+            "unpinned.",
+        }
+        assert documented <= names
+        done = re.findall(r"`(\w+)`", next(row[0] for row in table if row[0].startswith("what was done")))
+        assert {name if form == "json" else f"unpinned.{name}" for name in done} <= names
 
 
 def sampled(log: Log, share: float, *events: Event) -> int:
