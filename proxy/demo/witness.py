@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from starlette.applications import Starlette
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PLAY: Final = b"x-demo-play"
 """The field by which a request says to which play it belongs."""
@@ -23,9 +22,11 @@ class Attempt:
 class Witness:
     """An ASGI app in front of an instance; keeps the requests that belong to a play until they are taken."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.state = app.state  # by which the fake API's server finds the instance for its WebSockets
+        self.state: Any = getattr(
+            app, "state", None
+        )  # by which the fake API's server finds the instance for its WebSockets
         self._kept: dict[bytes, list[Attempt]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
