@@ -1,7 +1,8 @@
 """The slower reader: spans of JSON that a fast parser refuses, found without ever decoding a value.
 
 Takes what upstream may well take: lone surrogates, NaN, any depth, keys written twice or with escapes.
-It never recurses, and reads each byte once.
+It never recurses, and reads each byte once. A regular expression holds the interpreter's lock while it matches: of a
+string it takes a slice at a time, so that other requests need not wait for the end of a long one.
 """
 
 import json
@@ -9,13 +10,17 @@ import re
 from typing import NamedTuple
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
-# What stands where a value is expected: a scalar as a whole, or the bracket that opens a container.
+# A slice of a string: at most so many runs between escapes, each of so many bytes; and the quote that ends it.
+_SLICE = rb'[^"\\]{0,65536}+(?:\\.[^"\\]{0,65536}+){0,4096}+("?)'
+_REST = re.compile(_SLICE, re.DOTALL)
+# What stands where a value is expected: the first slice of a string, another scalar, or what opens a container.
 _VALUE = re.compile(
-    rb'[ \t\n\r]*(?:("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+|'
-    rb"true|false|null|NaN|-?Infinity)|([\[{]))",
+    rb'[ \t\n\r]*(?:(")' + _SLICE + rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+|"
+    rb"true|false|null|NaN|-?Infinity|([\[{]))",
     re.DOTALL,
 )
-_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:', re.DOTALL)
+_KEY = re.compile(rb'[ \t\n\r]*(")' + _SLICE, re.DOTALL)
+_COLON = re.compile(rb"[ \t\n\r]*:")
 _AFTER = re.compile(rb"[ \t\n\r]*([,\]}])")
 
 _CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}
@@ -52,7 +57,9 @@ def value_end(body: bytes, position: int) -> int:
         if match is None:
             raise MalformedError
         position = match.end()
-        if match[2]:
+        if match[1] and not match[2]:
+            position = _string_end(body, position)
+        elif match[3]:
             opening = body[position - 1]
             position, opened = _opened(body, position, opening)
             if opened:
@@ -89,10 +96,30 @@ def _after_values(body: bytes, position: int, closings: list[int]) -> int:
 def _behind_key(body: bytes, position: int, closing: int) -> int:
     if closing == 0x5D:
         return position
+    return _key(body, position)[2]
+
+
+def _key(body: bytes, position: int) -> tuple[int, int, int]:
+    """The offsets of a key's first byte, of the byte behind it, and of that behind its colon."""
     match = _KEY.match(body, position)
     if match is None:
         raise MalformedError
-    return match.end()
+    end = match.end() if match[2] else _string_end(body, match.end())
+    colon = _COLON.match(body, end)
+    if colon is None:
+        raise MalformedError
+    return match.start(1), end, colon.end()
+
+
+def _string_end(body: bytes, position: int) -> int:
+    """The offset after a string of which a slice ends at `position`."""
+    while True:
+        match = _REST.match(body, position)
+        if match is None or match.end() == position:
+            raise MalformedError
+        position = match.end()
+        if match[1]:
+            return position
 
 
 def members(body: bytes, start: int) -> list[Member]:
@@ -102,12 +129,10 @@ def members(body: bytes, start: int) -> list[Member]:
     while body[position : position + 1] != b"}":
         if found:
             position = skip_space(body, position + 1)  # behind the comma, which value_end's caller has seen
-        key = _KEY.match(body, position)
-        if key is None:
-            raise MalformedError
-        value = skip_space(body, key.end())
+        start_of_key, end_of_key, position = _key(body, position)
+        value = skip_space(body, position)
         end = value_end(body, value)
-        found.append(Member(_text(key[1]), key.start(1), value, end))
+        found.append(Member(_text(body[start_of_key:end_of_key]), start_of_key, value, end))
         position = _separator(body, end, b",}")
     return found
 

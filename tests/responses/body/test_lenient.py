@@ -130,3 +130,19 @@ def test_skip_space() -> None:
     assert lenient.skip_space(b" \t\r\n\x0bx", 0) == 4
     assert lenient.skip_space(b"  ", 0) == 2
     assert lenient.skip_space(b"x", 1) == 1
+
+
+@pytest.mark.parametrize("runs", [0, 1, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("length", [0, 1, 65_535, 65_536, 65_537, 200_000])
+def test_long_strings_end_where_they_end(runs: int, length: int) -> None:
+    """A string is read in slices, by length and by escapes, and ends at its quote, as a value and as a key."""
+    literal = b'"%b%b"' % (b"x" * length, b"\\ud800y" * runs)
+    body = b"{%b : %b}" % (literal, literal)
+    assert lenient.value_end(literal + b",", 0) == len(literal)
+    [member] = lenient.members(body, 0)
+    assert (len(member.name), body[member.value : member.end]) == (length + runs * 2, literal)
+    for broken in (literal[:-1], literal[:-1] + b"\\", literal[:-1] + b'\\"'):
+        with pytest.raises(MalformedError):
+            lenient.value_end(broken, 0)
+        with pytest.raises(MalformedError):
+            lenient.members(b"{" + broken, 0)
