@@ -103,7 +103,7 @@ def _portable(body: bytes) -> Rewrite:
     return rewrite(document, Form(portable=True))
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(_bodies())
 def test_a_closer_look_finds_the_same(body: bytes) -> None:
     """However a body is written and read, the same is made of it, to the byte and to the count."""
