@@ -92,10 +92,25 @@ def test_a_reference_resolves_with_a_store(incident: Incident) -> None:
     assert all("your name is Ada" in step["said"] for step in steps[1:])
 
 
+@pytest.mark.parametrize(("style", "status"), [("whole", 404), ("reference", 400), ("stored", 400)])
+def test_over_websockets(incident: Incident, style: Style, status: int) -> None:
+    """Over WebSockets directly it ends on the second server as well; through Unpinned it goes on where it can."""
+    directly, unpinned = (asyncio.run(incident.play(style, way, "websocket")) for way in ("directly", "unpinned"))
+    assert [step["status"] for step in directly] == [200, 200, status]
+    assert '"type":"error"' in directly[-1]["said"]
+    if style == "reference":
+        assert [step["status"] for step in unpinned] == [200, 200, 400]
+        return
+    assert [step["server"] for step in unpinned] == ["server 1", "server 1", "server 2", "server 3"]
+    assert all("your name is Ada" in step["said"] for step in unpinned[1:])
+    assert any(line.startswith("-") for line in unpinned[-1]["attempts"][-1]["changes"])
+
+
 def test_a_style_that_is_none(url: str) -> None:
     """What the page does not offer is refused with what there is."""
     refused = httpx2.post(f"{url}/play", json={"style": "loud"}, trust_env=False)
-    assert (refused.status_code, refused.json()) == (400, {"error": f"The style is one of {', '.join(STYLES)}."})
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith(f"The style is one of {', '.join(STYLES)}, the transport one of http, ")
 
 
 def test_only_a_play_is_witnessed() -> None:
@@ -150,6 +165,18 @@ def test_it_fits(browser: Browser, url: str, width: int, *, dark: bool) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert "lossy" in page.evaluate("document.querySelector('#unpinned .end').className")
+
+
+def test_the_page_plays_it_over_websockets(browser: Browser, url: str) -> None:
+    """The other transport is one choice away, and a refusal that is relayed there is explained."""
+    page = browser.open(url)
+    page.evaluate("document.querySelector('[value=websocket]').click()")
+    page.evaluate("document.querySelector('[value=reference]').click()")
+    page.evaluate("document.getElementById('play').click()")
+    page.wait_for("document.querySelectorAll('.end').length === 2")
+    assert "It ends here" in page.evaluate("directly.innerText")
+    assert "The refusal is relayed" in page.evaluate("unpinned.innerText")
+    assert page.said == []
 
 
 def test_a_demonstration_that_is_gone(browser: Browser, incident: Incident) -> None:
