@@ -285,13 +285,17 @@ CLOSE = b"\x88\x08" + (4003).to_bytes(2, "big") + b"enough"
 FRAMES = b"\x41\x85abcd\x09\x07\x0f\x08\x0e\x89\x80abcd\x80\x81abcd\x00\x82\xfe\xff\xffabcd" + bytes(65_535)
 
 
-def test_a_websocket_passes(balancer: Balancer, upstream: ScriptedUpstream) -> None:
-    """Bytes are the same on both sides in both directions, and the close frame keeps its code and its reason."""
+@pytest.mark.parametrize(("path", "compresses"), [(b"realtime", True), (b"responses", False)])
+def test_a_websocket_passes(balancer: Balancer, upstream: ScriptedUpstream, path: bytes, compresses: bool) -> None:
+    """Bytes are the same on both sides in both directions, and the close frame keeps its code and its reason.
+
+    Compression is for the two ends of a tunnel to agree on; a session's frames have to be read.
+    """
     hearing = Hearing()
     upstream.will_answer(script(switching() + FRAMES, hearing_of(FRAMES, hearing), CLOSE, END))
     deflate = (b"Sec-WebSocket-Extensions", b"permessage-deflate; client_max_window_bits")
     with balancer.client() as client:
-        client.send(handshake(b"/v1/responses?model=m", [deflate]))
+        client.send(handshake(b"/v1/" + path + b"?model=m", [deflate]))
         got = client.head()
         assert (got.status, got.values(b"sec-websocket-accept")) == (101, [ACCEPT])
         assert got.values(b"x-unpinned-request-id")
@@ -300,9 +304,9 @@ def test_a_websocket_passes(balancer: Balancer, upstream: ScriptedUpstream) -> N
         assert client.rest() == CLOSE
     assert bytes(hearing.data) == FRAMES
     [received] = upstream.received
-    assert received.target.endswith(b"/responses?model=m")
+    assert received.target.endswith(b"/" + path + b"?model=m")
     assert received.values(b"sec-websocket-key") == [KEY]
-    assert received.values(b"sec-websocket-extensions") == [deflate[1]]
+    assert received.values(b"sec-websocket-extensions") == ([deflate[1]] if compresses else [])
 
 
 def hearing_of(frames: bytes, hearing: Hearing) -> Callable[[socket.socket], None]:
