@@ -18,7 +18,7 @@ from proxy.responses.body import lenient
 from proxy.responses.body.document import Document
 from proxy.responses.body.edits import Edit, cut_members, splice
 from proxy.responses.body.item import Item
-from proxy.responses.items import PAIRED, REFERENCE, REQUEST_ENVELOPE
+from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
 from proxy.responses.rewrite import pairing, rules, trimming
 from proxy.responses.rewrite.draft import Changes, Draft, Entry
 
@@ -209,8 +209,8 @@ class _Rewriting:
         if draft.array.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
             return
         pairs = pairing.pairs_of(draft)
-        calls_elsewhere = bool(pairs.orphans or self.form.keep_last) and self._may_hold_calls(draft)
-        self.orphaned |= self.portable and calls_elsewhere
+        calls_elsewhere = self._may_hold_calls(draft)
+        self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)
         if self.form.keep_last:
             trimming.trim(draft, self.form.keep_last)
             pairs = pairing.pairs_of(draft)
@@ -219,9 +219,7 @@ class _Rewriting:
             entry for entry in pairs.orphans if not calls_elsewhere or not unpaired.isdisjoint(pairing.keys(entry.item))
         ]
         pairing.repair_orphan_outputs(draft, orphans)
-        unanswered = pairs.unanswered()
-        if unanswered:
-            pairing.repair_unanswered_calls(draft, unanswered)
+        pairing.repair_unanswered_calls(draft, pairs.unanswered())
 
     def remove_ids(self, draft: Draft) -> None:
         form = self.form
@@ -234,9 +232,7 @@ class _Rewriting:
         """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
         if self.had_previous or self.lost_references or self.document.raw("conversation") is not None:
             return True
-        return REFERENCE.name in draft.array.kinds and any(
-            entry.sent for entry in draft.entries if entry.came.kind is REFERENCE
-        )
+        return any(entry.sent for entry in draft.of(rules.REFERENCES))
 
     def _answerable(self, draft: Draft | None) -> bool:
         if self.orphaned:

@@ -29,7 +29,7 @@ from proxy.responses.rewrite.substitutes import code_note, hosted_note, image_me
 
 _PART_ENVELOPE: Final = frozenset(PART_ENVELOPE)
 _NULL: Final = Raw(b"null")
-_REFERENCES: Final = frozenset({REFERENCE.name})
+REFERENCES: Final = frozenset({REFERENCE.name})
 _REASONING: Final = frozenset({REASONING.name})
 _IMAGES: Final = frozenset({IMAGE.name})
 _CODE: Final = frozenset({CODE_INTERPRETER.name})
@@ -38,7 +38,7 @@ _NO_SUMMARY: Final = (ABSENT, _NULL)
 
 def drop_references(draft: Draft) -> tuple[bool, bool]:
     """Drop item references; whether there were any, and whether one stood for something that is not inline as well."""
-    references = draft.of(_REFERENCES)
+    references = draft.of(REFERENCES)
     if not references:
         return False, False
     inline = {entry.came.id for entry in draft.entries if entry.came.kind is not REFERENCE and entry.came.id}

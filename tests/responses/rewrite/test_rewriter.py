@@ -248,3 +248,11 @@ def test_what_became_of_the_items() -> None:
         *("message:user", "function_call", "function_call_output", "message:user")
     ]
     assert _rewritten("text").entries == ()
+
+
+def test_a_trim_of_whole_pairs_is_answerable() -> None:
+    """Where no output lost its call, a trimmed request may be sent, whatever else its previous response held."""
+    body = json.dumps({"input": [USER, samples.call(), samples.output(), USER], "previous_response_id": "resp_1"})
+    document = read(body.encode())
+    assert document is not None
+    assert rewrite(document, Form(portable=True, keep_last=2)).answerable
