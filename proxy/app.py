@@ -108,7 +108,9 @@ def live_page(settings: Settings) -> Inspection | None:
         "version": __version__,
         "store": "on" if settings.store != "off" else "off",
         "process": str(os.getpid()),
-        "base_url": f"http://{settings.listen}/v1" if not settings.listen.path else str(settings.listen),
+        "base_url": f"{'https' if settings.tls_cert else 'http'}://{settings.listen}/v1"
+        if not settings.listen.path
+        else str(settings.listen),
     }
     return Inspection(Recent(), facts, settings.admin_listen.host)
 

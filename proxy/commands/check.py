@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple
 from proxy.http import headers
 from proxy.http.base_url import BaseUrl, base_url
 from proxy.http.faults import Fault
-from proxy.settings import Settings, unused_proxy
+from proxy.server.tls import listener_context
+from proxy.settings import Settings, SettingsError, unused_proxy
 from proxy.upstream.client import Http1Client
 from proxy.upstream.dialing import Route, connect
 from proxy.upstream.interface import Deadlines, Limits, Request
@@ -49,7 +50,7 @@ class Finding(NamedTuple):
 
 def check(settings: Settings) -> int:
     """Print the findings, a line each; the exit code."""
-    findings = [*_limits(settings), *asyncio.run(_upstream(settings))]
+    findings = [*_limits(settings), *_certificate(settings), *asyncio.run(_upstream(settings))]
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     return 0 if all(finding.well for finding in findings) else 1
@@ -64,6 +65,16 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, text)
     else:
         yield Finding(False, f"{text}: raise the limit to {needed}, or lower MAX_REQUESTS and MAX_CONNECTIONS")
+
+
+def _certificate(settings: Settings) -> Iterator[Finding]:
+    """Whether the listener's certificate can be used, where there is one."""
+    try:
+        if listener_context(settings) is not None:
+            clients = ", and clients need one" if settings.tls_client_ca else ""
+            yield Finding(True, f"the listener's certificate fits its key{clients}")
+    except SettingsError as fault:
+        yield Finding(False, str(fault).removesuffix("."))
 
 
 async def _upstream(settings: Settings) -> list[Finding]:

@@ -23,11 +23,14 @@ client that connects meanwhile; the announced delay is what keeps clients from c
 import asyncio
 import contextlib
 import socket
+import ssl
 from typing import Any, Final
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from proxy.server.acceptor import Acceptor
+from proxy.server.protocol import ClientProtocol
 from proxy.settings.address import Address
 
 _TICK: Final = 0.05
@@ -51,13 +54,22 @@ class State(ServerState):
 class DrainingServer(uvicorn.Server):
     """Serves on `listener`, and for `delay` seconds after `end()`. Signals are handled by the process."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        delay: float = 0.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(config)
+        self._tls = tls
         self.ready = asyncio.Event()
         self._listener = listener
         self._delay = delay
         self.server_state: State = State()
         self._idle: set[Any] = set()
+        self._acceptor: Acceptor
+        self._has_stopped = False
 
     @property
     def name(self) -> str:
@@ -65,7 +77,7 @@ class DrainingServer(uvicorn.Server):
         if self._listener.family == socket.AF_UNIX:
             return f"unix:{self._listener.getsockname()}"
         host, port = self._listener.getsockname()[:2]
-        return f"http://{Address(host, port)}"
+        return f"{'https' if self._tls else 'http'}://{Address(host, port)}"
 
     @property
     def _connections(self) -> set[Any]:
@@ -83,7 +95,10 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and set `ready`."""
-        await super().startup(sockets)
+        await super().startup([] if self._tls else sockets)
+        self._acceptor = Acceptor(self._listener, self._protocol, self.server_state.tasks, self._tls)
+        if self._tls:
+            self._acceptor.listen()
         self.ready.set()
 
     async def main_loop(self) -> None:
@@ -123,18 +138,21 @@ class DrainingServer(uvicorn.Server):
 
     async def _stop_listening(self) -> None:
         """Accept the connections in the queue, which would otherwise be reset, and close the listener."""
-        if not self.servers:
+        if self._has_stopped:
             return
+        self._has_stopped = True
         queue = self._listener.dup()
         queue.setblocking(False)
-        self.servers.pop().close()
+        self._acceptor.stop()
+        for server in self.servers:
+            server.close()
         self._listener.close()
         for client in _accept_and_close(queue, self.config.backlog):
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, client)
+            self._acceptor.take(client)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def _protocol(self) -> ClientProtocol:
         make: Any = self.config.http_protocol_class
-        made: asyncio.Protocol = make(self.config, self.server_state, self.lifespan.state)
+        made: ClientProtocol = make(self.config, self.server_state, self.lifespan.state)
         return made
 
     def _close_idle(self) -> None:

@@ -26,6 +26,7 @@ from proxy.admin import Instruments, Readiness, admin
 from proxy.observers.logs import LOGGER
 from proxy.server.draining import DrainingServer
 from proxy.server.protocol import ClientProtocol
+from proxy.server.tls import listener_context
 from proxy.settings import Settings, SettingsError
 from proxy.settings.address import Address
 from proxy.store.trial import Trial
@@ -67,8 +68,12 @@ def run(settings: Settings, app: ASGIApp, instruments: Instruments) -> int:
 
 
 def server(app: ASGIApp, settings: Settings, listener: socket.socket) -> DrainingServer:
-    """The server that clients connect to; it needs a running loop, and no process of its own."""
-    return DrainingServer(_config(app, settings, lifespan="on"), listener, settings.drain_delay)
+    """The server that clients connect to; it needs a running loop, and no process of its own.
+
+    Raises SettingsError where its certificate cannot be used.
+    """
+    tls = listener_context(settings)
+    return DrainingServer(_config(app, settings, lifespan="on"), listener, settings.drain_delay, tls)
 
 
 class _Process:

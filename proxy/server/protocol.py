@@ -239,7 +239,8 @@ class ClientProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Send no more, and discard input until the client closes, or for a few seconds."""
         self._refused = True
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half-closed connections
+            self.transport.write_eof()
         self.loop.call_later(_LINGERING, self.transport.close)
 
     def _turn_away(self) -> None:

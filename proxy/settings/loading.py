@@ -92,6 +92,9 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingsError(
             f"{sources['upstream_proxy']} is set, but {sources['upstream']} is a Unix socket, which no proxy reaches."
         )
+    for name in ("tls_key", "tls_client_ca"):
+        if getattr(settings, name) is not None and settings.tls_cert is None:
+            raise SettingsError(f"{sources[name]} is set, but {sources['tls_cert']} is not.")
     for name, listening in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
         if listening is not None and leads_to(settings.upstream, listening):
             raise SettingsError(

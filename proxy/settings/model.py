@@ -14,6 +14,9 @@ class Settings:
 
     listen: Address
     admin_listen: Address | None
+    tls_cert: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
     upstream: str
     upstream_proxy: OutboundProxy | None
     mode: Literal["auto", "strip", "recover", "observe"]

@@ -162,6 +162,7 @@ PROXY_VARIABLE: Final = Kind(
     from_variable, "HOST:PORT, or the URL of an http:// or https:// proxy (SOCKS is not supported)"
 )
 FILE: Final = Kind(_file, "the path of a PEM file with certificates, or system")
+PATH: Final = Kind(lambda text: None if text in ("", "none") else text, "the path of a file, or none")
 SECONDS: Final = Kind(_seconds, "a number of seconds greater than 0")
 SHARE: Final = Kind(_share, "a number from 0 to 1")
 SIZE: Final = Kind(_size, "a number of bytes, or a size like 64MiB")

@@ -13,6 +13,7 @@ from proxy.settings.parsers import (
     KEYS,
     MEMORY,
     NAME,
+    PATH,
     PROXY,
     SECONDS,
     SHARE,
@@ -57,6 +58,20 @@ TABLE: Final = (
         "127.0.0.1:8081",
         ADMIN,
         "`/livez`, `/readyz` and `/metrics`; `off` for none.",
+    ),
+    Row(
+        "tls_cert",
+        "none",
+        PATH,
+        "TLS on the listener: a PEM file with its certificate and what leads to the authority. New files are in use "
+        "as soon as they are there.",
+    ),
+    Row("tls_key", "none", PATH, "The certificate's private key, without a passphrase; `none`: it is in TLS_CERT."),
+    Row(
+        "tls_client_ca",
+        "none",
+        PATH,
+        "Certificate authorities (PEM) of clients: one without a certificate of theirs is refused (mTLS).",
     ),
     Row(
         "upstream",

@@ -71,6 +71,19 @@ def test_tls(capsys: Any, tmp_path: Path) -> None:
     assert f"TLSv1.3, certificate verified by the authorities in {authority.ca_file}; it expires in" in said
 
 
+def test_the_listeners_certificate(capsys: Any, tmp_path: Path) -> None:
+    """A certificate of the listener's own is looked at; files that cannot be used are bad."""
+    authority = Authority(tmp_path)
+    files = ("--tls-cert", str(authority.issue("localhost")), "--tls-client-ca", authority.ca_file)
+    with ScriptedUpstream() as upstream:
+        upstream.will_always_answer(answer(404))
+        code, said = _checked(capsys, "--upstream", upstream.url, *files)
+        bad, complaint = _checked(capsys, "--upstream", upstream.url, *files, "--tls-key", authority.ca_file)
+    assert (code, "ok   the listener's certificate fits its key, and clients need one" in said) == (0, True)
+    assert bad == 1
+    assert f"BAD  --tls-key: {authority.ca_file} holds no private key in PEM format\n" in complaint
+
+
 def test_tls_that_does_not_verify(capsys: Any, tmp_path: Path) -> None:
     """A certificate that the trust store does not know is bad, and ends the check."""
     with ScriptedUpstream(tls=Authority(tmp_path).server_context("127.0.0.1")) as upstream:

@@ -403,3 +403,11 @@ def test_who_shares_a_store() -> None:
     for text in ("", "two words", "x" * 65):
         with pytest.raises(SettingsError, match="must be a name"):
             load({"store_scope": text}, {})
+
+
+def test_tls_begins_with_a_certificate() -> None:
+    """A key or authorities of clients without a certificate are refused: the listener would speak in the clear."""
+    assert refused({"tls_key": "/k"}) == "--tls-key is set, but UNPINNED_TLS_CERT is not."
+    assert (
+        refused({}, {"UNPINNED_TLS_CLIENT_CA": "/ca"}) == "UNPINNED_TLS_CLIENT_CA is set, but UNPINNED_TLS_CERT is not."
+    )

@@ -1,7 +1,7 @@
 """Certificates for tests: an authority nobody trusts by itself, and what it signs.
 
 `Authority(tmp_path).ca_file` is what a client should trust; `server_context("localhost", "127.0.0.1")` gives what a
-server should use.
+server should use, `issue("localhost", "127.0.0.1")` a file with the same, and `client_context()` a client's.
 """
 
 import hashlib
@@ -139,14 +139,25 @@ class Authority:
         self.ca_file = str(folder / "ca.pem")
         Path(self.ca_file).write_text(certificate("tests", self._key, "tests", self._key, ability, use))
 
-    def server_context(self, *hosts: str, until: str = "491231") -> ssl.SSLContext:
-        """A server's context with a certificate for `hosts`, names or addresses, valid `until` a day."""
+    def issue(self, *hosts: str, until: str = "491231") -> Path:
+        """A file with a new key, and its certificate for `hosts`, names or addresses, valid `until` a day."""
         key = Key()
         names = extension(17, der(0x30, *map(alternative, hosts)))
         chain = self._folder / f"{hosts[0]}.pem"
         chain.write_text(key.pem() + certificate(hosts[0], key, "tests", self._key, names, until=until))
+        return chain
+
+    def server_context(self, *hosts: str, until: str = "491231") -> ssl.SSLContext:
+        """A server's context with a certificate for `hosts`, names or addresses, valid `until` a day."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
+        context.load_cert_chain(self.issue(*hosts, until=until))
+        return context
+
+    def client_context(self, own: Path | None = None) -> ssl.SSLContext:
+        """The context of a client that trusts this authority, and has a certificate of its `own` or none."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if own is not None:
+            context.load_cert_chain(own)
         return context
 
 

@@ -9,6 +9,7 @@
 
 import select
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -46,12 +47,19 @@ def request(
 
 
 class RawClient:
-    """One connection to 127.0.0.1, or to another address of this machine."""
+    """One connection to 127.0.0.1, or to another address of this machine; with `tls`, under TLS."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection((host, port), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host)
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate of the other side, where there is TLS."""
+        return self._socket.getpeercert(binary_form=True) if isinstance(self._socket, ssl.SSLSocket) else None
 
     def __enter__(self) -> Self:
         return self
