@@ -4,14 +4,11 @@ A request's walk: request id, access, server errors, limit, recording (with a st
 A WebSocket's: request id, access, server errors, WebSockets, ASGI driver, reverse proxy.
 """
 
-import os
 from typing import Final, Literal, NamedTuple
 
 from starlette.types import ASGIApp
 
-from proxy import __version__
 from proxy.admin import Instruments
-from proxy.admin.page import Inspection
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.drivers.memory import MemoryBudget
 from proxy.events import Observer, Observers
@@ -24,8 +21,8 @@ from proxy.middleware.server_errors import ServerErrorsMiddleware
 from proxy.middleware.websockets import WebSocketMiddleware
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
-from proxy.observers.recent import Recent
 from proxy.responses.policy import Policy
+from proxy.server.inspection import inspection
 from proxy.settings import Settings, SettingsError
 from proxy.store.factory import MissingExtraError, envelope, opened
 from proxy.store.interface import Engine, Options, Store
@@ -56,9 +53,9 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     has_own_store = store is None and settings.store != "off"
     trial = Trial(lambda: _engine(settings), settings.store) if has_own_store else None
     metrics = Metrics()
-    inspection = live_page(settings)
+    shown = inspection(settings)
     if settings.admin_listen is not None:
-        observer = Observers((observer, metrics, *([inspection.recent] if inspection else [])))
+        observer = Observers((observer, metrics, *([shown.recent] if shown else [])))
     upstream = base_url(settings.upstream)
     sender = client(settings)
     hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
@@ -74,7 +71,7 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         service=service,
         identity=settings.identity_fields,
         memory=memory,
-        names_model=inspection is not None,
+        names_model=shown is not None,
     )
     recorded: ASGIApp = portable
     if service is not None:
@@ -86,33 +83,14 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         settings.max_websockets,
         has_sessions=settings.websocket == "on",
     )
-    access = AccessMiddleware(ServerErrorsMiddleware(sockets), observer, reads_ids=inspection is not None)
+    access = AccessMiddleware(ServerErrorsMiddleware(sockets), observer, reads_ids=shown is not None)
 
     def levels() -> Gauges:
         opened = (sockets.open["session"], sockets.open["tunnel"])
         counts = (limited.running, access.relaying, len(portable.lessons), *sender.occupancy(), *opened)
         return Gauges(*counts, memory.held, memory.most)
 
-    return Unpinned(
-        RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, inspection, trial)
-    )
-
-
-def live_page(settings: Settings) -> Inspection | None:
-    """What the live page shows, where it is wanted."""
-    if not settings.inspect or settings.admin_listen is None:
-        return None
-    facts = {
-        "mode": settings.mode,
-        "upstream": settings.upstream,
-        "version": __version__,
-        "store": "on" if settings.store != "off" else "off",
-        "process": str(os.getpid()),
-        "base_url": f"{'https' if settings.tls_cert else 'http'}://{settings.listen}/v1"
-        if not settings.listen.path
-        else str(settings.listen),
-    }
-    return Inspection(Recent(), facts, settings.admin_listen.host)
+    return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, shown, trial))
 
 
 def store_service(settings: Settings, observer: Observer, store: Store | None = None) -> StoreService | None:

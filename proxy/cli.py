@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from proxy import __version__
 from proxy.commands.arguments import Parser
-from proxy.settings import SettingsError, address, load, wants_color, warnings
+from proxy.settings import SettingsError, address, load, read, wants_color, warnings
 from proxy.settings.sources import CONFIG, flag_of
 from proxy.settings.table import GONE, TABLE
 
@@ -64,6 +64,7 @@ def _add_serve(parser: Parser) -> None:
         "that before the file."
     )
     _add_settings(parser, [row.name for row in TABLE])
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(do=_serve)
 
 
@@ -173,16 +174,15 @@ def _add_completion(parser: Parser) -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    settings = load(vars(chosen))
+    if chosen.worker is not None:
+        from proxy.commands.serve import work  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
 
-    from proxy.app import assemble  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
-    from proxy.observers import logs  # noqa: PLC0415
-    from proxy.server.process import run  # noqa: PLC0415
+        return work(chosen.worker)
+    loaded = read(vars(chosen))
 
-    logs.configure(settings.log_level, settings.log_format)
-    for sentence in warnings(vars(chosen)):
-        logs.LOGGER.warning("%s", sentence)
-    return run(settings, *assemble(settings, logs.LogObserver(share=settings.log_sample)))
+    from proxy.commands.serve import serve  # noqa: PLC0415 -- as above
+
+    return serve(loaded, vars(chosen))
 
 
 def _explain(chosen: argparse.Namespace) -> int:

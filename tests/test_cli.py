@@ -10,7 +10,7 @@ import pytest
 
 from proxy import __version__, cli
 from proxy.fake_openai.refusal_streams import SHAPES
-from proxy.settings import Settings
+from proxy.settings import Loaded, Settings
 from proxy.settings.address import Address
 from proxy.settings.table import TABLE
 
@@ -29,8 +29,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which the server would have run; nothing is configured and nothing listens."""
     settings: list[Settings] = []
 
-    def serve(chosen: Settings, *_: object) -> int:
-        settings.append(chosen)
+    def serve(loaded: Loaded, _: object) -> int:
+        settings.append(loaded.settings)
         return 0
 
     monkeypatch.setattr("proxy.server.process.run", serve)

@@ -16,7 +16,7 @@ from proxy.http import request_head
 from proxy.http.faults import HOP
 from proxy.report import ACTIONS, FIDELITIES
 from proxy.responses.body import size
-from proxy.server.process import CLIENTS
+from proxy.server.serving import CLIENTS
 from proxy.settings import load
 from tests.support.pages import PAGES, README, ROOT, between, blocks, page
 from tests.support.readme_tables import settings_table

@@ -4,9 +4,10 @@ Reads, and changes nothing: GET and HEAD are all it answers.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +29,15 @@ class Readiness:
     """It is about to end."""
     lacks_store: bool = False
     """The store is required, and does not work."""
+    lacks_workers: bool = False
+    """No process serves: the last one has died, and its successor is not there yet."""
+
+
+class Reading(NamedTuple):
+    """What the instruments show at one moment."""
+
+    metrics: Metrics
+    levels: Gauges
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,10 @@ class Instruments:
     trial: Trial | None = None
     """The trials of the store, where there is one."""
 
+    async def reading(self) -> Reading:
+        """What has happened in this process, and what goes on."""
+        return Reading(self.metrics, self.levels())
+
 
 def _is_foreign_script(request: Request, own_name: str) -> bool:
     """Whether a script in a browser asks under a name that is not this machine's (DNS rebinding).
@@ -51,13 +65,14 @@ def _is_foreign_script(request: Request, own_name: str) -> bool:
     return mode != "navigate" and not is_own(request.headers.get("host", ""), own_name)
 
 
-def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starlette:
-    """The admin app. `/livez` answers while the process does.
+def admin(
+    readiness: Readiness, reading: Callable[[], Awaitable[Reading]], inspection: Inspection | None = None
+) -> Starlette:
+    """The admin app; `reading` reads the instruments. `/livez` answers while the process does.
 
-    `/readyz` turns 503 when the process begins to end, or lacks a store that is required.
+    `/readyz` turns 503 when the process begins to end, or lacks a store that is required or processes that serve.
     """
-    read = instruments or Instruments()
-    own_name = read.inspection.listening if read.inspection is not None else ""
+    own_name = inspection.listening if inspection is not None else ""
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -67,16 +82,21 @@ def admin(readiness: Readiness, instruments: Instruments | None = None) -> Starl
             return PlainTextResponse("draining\n", 503)
         if readiness.lacks_store:
             return PlainTextResponse("the store does not work\n", 503)
+        if readiness.lacks_workers:
+            return PlainTextResponse("no worker serves\n", 503)
         return PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
         if _is_foreign_script(request, own_name):
             return PlainTextResponse("This name is not served to scripts.\n", 421)
         exposition = await asyncio.to_thread(import_module, "proxy.observers.prometheus")  # takes long the first time
-        text, media_type = exposition.exposition(read.metrics, read.levels(), request.headers.get("accept", ""))
+        text, media_type = exposition.exposition(*await reading(), request.headers.get("accept", ""))
         return Response(text, media_type=None, headers={"content-type": media_type})
 
+    async def levels() -> Gauges:
+        return (await reading()).levels
+
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
-    if read.inspection is not None:
-        routes += pages(read.inspection, read.levels, lambda: readiness.draining)
+    if inspection is not None:
+        routes += pages(inspection, levels, lambda: readiness.draining)
     return Starlette(routes=routes)

@@ -6,7 +6,7 @@ What is shown comes as JSON and is written as text; the policy names the one scr
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,7 @@ class Inspection:
     """The name under which the admin listener is reached, where it has one."""
 
 
-def pages(inspection: Inspection, levels: Callable[[], Gauges], draining: Callable[[], bool]) -> list[Route]:
+def pages(inspection: Inspection, levels: Callable[[], Awaitable[Gauges]], draining: Callable[[], bool]) -> list[Route]:
     """The page at `/`, and its data."""
     html = _html()
     policy = {**_SAFE, "content-security-policy": _policy(html)}
@@ -53,7 +53,7 @@ def pages(inspection: Inspection, levels: Callable[[], Gauges], draining: Callab
         refused = _refused(request, inspection)
         if refused:
             return refused
-        told = {**levels()._asdict(), "draining": draining(), "facts": inspection.facts}
+        told = {**(await levels())._asdict(), "draining": draining(), "facts": inspection.facts}
         tag = _tag(inspection.recent, told)
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={**_SAFE, "etag": tag})

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from proxy.app import build
 from proxy.events import Observers
 from proxy.server.draining import DrainingServer
-from proxy.server.process import server
+from proxy.server.serving import server
 from proxy.settings import Settings
 from proxy.store.interface import Store
 

@@ -17,3 +17,6 @@ class Gauges(NamedTuple):
     memory: int = 0
     """Bytes of bodies that all requests hold, of `max_memory`."""
     max_memory: int = 0
+    workers: int = 0
+    retired: int = 0
+    """Processes that take no new requests, and end with their last one."""

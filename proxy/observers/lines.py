@@ -8,6 +8,9 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from select import PIPE_BUF
 from typing import Final, TextIO
 
 from proxy.observers.forms import Form
@@ -102,8 +105,20 @@ class LineHandler(logging.Handler):
             waiting, self._waiting, self._size = self._waiting, [], 0
             if not waiting:
                 return
-            try:
-                self._stream.write("\n".join([*waiting, ""]))
-                self._stream.flush()
-            except (OSError, ValueError):
-                pass  # a log without a reader must not end the process
+            with suppress(OSError, ValueError):  # a log without a reader must not end the process
+                for piece in _pieces(waiting):
+                    self._stream.write(piece)
+                    self._stream.flush()
+
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """The lines in as few pieces as a pipe takes undivided each, so that lines of several processes stay whole."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line) + 1
+        if size > PIPE_BUF and piece:
+            yield "\n".join([*piece, ""])
+            piece, size = [], len(line) + 1
+        piece.append(line)
+    yield "\n".join([*piece, ""])

@@ -6,7 +6,8 @@ reads. No value of a label is a client's choice: they come from our own tables, 
 
 from bisect import bisect_left
 from collections import Counter
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 from proxy.events import (
     Answered,
@@ -28,6 +29,8 @@ SECONDS: Final = tuple(0.01 * 2**power for power in range(17))
 OVERHEAD: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _UPSTREAMS: Final = frozenset(code for code, row in HOP.items() if row.kind == "upstream_error")
 
+_COUNTERS: Final = ("removed", "left_out", "refusals", "attempts", "recoveries", "errors", "store", "processes")
+
 Outcome = tuple[Route, Action, Fidelity, int]
 
 
@@ -46,6 +49,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def join(self, counts: Sequence[int], total: float) -> None:
+        """Count what another histogram with the same bounds has counted."""
+        self.counts = [own + other for own, other in zip(self.counts, counts, strict=True)]
+        self.total += total
+
 
 def failed(failure: StoreFailure) -> str:
     """The label of a failure of the store."""
@@ -61,6 +69,10 @@ class Durations:
         self.first_byte = Histogram(SECONDS)
         self.whole = Histogram(SECONDS)
         self.overhead = Histogram(OVERHEAD)
+
+    def all(self) -> tuple[Histogram, Histogram, Histogram]:
+        """The three of them, in the same order in each process."""
+        return self.first_byte, self.whole, self.overhead
 
 
 class Metrics:
@@ -79,6 +91,31 @@ class Metrics:
         self.recoveries: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.store: Counter[str] = Counter()
+        self.processes: Counter[str] = Counter()
+
+    def told(self) -> dict[str, Any]:
+        """All of it, as JSON can carry it to another process."""
+        return {
+            "requests": [[*outcome, count] for outcome, count in self.requests.items()],
+            "turns": [[*outcome, count] for outcome, count in self.turns.items()],
+            "durations": {
+                route: [[each.counts, each.total] for each in durations.all()]
+                for route, durations in self.durations.items()
+            },
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }
+
+    def join(self, told: Mapping[str, Any]) -> None:
+        """Count what another process has counted, and has `told`."""
+        for *outcome, count in told["requests"]:
+            self.requests[cast("Outcome", tuple(outcome))] += count
+        for action, fidelity, count in told["turns"]:
+            self.turns[action, fidelity] += count
+        for route, durations in told["durations"].items():
+            for own, (counts, total) in zip(self.durations[route].all(), durations, strict=True):
+                own.join(counts, total)
+        for name in _COUNTERS:
+            getattr(self, name).update(told[name])
 
     def notice(self, _: str, event: Event) -> None:
         """Count `event`."""

@@ -158,6 +158,21 @@ FAMILIES: Final = (
     ),
     Family(
         GaugeMetricFamily,
+        "unpinned_workers",
+        ("state",),
+        "Processes that serve, and processes that take no new requests and end with their last one.",
+        lambda _, now: [(("serving",), now.workers), (("draining",), now.retired)],
+    ),
+    Family(
+        CounterMetricFamily,
+        "unpinned_process_events_total",
+        ("event",),
+        "Processes that died and were replaced (ended); settings that were read again, in effect (reloaded) or not "
+        "(reload_failed).",
+        lambda metrics, _: _counted(metrics.processes, ("ended", "reloaded", "reload_failed")),
+    ),
+    Family(
+        GaugeMetricFamily,
         "unpinned_build_info",
         ("version",),
         "Always 1; the label is the version that runs.",

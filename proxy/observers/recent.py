@@ -7,7 +7,7 @@ the page is off.
 
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from proxy.events import (
@@ -40,15 +40,15 @@ class _Slot:
         self.recoveries: Counter[str] = Counter()
         self.store: Counter[str] = Counter()
 
-    def add(self, event: Answered) -> None:
-        self.outcomes[outcome(event)] += 1
-        if event.report.action in ("recovered", "unrecovered"):
-            self.recoveries[event.report.action] += 1
-        if event.report.store is not None:
-            self.store[event.report.store] += 1
-        if event.first_byte is not None and event.overhead is not None:
-            self.first_byte.append(event.first_byte)
-            self.overhead.append(event.overhead)
+    def add(self, exchange: Mapping[str, Any]) -> None:
+        self.outcomes[exchange["outcome"]] += 1
+        if exchange["action"] in ("recovered", "unrecovered"):
+            self.recoveries[exchange["action"]] += 1
+        if exchange["store"] is not None:
+            self.store[exchange["store"]] += 1
+        if exchange["first_byte"] is not None and exchange["overhead"] is not None:
+            self.first_byte.append(exchange["first_byte"])
+            self.overhead.append(exchange["overhead"])
 
     def told(self) -> dict[str, Any]:
         return {
@@ -61,10 +61,14 @@ class _Slot:
 
 
 class Recent:
-    """Remembers the last exchanges; `number` is how many there were."""
+    """Remembers the last exchanges; `number` is how many there were.
+
+    In a worker `pass_on` is given each exchange in place of this object: the page is that of the worker's parent.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.pass_on: Callable[[dict[str, Any]], None] | None = None
         self.began = clock()
         self.number = 0
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
@@ -97,17 +101,21 @@ class Recent:
         self._steps.setdefault(request_id, []).append(step)
 
     def _answered(self, request_id: str, event: Answered) -> None:
-        now = self._clock()
-        self.number += 1
-        self._slot(int(now // SLOT)).add(event)
-        self._kept.append({
-            "number": self.number,
-            "at": now,
+        steps = self._steps.pop(request_id, [])
+        exchange = {
+            "at": self._clock(),
             "id": request_id,
-            "steps": self._steps.pop(request_id, []),
+            "steps": steps,
             "outcome": outcome(event),
             **_shape(event),
-        })  # fmt: skip
+        }  # fmt: skip
+        (self.pass_on or self.keep)(exchange)
+
+    def keep(self, exchange: Mapping[str, Any]) -> None:
+        """Remember an exchange, as `notice` makes it."""
+        self.number += 1
+        self._slot(int(exchange["at"] // SLOT)).add(exchange)
+        self._kept.append({"number": self.number, **exchange})
 
     def _slot(self, number: int) -> _Slot:
         slot = self._slots.get(number)

@@ -12,12 +12,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from proxy.observers.logs import LOGGER
-from proxy.server.protocol import ClientProtocol
 
 _SHUTDOWN: Final = 1.0
 """Seconds that a client has to answer the announcement of the end of TLS (close_notify)."""
 _BREATH: Final = 0.1
 """Seconds for which nothing is accepted where it fails, as without descriptors."""
+
+
+class Client(asyncio.Protocol):
+    """What speaks to a client, as far as it matters here."""
+
+    header_timeout: float
+    highest_descriptor: int
 
 
 class Acceptor:
@@ -29,7 +35,7 @@ class Acceptor:
     def __init__(
         self,
         listener: socket.socket,
-        protocol: Callable[[], ClientProtocol],
+        protocol: Callable[[], Client],
         tasks: set[asyncio.Task[None]],
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -86,7 +92,7 @@ class Acceptor:
         except OSError:  # it has left, or was too slow
             pass
 
-    def _options(self, protocol: ClientProtocol) -> dict[str, Any]:
+    def _options(self, protocol: Client) -> dict[str, Any]:
         if self._tls is None:
             return {}
         durations = {"ssl_handshake_timeout": protocol.header_timeout, "ssl_shutdown_timeout": _SHUTDOWN}

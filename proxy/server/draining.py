@@ -10,7 +10,13 @@ The phases, in order:
 4. *Cutting*. What still runs is cancelled, so that its connection is visibly cut.
 5. *Closing*. The application writes what it has to and closes what it holds.
 
-A second `end()` skips to 4. What may happen at any time: a signal, a connection that is opened or lost, an answer that
+A second `end()` skips to 4.
+
+`retire()` is for a server whose listener others go on with: it accepts nothing more, says `Connection: close` as in 2,
+and ends when its last connection has ended, without a limit. No idle connection is closed before its time, because the
+client may be sending its next request. A later `end()` goes to 3.
+
+What may happen at any time: a signal, a connection that is opened or lost, an answer that
 begins. No phase is returned to.
 
 Between the last `accept` and the closing of the listener there is always a moment in which the kernel completes a
@@ -29,13 +35,13 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.server import ServerState
 
-from proxy.server.acceptor import Acceptor
-from proxy.server.protocol import ClientProtocol
-from proxy.settings.address import Address
+from proxy.server.acceptor import Acceptor, Client
 
 _TICK: Final = 0.05
 """Seconds between two checks. A connection that is idle at two checks in a row is closed: a client that read an answer
 without `Connection: close` has that long to send its next request."""
+_LOOK: Final = 0.5
+"""Seconds between two looks at what a retired server still has to do."""
 _LAST_WORDS: Final = 1.0
 """Seconds for cancelled requests to end."""
 _LAST_WRITES: Final = 10.0
@@ -52,7 +58,10 @@ class State(ServerState):
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves on `listener`, and for `delay` seconds after `end()`. Signals are handled by the process."""
+    """Serves on `listener`, and for `delay` seconds after `end()`. Signals are handled by the process.
+
+    Where it `shares` its listener with other processes, each of them accepts one connection at a time.
+    """
 
     def __init__(
         self,
@@ -60,24 +69,20 @@ class DrainingServer(uvicorn.Server):
         listener: socket.socket,
         delay: float = 0.0,
         tls: ssl.SSLContext | None = None,
+        *,
+        shares: bool = False,
     ) -> None:
         super().__init__(config)
         self._tls = tls
+        self._accepts_itself = shares or tls is not None
         self.ready = asyncio.Event()
         self._listener = listener
         self._delay = delay
         self.server_state: State = State()
+        self._is_leaving = asyncio.Event()
         self._idle: set[Any] = set()
         self._acceptor: Acceptor
         self._has_stopped = False
-
-    @property
-    def name(self) -> str:
-        """The address of the listener, as a URL."""
-        if self._listener.family == socket.AF_UNIX:
-            return f"unix:{self._listener.getsockname()}"
-        host, port = self._listener.getsockname()[:2]
-        return f"{'https' if self._tls else 'http'}://{Address(host, port)}"
 
     @property
     def _connections(self) -> set[Any]:
@@ -91,33 +96,41 @@ class DrainingServer(uvicorn.Server):
         """Drain; on the second call, cut what still runs."""
         self.force_exit = self.server_state.draining.is_set()
         self.server_state.draining.set()
+        self._is_leaving.set()
+        self._announce()
+
+    def retire(self) -> None:
+        """Leave the listener to others, and end with the last connection."""
+        self._is_leaving.set()
         self._announce()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and set `ready`."""
-        await super().startup([] if self._tls else sockets)
+        await super().startup([] if self._accepts_itself else sockets)
         self._acceptor = Acceptor(self._listener, self._protocol, self.server_state.tasks, self._tls)
-        if self._tls:
+        if self._accepts_itself:
             self._acceptor.listen()
         self.ready.set()
 
     async def main_loop(self) -> None:
-        """Wait for `end()`: uvicorn polls ten times a second."""
+        """Wait for `end()` or `retire()`: uvicorn polls ten times a second."""
         await self.on_tick(0)
-        await self.server_state.draining.wait()
+        await self._is_leaving.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 -- there is one listener
         """Phases 2 to 5."""
+        if not self.server_state.draining.is_set():
+            await self._outlast()
         now = asyncio.get_running_loop().time
         began = now()
         while not self.force_exit and now() < began + (self.config.timeout_graceful_shutdown or 0):
-            if now() >= began + self._delay:
-                await self._stop_listening()
+            if self._has_stopped or now() >= began + self._delay:
+                self._stop_listening()
                 self._close_idle()
                 if not self.server_state.connections and not self.server_state.tasks:
                     break
             await asyncio.sleep(_TICK)
-        await self._stop_listening()
+        self._stop_listening()
         await self._cut()
         await self._close_application()
 
@@ -136,23 +149,34 @@ class DrainingServer(uvicorn.Server):
             if connection.cycle is not None and not connection.cycle.response_started:
                 connection.cycle.default_headers = [_LAST]
 
-    async def _stop_listening(self) -> None:
+    async def _outlast(self) -> None:
+        """Serve what there is until it has ended, or until `end()`."""
+        self._close_listener()
+        while self.server_state.connections or self.server_state.tasks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.server_state.draining.wait(), _LOOK)
+                return
+
+    def _stop_listening(self) -> None:
         """Accept the connections in the queue, which would otherwise be reset, and close the listener."""
         if self._has_stopped:
             return
-        self._has_stopped = True
         queue = self._listener.dup()
         queue.setblocking(False)
+        self._close_listener()
+        for client in _accept_and_close(queue, self.config.backlog):
+            self._acceptor.take(client)
+
+    def _close_listener(self) -> None:
+        self._has_stopped = True
         self._acceptor.stop()
         for server in self.servers:
             server.close()
         self._listener.close()
-        for client in _accept_and_close(queue, self.config.backlog):
-            self._acceptor.take(client)
 
-    def _protocol(self) -> ClientProtocol:
+    def _protocol(self) -> Client:
         make: Any = self.config.http_protocol_class
-        made: ClientProtocol = make(self.config, self.server_state, self.lifespan.state)
+        made: Client = make(self.config, self.server_state, self.lifespan.state)
         return made
 
     def _close_idle(self) -> None:

@@ -13,7 +13,31 @@ it.
 """
 
 from proxy.settings.errors import SettingsError
-from proxy.settings.loading import address, load, unused_proxy, wants_color, warnings
+from proxy.settings.loading import (
+    Handover,
+    Loaded,
+    address,
+    handed_on,
+    handover,
+    load,
+    read,
+    unused_proxy,
+    wants_color,
+    warnings,
+)
 from proxy.settings.model import Settings
 
-__all__ = ["Settings", "SettingsError", "address", "load", "unused_proxy", "wants_color", "warnings"]
+__all__ = [
+    "Handover",
+    "Loaded",
+    "Settings",
+    "SettingsError",
+    "address",
+    "handed_on",
+    "handover",
+    "load",
+    "read",
+    "unused_proxy",
+    "wants_color",
+    "warnings",
+]

@@ -6,7 +6,7 @@ that its row names (`parsers`), and check what concerns more than one setting (`
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from proxy.http.base_url import BaseUrl, OutboundProxy, base_url
 from proxy.settings.address import Address, leads_to
@@ -14,11 +14,19 @@ from proxy.settings.errors import SettingsError, shown
 from proxy.settings.model import Settings
 from proxy.settings.outbound_proxy import ENVIRONMENT, variable_for
 from proxy.settings.parsers import ADDRESS, PROXY_VARIABLE, Kind
-from proxy.settings.sources import Sources, unknown
+from proxy.settings.sources import PREFIX, Sources, unknown
 from proxy.settings.table import GONE, TABLE
 
 _NAMES: Final = (*(row.name for row in TABLE), *GONE)
 """What a flag, a variable or a line of a file may set; what is gone is ignored, with a warning."""
+_FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START
+
+
+class Loaded(NamedTuple):
+    """Settings, and the texts that they were made of: those of the files may be others when they are read again."""
+
+    settings: Settings
+    texts: dict[str, str]
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None = None) -> Settings:
@@ -26,18 +34,52 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] | None 
 
     Raises SettingsError.
     """
+    return read(flags, environment).settings
+
+
+def read(flags: Mapping[str, str | None], environment: Mapping[str, str] | None = None) -> Loaded:
+    """As `load`, with the texts. Raises SettingsError."""
     environment = os.environ if environment is None else environment
     found = Sources(flags, environment, _NAMES)
+    texts: dict[str, str] = {}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for row in TABLE:
-        text, sources[row.name] = next(iter(found.texts(row.name)), (row.default, row.variable))
-        values[row.name] = _parsed(row.kind, text, sources[row.name])
+        texts[row.name], sources[row.name] = next(iter(found.texts(row.name)), (row.default, row.variable))
+        values[row.name] = _parsed(row.kind, texts[row.name], sources[row.name])
     if values["upstream_proxy"] == ENVIRONMENT:
         values["upstream_proxy"] = _proxy_from(environment, base_url(values["upstream"]))
     settings = Settings(**values)
     _check(settings, sources)
-    return settings
+    return Loaded(settings, texts)
+
+
+def handed_on(texts: Mapping[str, str]) -> Settings:
+    """The settings of these texts alone; of the environment only what is no setting of ours is read."""
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return load(texts, foreign)
+
+
+class Handover(NamedTuple):
+    """What systemd hands to a process that it starts: descriptors with their names, and where it is notified."""
+
+    descriptors: tuple[tuple[int, str], ...] = ()
+    notify: str = ""
+
+
+def handover() -> Handover:
+    """What systemd hands over (sd_listen_fds(3), sd_notify(3)); taken out of the environment, which workers inherit.
+
+    Raises SettingsError.
+    """
+    pid, count, names = (os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
+    notify = os.environ.pop("NOTIFY_SOCKET", "")
+    if pid != str(os.getpid()):
+        return Handover(notify=notify)
+    if not count.isascii() or not count.isdigit():
+        raise SettingsError(f"LISTEN_FDS is {shown(count)}, but must be a number of descriptors.")
+    found = [*names.split(":"), *[""] * int(count)][: int(count)]
+    return Handover(tuple(enumerate(found, _FIRST_DESCRIPTOR)), notify)
 
 
 def address(source: str, text: str) -> Address:
@@ -91,6 +133,11 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
     if settings.upstream_proxy is not None and base_url(settings.upstream).socket:
         raise SettingsError(
             f"{sources['upstream_proxy']} is set, but {sources['upstream']} is a Unix socket, which no proxy reaches."
+        )
+    if settings.workers > 1 and settings.store == "memory":
+        raise SettingsError(
+            f"{sources['store']} is memory, which belongs to one process, but {sources['workers']} asks for "
+            f"{settings.workers}: a store that they share is sqlite:///FILE."
         )
     for name in ("tls_key", "tls_client_ca"):
         if getattr(settings, name) is not None and settings.tls_cert is None:

@@ -14,6 +14,7 @@ class Settings:
 
     listen: Address
     admin_listen: Address | None
+    workers: int
     tls_cert: str | None
     tls_key: str | None
     tls_client_ca: str | None

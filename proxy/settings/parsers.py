@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from proxy.http.base_url import OutboundProxy, base_url
 from proxy.settings.address import Address
-from proxy.settings.machine import memory_limit
+from proxy.settings.machine import memory_limit, processors
 from proxy.settings.outbound_proxy import ENVIRONMENT, from_variable, outbound_proxy
 
 
@@ -58,9 +58,9 @@ def _size(text: str) -> int:
     return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[(match[2] or "").upper()]
 
 
-def _count(least: int) -> Callable[[str], int]:
+def _count(least: int, most: float = float("inf")) -> Callable[[str], int]:
     def count(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or int(text) < least:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise ValueError
         return int(text)
 
@@ -183,6 +183,9 @@ KEYS: Final = Kind(
 MEMORY: Final = Kind(
     lambda text: memory_limit() // 2 if text == "auto" else _size(text),
     "a number of bytes, a size like 512MiB, or auto",
+)
+WORKERS: Final = Kind(
+    lambda text: processors() if text == "auto" else _count(1, 256)(text), "a whole number from 1 to 256, or auto"
 )
 FIELD_NAMES: Final = Kind(_field_names, "names of header fields with commas between them, or none")
 DURATION: Final = Kind(

@@ -21,6 +21,7 @@ from proxy.settings.parsers import (
     STORE,
     SWITCH,
     URL,
+    WORKERS,
     Kind,
     choice,
 )
@@ -58,6 +59,13 @@ TABLE: Final = (
         "127.0.0.1:8081",
         ADMIN,
         "`/livez`, `/readyz` and `/metrics`; `off` for none.",
+    ),
+    Row(
+        "workers",
+        "1",
+        WORKERS,
+        "Processes that share the listener: 1 to 256, or `auto` for one each processor that may be used. What one "
+        "learns from refusals the others do not know.",
     ),
     Row(
         "tls_cert",

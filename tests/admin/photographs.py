@@ -101,7 +101,7 @@ class Minutes:
 def page_of(recent: Recent) -> Any:
     """The admin listener that shows these exchanges."""
     gauges = Gauges(7, 5, 12, 3, 9, 0, 412 << 20, 3978 << 20)
-    return admin(Readiness(), Instruments(levels=lambda: gauges, inspection=Inspection(recent, FACTS)))
+    return admin(Readiness(), Instruments(levels=lambda: gauges).reading, Inspection(recent, FACTS))
 
 
 def opened(page: Page) -> None:

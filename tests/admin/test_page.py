@@ -83,7 +83,7 @@ def shown(stage: Stage) -> Shown:
     recent, readiness = Recent(), Readiness()
     inspection = Inspection(recent, FACTS, "admin.example")
     gauges = Gauges(in_flight=7, memory=5 << 20, max_memory=50 << 20)
-    port = stage.show(admin(readiness, Instruments(levels=lambda: gauges, inspection=inspection)))
+    port = stage.show(admin(readiness, Instruments(levels=lambda: gauges).reading, inspection))
     return Shown(port, recent, readiness)
 
 
@@ -518,7 +518,7 @@ def test_a_process_that_is_gone(browser: Browser) -> None:
     with staged() as stage:
         recent = Recent()
         inspection = Inspection(recent, FACTS)
-        shown = Shown(stage.show(admin(Readiness(), Instruments(inspection=inspection))), recent, Readiness())
+        shown = Shown(stage.show(admin(Readiness(), Instruments().reading, inspection)), recent, Readiness())
         shown.happens()
         page = browser.open(shown.url)
         wait_rows(page, 1)
@@ -534,7 +534,7 @@ def test_a_new_process(browser: Browser, shown: Shown, stage: Stage) -> None:
     wait_rows(page, 1)
     recent = Recent()
     recent.began += 1
-    port = stage.show(admin(Readiness(), Instruments(inspection=Inspection(recent, FACTS))))
+    port = stage.show(admin(Readiness(), Instruments().reading, Inspection(recent, FACTS)))
     Shown(port, recent, Readiness()).happens(status=418)
     page.wait_for("document.querySelector('#list .status').innerText === '418'")
     wait_rows(page, 1)

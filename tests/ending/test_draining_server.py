@@ -34,7 +34,7 @@ def test_who_has_connected_already_is_answered() -> None:
             client.settimeout(PATIENCE)
             client.connect(listener.getsockname())  # blocks the loop: nobody accepts meanwhile
             client.sendall(request(b"GET", b"/"))
-            await serving._stop_listening()
+            serving._stop_listening()
             serving.end()
             got = await asyncio.to_thread(client.recv, 65536)
             await done
@@ -57,7 +57,7 @@ def test_who_connects_without_end_does_not_hold_up_the_end() -> None:
             for client in (first, second):
                 client.settimeout(PATIENCE)
                 client.connect(listener.getsockname())
-            await serving._stop_listening()
+            serving._stop_listening()
             serving.end()
             assert await asyncio.to_thread(first.recv, 1) == b""
             with pytest.raises(ConnectionResetError):

@@ -34,11 +34,16 @@ def environment(**variables: str) -> dict[str, str]:
 class Process:
     """A running program; `log` are the lines of its standard error, JSON objects or text."""
 
-    def __init__(self, command: Sequence[str], variables: dict[str, str]) -> None:
+    def __init__(self, command: Sequence[str], variables: dict[str, str], descriptors: Sequence[int] = ()) -> None:
         self.log: list[Any] = []
         self._news = threading.Condition()
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(**variables), stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=environment(**variables),
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=descriptors,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
