@@ -56,6 +56,16 @@ class Child:
 
     async def start(self) -> Failure | None:
         """Start it, and wait until it serves; the failure where it cannot."""
+        try:
+            await self._spawn(self._listener.fileno())
+        except OSError as error:
+            return Failure(1, f"no process can be started: {error.strerror}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), _START)
+        return None if self._is_ready else await self._lost_start()
+
+    async def _spawn(self, listener: int) -> None:
+        """Start its process, as this one was started, and give it the first message."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
@@ -63,17 +73,13 @@ class Child:
                 *sys.orig_argv[1:],
                 "--worker",
                 str(theirs.fileno()),
-                pass_fds=(theirs.fileno(), self._listener.fileno()),
+                pass_fds=(theirs.fileno(), listener),
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # what a terminal sends is for the parent
             )
         self._ended = asyncio.create_task(self._wait())
         await self._channel.open(ours)
-        listener = self._listener.fileno()
         self._channel.send("begin", {"texts": self._order.texts, "workers": self._order.workers, "listener": listener})
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), _START)
-        return None if self._is_ready else await self._lost_start()
 
     async def _lost_start(self) -> Failure:
         if not self._ended.done() and self._failure is None:

@@ -68,10 +68,8 @@ class Parent:
         loop.add_signal_handler(signal.SIGINT, self._end)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         failure = await self._start(self._slots[0])
-        if failure is not None and failure.sentence:
-            raise SettingsError(failure.sentence)
         if failure is not None:
-            return failure.code
+            return _refused(failure)
         await self._open_admin()
         self._log_start()
         self._notifier.ready()
@@ -88,7 +86,7 @@ class Parent:
             if self._has_to_reload:
                 await self._reload()
             await self._fill()
-            pauses = [slot.pause for slot in self._slots if slot.worker is None]
+            pauses = [slot.pause for slot in self._slots if slot.generation is not self._generation]
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), min(pauses, default=None))
 
@@ -243,6 +241,15 @@ class Parent:
             *(listen, upstream, through, mode, store, memory, __version__, workers, health),
             extra={"told": {**facts, "max_memory": settings.max_memory, "workers": settings.workers}},
         )
+
+
+def _refused(failure: Failure) -> int:
+    """The exit code of a process that cannot serve. Raises SettingsError where the settings are the reason."""
+    if failure.code == 2:
+        raise SettingsError(failure.sentence)
+    if failure.sentence:
+        LOGGER.error("No worker can start: %s", failure.sentence)
+    return failure.code
 
 
 def _told(worker: Worker) -> dict[str, Any]:
