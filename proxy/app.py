@@ -4,10 +4,12 @@ A request's walk: request id, access, server errors, limit, recording (with a st
 A WebSocket's: request id, access, server errors, WebSockets, ASGI driver, reverse proxy.
 """
 
-from typing import Final, Literal, NamedTuple
+import ssl
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from starlette.types import ASGIApp
 
+from proxy import __version__
 from proxy.admin import Instruments
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.drivers.memory import MemoryBudget
@@ -23,7 +25,7 @@ from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
 from proxy.responses.policy import Policy
 from proxy.server.inspection import inspection
-from proxy.settings import Settings, SettingsError
+from proxy.settings import Settings, SettingsError, Telemetry, tracing
 from proxy.store.factory import MissingExtraError, envelope, opened
 from proxy.store.interface import Engine, Options, Store
 from proxy.store.service import StoreService, Terms
@@ -32,6 +34,10 @@ from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Client, Deadlines, Limits
 from proxy.upstream.reverse_proxy import ReverseProxy
 from proxy.upstream.tls import client_context
+
+if TYPE_CHECKING:
+    from proxy.observers.span_export import SpanExporter
+    from proxy.observers.tracing import Tracing
 
 _AZURE: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
@@ -58,7 +64,12 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         observer = Observers((observer, metrics, *([shown.recent] if shown else [])))
     upstream = base_url(settings.upstream)
     sender = client(settings)
-    hop = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
+    traced = tracer(settings)
+    if traced is not None:
+        observer = Observers((observer, traced))
+    hop: ASGIApp = ReverseProxy(sender, upstream, observer, upload_idle_timeout=settings.upload_idle_timeout)
+    if traced is not None:
+        hop = _traceable_attempts(hop)
     service = store_service(settings, observer, store)
     memory = MemoryBudget(settings.max_memory)
     portable = PortableMiddleware(
@@ -84,13 +95,74 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         has_sessions=settings.websocket == "on",
     )
     access = AccessMiddleware(ServerErrorsMiddleware(sockets), observer, reads_ids=shown is not None)
+    traceable = access if traced is None else _traceable(access, traced)
 
     def levels() -> Gauges:
         opened = (sockets.open["session"], sockets.open["tunnel"])
         counts = (limited.running, access.relaying, len(portable.lessons), *sender.occupancy(), *opened)
         return Gauges(*counts, memory.held, memory.most)
 
-    return Unpinned(RequestIdMiddleware(access, report=settings.report), Instruments(metrics, levels, shown, trial))
+    return Unpinned(RequestIdMiddleware(traceable, report=settings.report), Instruments(metrics, levels, shown, trial))
+
+
+def tracer(settings: Settings) -> "Tracing | None":
+    """What makes spans, where traces are exported. Raises SettingsError."""
+    chosen = tracing() if settings.tracing else None
+    if chosen is None or not chosen.endpoint:
+        return None
+
+    from proxy.observers.tracing import Sampling, Tracing, Upstream  # noqa: PLC0415 -- few have traces exported
+
+    upstream = base_url(settings.upstream)
+    provider = "azure.ai.openai" if profile(settings) == "azure" else "openai"
+    share = {"always_on": 1.0, "always_off": 0.0}.get(chosen.sampler.removeprefix("parentbased_"), chosen.ratio)
+    sampling = Sampling(chosen.sampler.startswith("parentbased_"), share)
+    return Tracing(_exporter(chosen), Upstream(provider, upstream.host or upstream.socket, upstream.port), sampling)
+
+
+def _exporter(chosen: Telemetry) -> "SpanExporter":
+    from proxy.observers import otlp  # noqa: PLC0415 -- as above
+    from proxy.observers.span_export import Collector, SpanExporter  # noqa: PLC0415
+
+    context = _collector_context(chosen)
+    collector = Collector(chosen.endpoint, dict(chosen.headers), chosen.timeout, chosen.compresses, context)
+    facts = {
+        "service.version": __version__,
+        "telemetry.sdk.name": "unpinned",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": __version__,
+        **dict(chosen.resource),
+    }
+    resource, scope = otlp.resource(facts.items()), otlp.scope("unpinned", __version__)
+
+    def body(spans: list[bytes]) -> bytes:
+        return otlp.request(resource, scope, spans)
+
+    return SpanExporter(collector, body, delay=chosen.delay, queue=chosen.queue, batch=chosen.batch)
+
+
+def _collector_context(chosen: Telemetry) -> ssl.SSLContext | None:
+    if not chosen.endpoint.startswith("https:"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=chosen.ca_file)
+        if chosen.client_certificate is not None:
+            context.load_cert_chain(chosen.client_certificate, chosen.client_key)
+    except OSError as error:
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_CERTIFICATE and its like cannot be used: {error.strerror}.") from None
+    return context
+
+
+def _traceable(app: ASGIApp, traced: "Tracing") -> ASGIApp:
+    from proxy.middleware.tracing import TracingMiddleware  # noqa: PLC0415 -- as above
+
+    return TracingMiddleware(app, traced)
+
+
+def _traceable_attempts(hop: ASGIApp) -> ASGIApp:
+    from proxy.middleware.tracing import AttemptMiddleware  # noqa: PLC0415 -- as above
+
+    return AttemptMiddleware(hop)
 
 
 def store_service(settings: Settings, observer: Observer, store: Store | None = None) -> StoreService | None:

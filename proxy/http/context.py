@@ -13,6 +13,7 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | request_record | the ASGI driver | RecordingMiddleware |
 | socket | WebSocketMiddleware, the reverse proxy, a driver | AccessMiddleware |
 | conversation | a driver that reads a tunnel's bytes | the reverse proxy |
+| trace | TracingMiddleware | AttemptMiddleware |
 | fault | `answer_fault` | RequestIdMiddleware, AccessMiddleware |
 | model, upstream_id | the ASGI driver, AccessMiddleware: where the live page shows them | AccessMiddleware |
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope, Send
 
     from proxy.http.faults import Fault
+    from proxy.http.trace_context import Trace
     from proxy.report import Report, SocketKind
     from proxy.responses.steps import Compute
     from proxy.streams.stream import Stream
@@ -60,6 +62,7 @@ class RequestContext:
         "request_id",
         "request_record",
         "socket",
+        "trace",
         "upstream_id",
         "upstream_wait",
     )
@@ -87,6 +90,8 @@ class RequestContext:
         None: their bytes pass as they are. Where it is set, an offer of WebSocket extensions is not forwarded, because
         compressed frames cannot be read.
         """
+        self.trace: Trace | None = None
+        """What is noted for spans, where the request is traced."""
         self.fault = ""
         """The code of the fault of ours that answers the request."""
         self.model = ""

@@ -21,22 +21,26 @@ from proxy.settings.loading import (
     handover,
     load,
     read,
+    tracing,
     unused_proxy,
     wants_color,
     warnings,
 )
 from proxy.settings.model import Settings
+from proxy.settings.telemetry import Telemetry
 
 __all__ = [
     "Handover",
     "Loaded",
     "Settings",
     "SettingsError",
+    "Telemetry",
     "address",
     "handed_on",
     "handover",
     "load",
     "read",
+    "tracing",
     "unused_proxy",
     "wants_color",
     "warnings",

@@ -16,6 +16,7 @@ from proxy.settings.outbound_proxy import ENVIRONMENT, variable_for
 from proxy.settings.parsers import ADDRESS, PROXY_VARIABLE, Kind
 from proxy.settings.sources import PREFIX, Sources, unknown
 from proxy.settings.table import GONE, TABLE
+from proxy.settings.telemetry import Telemetry, telemetry
 
 _NAMES: Final = (*(row.name for row in TABLE), *GONE)
 """What a flag, a variable or a line of a file may set; what is gone is ignored, with a warning."""
@@ -58,6 +59,11 @@ def handed_on(texts: Mapping[str, str]) -> Settings:
     """The settings of these texts alone; of the environment only what is no setting of ours is read."""
     foreign = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return load(texts, foreign)
+
+
+def tracing() -> Telemetry:
+    """Where traces go, by the standard variables. Raises SettingsError."""
+    return telemetry(os.environ)
 
 
 class Handover(NamedTuple):

@@ -55,6 +55,7 @@ class Settings:
     store_unstored: bool
     report: bool
     inspect: bool
+    tracing: bool
     log_level: Literal["debug", "info", "warning", "error"]
     log_format: Literal["auto", "text", "json", "ecs", "otel"]
     log_sample: float

@@ -240,6 +240,12 @@ TABLE: Final = (
     Row("report", "on", SWITCH, "Add the `x-unpinned-*` response fields."),
     Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),
     Row(
+        "tracing",
+        "off",
+        SWITCH,
+        "Whether OpenTelemetry spans are exported, by the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others).",
+    ),
+    Row(
         "log_level",
         "info",
         choice("debug", "info", "warning", "error"),
