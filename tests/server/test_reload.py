@@ -81,6 +81,8 @@ def made(request: pytest.FixtureRequest, tmp_path: Path, upstream: ScriptedUpstr
     """The proxy as one process, and as two."""
     upstream.will_always_answer(answer(200, b"yes"))
     with configured(tmp_path, upstream, workers=request.param) as made:
+        if request.param == "2":
+            made.process.wait_message("Worker 2 of 2 serves")
         yield made
 
 
@@ -102,12 +104,14 @@ def test_new_settings_are_in_effect(made: Configured) -> None:
     """After SIGHUP requests are answered under the file's new settings, by the same process, at the same port."""
     assert exchange(made.process.port, GET).values(b"x-unpinned-action") == [b"passthrough"]
     port, pid = made.process.port, made.process.pid
+    before = made.logged("Worker 2 of 2 serves")
     made.write(report="off", workers="2")
     made.reload()
-    made.wait_metric('unpinned_workers{state="serving"}', 2)
+    made.process.wait_logged(lambda _: made.logged("Worker 2 of 2 serves") > before)
     made.wait_metric('unpinned_workers{state="draining"}', 0)
-    assert {exchange(port, GET).status for _ in range(8)} == {200}
-    assert exchange(port, GET).values(b"x-unpinned-action") == []
+    assert made.metric('unpinned_workers{state="serving"}') == 2
+    answers = [exchange(port, GET) for _ in range(8)]
+    assert [(got.status, got.values(b"x-unpinned-action")) for got in answers] == [(200, [])] * 8
     assert made.process.pid == pid
     made.process.send_signal(signal.SIGTERM)
     assert made.process.wait() == 0
