@@ -29,7 +29,7 @@ from typing import Any, Final
 from proxy.events import Event, Read, Recovered, Refused, Removal, Removed, Unrecovered
 from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
-from proxy.responses.body.document import Document, read
+from proxy.responses.body.document import Document, glance, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import cost, holds_too_much
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
@@ -46,6 +46,9 @@ PAUSE: Final = 0.3
 
 _RUNGS: Final = 4
 """Looks at a body that a ladder costs."""
+
+_CLOSELY: Final = 64
+"""A byte for the slower reader, as so many for the quick one: four kilobytes of brackets take it ten milliseconds."""
 
 Steps = Generator[Step, Any, None]
 
@@ -65,6 +68,7 @@ class Exchange:
         self._body = body
         self._size = len(body)
         self._objects = 0
+        self._effort = 1
         self._route = route
         self._scope = scope or LessonScope()
         self._attempts = Attempts(self.policy, self._scope, route)
@@ -83,6 +87,9 @@ class Exchange:
         if (yield Compute(self._is_too_complex, cost(self._size))):
             first = self._unread()
         else:
+            if self._came is None:
+                self._effort = _CLOSELY
+                yield Compute(self._read_closely, self._look_cost())
             yield from self._resolve()
             first = yield Compute(self._look, self._look_cost())
         refusal = yield first
@@ -103,7 +110,7 @@ class Exchange:
             wanted = yield Compute(partial(self._take, self._memory, found), self._look_cost())
 
     def _look_cost(self) -> int:
-        return cost(self._size, self._objects)
+        return cost(self._effort * self._size, self._objects)
 
     def judges(self, status: int) -> bool:
         """Whether an answer with `status` is to be held, and its body, decoded, to be sent in."""
@@ -124,12 +131,17 @@ class Exchange:
     # The work of the steps, in the order in which it is done.
 
     def _is_too_complex(self) -> bool:
-        """Whether the body holds too much to be read; else it is read."""
+        """Whether the body holds too much to be read; else it is read, unless that takes a closer look."""
         if holds_too_much(self._body):
             return True
+        self._came = glance(self._body)
+        if self._came is not None:
+            self._is_read, self._objects = True, self._came.objects
+        return False
+
+    def _read_closely(self) -> None:
         came = self._document_that_came
         self._objects = came.objects if came is not None else 0
-        return False
 
     def _unread(self) -> Forward:
         if self.policy.mode == "strip":

@@ -37,9 +37,12 @@ _KINDS: Final = {name: kind for name, kind in KINDS.items() if kind is not SEARC
 
 
 class Array:
-    """One `input` of a body: its items, and what is among them."""
+    """One `input` of a body: its items, and what is among them.
 
-    def __init__(self, body: bytes, span: Span) -> None:
+    Raises what is in `REFUSED` where that takes the slower reader, which it then takes only if `closely` is set.
+    """
+
+    def __init__(self, body: bytes, span: Span, *, closely: bool = True) -> None:
         self.span = span
         self.elements = Elements(body, span)
         self.envelope: frozenset[str] = frozenset()
@@ -47,7 +50,7 @@ class Array:
         try:
             self._items = slices.decoded(_ITEMS, body, span)
         except REFUSED:
-            self._items = self._read_leniently(body)
+            self._items = self._read_by_names(body, closely=closely)
         self._places: dict[str, list[int]] | None = None
         self._id_places: list[int] = []
         self._parts_are_plain: bool | None = None
@@ -146,10 +149,12 @@ class Array:
                 places[kind.name] = [place]
         return places
 
-    def _read_leniently(self, body: bytes) -> list[Item]:
+    def _read_by_names(self, body: bytes, *, closely: bool) -> list[Item]:
         try:
             found: list[Fields] = [*slices.decoded(OBJECTS, body, self.span)]
         except REFUSED:
+            if not closely:
+                raise
             found = objects.elements(body, self.span[0])
         self.envelope = _ENVELOPE.intersection(*[set().union(*found)])
         return [row_of(fields) for fields in found]
