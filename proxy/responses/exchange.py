@@ -136,7 +136,8 @@ class Exchange:
             return True
         self._came = glance(self._body)
         if self._came is not None:
-            self._is_read, self._objects = True, self._came.objects
+            self._is_read = True
+            self._objects = self._came.objects if cost(self._size) <= INLINE else 0  # a long one is looked at elsewhere
         return False
 
     def _read_closely(self) -> None:

@@ -67,11 +67,6 @@ class Item(_Columns, gc=False, eq=False):
         return self.elements.json(self.place) if self.elements is not None else b""
 
     @property
-    def has_id(self) -> bool:
-        """Whether there is a member `id`, whatever it holds."""
-        return self.id is not UNSET
-
-    @property
     def has_blob(self) -> bool:
         """Whether there is encrypted content, not null or empty."""
         return self.encrypted_content not in _NOTHING

@@ -197,7 +197,7 @@ class Draft:
         if not changed and not self._moved and not is_longer:
             return []
         edits: list[Edit] = []
-        elements, id_edits = self.array.elements, self.array.id_edits
+        elements = self.array.elements
         if self._moved or self._dropped:
             doomed = [entry.fate == "dropped" or entry in self._moved for entry in self._came]
             edits = cut_spans(elements.spans, doomed)
@@ -205,7 +205,8 @@ class Draft:
             if entry in self._moved:
                 continue
             place = entry.came.place
-            without_id = id_edits.get(place) if entry.cut is ONLY_ID and not entry.cut_parts else None
+            only_id = entry.cut is ONLY_ID and not entry.cut_parts
+            without_id = self.array.id_edits.get(place) if only_id else None
             if without_id is not None:
                 edits.append(without_id)
             else:

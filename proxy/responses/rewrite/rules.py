@@ -231,7 +231,7 @@ def remove_fields(draft: Draft, *, profile: str, demanded: Collection[tuple[str,
             for name in _unwelcome(entry.came, envelope, profile):
                 if name not in entry.cut and (kind.label, name) not in demanded:
                     draft.cut(entry, name, "envelope_field")
-        if (kind.parts != "content" or not plain) and (kind.role or kind is REASONING or kind.parts != "content"):
+        if kind.parts != "content" or (not plain and (kind.role or kind is REASONING)):
             _mark_parts(draft, entry, _PART_ENVELOPE)
 
 
