@@ -32,7 +32,7 @@ from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, glance, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import cost, holds_too_much
-from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection
+from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection, takes_closer_look
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.left_out import may_be_left_out
 from proxy.responses.outcome import losses, read_by, report
@@ -106,7 +106,10 @@ class Exchange:
         wanted: Recall | None = yield Compute(self._wanted, self._look_cost())
         while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted
-            self._size += found.size if found is not None else 0
+            if found is not None:
+                self._size += found.size
+                if (yield Compute(partial(takes_closer_look, found), cost(self._size))):
+                    self._effort = _CLOSELY
             wanted = yield Compute(partial(self._take, self._memory, found), self._look_cost())
 
     def _look_cost(self) -> int:

@@ -14,7 +14,8 @@ from proxy.responses.body.document import Document, check, read
 from proxy.responses.body.edits import Edit, splice
 from proxy.responses.body.item import Item
 from proxy.responses.body.lenient import MalformedError, Member, Span
-from proxy.responses.body.table import items_of
+from proxy.responses.body.objects import REFUSED
+from proxy.responses.body.table import Array, items_of
 from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
@@ -42,6 +43,16 @@ class Recalled(NamedTuple):
     def size(self) -> int:
         """Bytes of all of them."""
         return sum(map(len, self.conversation or ())) + sum(map(len, self.items.values()))
+
+
+def takes_closer_look(found: Recalled) -> bool:
+    """Whether something that was found takes the slower reader."""
+    items = b"[%b]" % b",".join([*(found.conversation or ()), *found.items.values()])
+    try:
+        Array(items, (0, len(items)), closely=False)
+    except REFUSED:
+        return True
+    return False
 
 
 class Resolved(NamedTuple):

@@ -398,6 +398,14 @@ def test_a_known_history_costs_a_fraction() -> None:
     assert exchange.settle(200).store == "hit"
 
 
+def test_a_history_for_the_slower_reader_is_read_beside() -> None:
+    """A history of what only the slower reader takes costs what that takes, however small it is."""
+    odd = b'{"role":"user","content":"%b"}' % (b"\\ud800" * 2_000)
+    exchange, _ = after(body(NEXT), STORE, Recalled((HELLO, SAID, odd), NOTHING))
+    assert exchange.costs[-1] > INLINE
+    assert exchange.settle(200).store == "hit"
+
+
 def test_a_refusal_of_a_known_history() -> None:
     """What was sent with its history is repaired as anything else when it is refused."""
     exchange, _ = after(body(NEXT), STORE, Recalled((HELLO, CALL, RESULT, SAID), NOTHING))
