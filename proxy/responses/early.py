@@ -16,6 +16,7 @@ import msgspec
 
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.objects import REFUSED
 from proxy.responses.event_parser import EventParser
 from proxy.responses.recovery.refusals import classify, judging_cost
 from proxy.responses.steps import Compute
@@ -56,7 +57,6 @@ class _Request(msgspec.Struct):
 
 _TYPE: Final = msgspec.json.Decoder(_Event)
 _REQUEST: Final = msgspec.json.Decoder(_Request)
-_REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class EarlyRefusal(NamedTuple):
@@ -108,7 +108,7 @@ def _quick_type(data: bytes) -> str | None:
     """The type of an event; None where it has none, or takes a closer look."""
     try:
         return _TYPE.decode(data).type
-    except _REFUSED:
+    except REFUSED:
         return None
 
 
@@ -167,5 +167,5 @@ def _asks_for_background(request: bytes) -> bool:
         return False
     try:
         return _REQUEST.decode(request).background is True
-    except _REFUSED:
+    except REFUSED:
         return False  # it is held for half a second, at most

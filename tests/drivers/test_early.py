@@ -362,23 +362,11 @@ def test_an_app_that_raises_while_held() -> None:
     assert (received.status, received.body, received.complete) == (200, event(CREATED), False)
 
 
-def test_a_client_that_leaves_while_it_waits(upstream: ScriptedUpstream) -> None:
-    """Upstream's connection is closed, and nothing is sent again."""
+@pytest.mark.parametrize("first", [COMMENT, ERROR], ids=["it waits", "a refusal ends"])
+def test_a_client_that_leaves_while_the_stream_is_held(upstream: ScriptedUpstream, first: bytes) -> None:
+    """Upstream's connection is closed, and nothing is sent again, also where upstream has refused and goes on."""
     gate = Gate()
-    upstream.will_answer([*event_stream([COMMENT, gate])[:-1], UNTIL_CLOSED])
-    with recovering(upstream) as port:
-        with RawClient(port) as client:
-            client.send(conversation())
-            gate.wait_reached()
-        gate.open()
-        upstream.received[0].wait_closed()
-    assert len(upstream.received) == 1
-
-
-def test_a_client_that_leaves_while_a_refusal_ends(upstream: ScriptedUpstream) -> None:
-    """Upstream has refused and goes on: a client that leaves then costs no second request."""
-    gate = Gate()
-    upstream.will_answer([*event_stream([ERROR, gate])[:-1], UNTIL_CLOSED])
+    upstream.will_answer([*event_stream([first, gate])[:-1], UNTIL_CLOSED])
     with recovering(upstream) as port:
         with RawClient(port) as client:
             client.send(conversation())

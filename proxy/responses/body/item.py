@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from proxy.responses.body.elements import Elements
-from proxy.responses.body.objects import NEVER, OBJECT, REFUSED, Fields, Object, object_of, raw, text
+from proxy.responses.body.objects import NEVER, Fields, Object, object_of, raw, text
 from proxy.responses.items import ITEM_ENVELOPE, REASONING, Kind
 
 if TYPE_CHECKING:
@@ -54,11 +54,7 @@ class Item(_Columns, gc=False, eq=False):
     def fields(self) -> Fields:
         """All members by name, as raw JSON; none of an element that is no object."""
         if self.read is None and self.elements is not None:
-            json = self.json
-            try:
-                self.read = OBJECT.decode(json)
-            except REFUSED:
-                self.read = object_of(json)
+            self.read = object_of(self.json)
         return self.read or {}
 
     @property

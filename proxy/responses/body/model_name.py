@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 
+from proxy.responses.body.objects import REFUSED
+
 _LARGEST: Final = 1 << 20
 """Bytes of a body that is looked into: a millisecond. Of a larger one the model is not known."""
 
@@ -21,5 +23,5 @@ def model_name(body: bytes) -> str:
         return ""
     try:
         return _DECODER.decode(body).model
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except REFUSED:
         return ""

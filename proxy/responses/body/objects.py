@@ -74,7 +74,10 @@ def elements(body: bytes, start: int) -> list[Fields]:
 
 def object_of(json: bytes) -> Fields:
     """The members of the object that `json` is; none where it is something else. Raises MalformedError."""
-    found = objects(b"[%b]" % json)
+    try:
+        return OBJECT.decode(json)
+    except REFUSED:
+        found = elements(b"[%b]" % json, 0)
     if len(found) != 1:
         raise MalformedError
     return found[0]

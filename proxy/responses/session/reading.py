@@ -10,6 +10,7 @@ from proxy.report import LeftOut
 from proxy.responses.body import lenient
 from proxy.responses.body.document import read
 from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.objects import REFUSED
 from proxy.responses.early import PROVISIONAL, Verdict, verdict_on
 from proxy.responses.history.answers import LARGEST
 from proxy.responses.left_out import left_out
@@ -54,7 +55,6 @@ class _Response(msgspec.Struct):
 
 _MEMBERS: Final = msgspec.json.Decoder(_Members)
 _RESPONSE: Final = msgspec.json.Decoder(_Response)
-_REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Create(NamedTuple):
@@ -110,7 +110,7 @@ def upstream_event(payload: bytes) -> UpstreamEvent:
     """What upstream's text message is."""
     try:
         members = _MEMBERS.decode(payload)
-    except _REFUSED:
+    except REFUSED:
         return UpstreamEvent(payload)
     type_ = _text(members.type) or ""
     bare = members.type is UNSET and members.error is not UNSET
@@ -205,5 +205,5 @@ def _response_id(members: _Members) -> str | None:
         return _text(members.response_id)
     try:
         return _text(_RESPONSE.decode(members.response).id)
-    except _REFUSED:
+    except REFUSED:
         return None
