@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from proxy.responses.body.elements import Elements
-from proxy.responses.body.objects import NEVER, Fields, Object, object_of, raw, text
+from proxy.responses.body.objects import NEVER, Fields, object_of, raw, text
 from proxy.responses.items import ITEM_ENVELOPE, REASONING, Kind
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ class Item(_Columns, gc=False, eq=False):
         view = memoryview(value)
         return view if view[0] == _BRACKET else None
 
-    def member(self, name: str) -> Object | None:
-        """The object that the member `name` holds; None where it holds none."""
+    def member(self, name: str) -> Fields | None:
+        """The members of the object that the member `name` holds; None where it holds none."""
         literal = self.raw(name)
-        return Object(object_of(literal)) if literal is not None and literal[:1] == b"{" else None
+        return object_of(literal) if literal is not None and literal[:1] == b"{" else None
 
 
 def row_of(fields: Fields) -> Item:

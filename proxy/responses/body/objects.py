@@ -14,6 +14,7 @@ from proxy.responses.body.lenient import MalformedError, Member
 from proxy.responses.items import PART_ENVELOPE
 
 Fields = Mapping[str, Raw | bytes]
+"""The members of a JSON object by name, as raw JSON; the last one where a name stands twice."""
 
 OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
@@ -25,23 +26,6 @@ NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 _CONTENTS: Final = msgspec.json.Decoder(
     list[list[msgspec.defstruct("Part", [(name, NEVER, 0) for name in PART_ENVELOPE])] | str | None]  # type: ignore[misc]
 )
-
-
-class Object:
-    """A JSON object: its members by name, the last one where a name stands twice."""
-
-    __slots__ = ("fields",)
-
-    def __init__(self, fields: Fields) -> None:
-        self.fields = fields
-
-    def raw(self, name: str) -> bytes | None:
-        """The JSON of the member `name`, unchanged; None where there is none or it is `null`."""
-        return raw(self.fields, name)
-
-    def text(self, name: str) -> str | None:
-        """The string that the member `name` holds; None where it holds none."""
-        return text(self.fields, name)
 
 
 def raw(fields: Fields, name: str) -> bytes | None:

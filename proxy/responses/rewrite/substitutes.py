@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.responses.body import lenient
 from proxy.responses.body.item import Item
-from proxy.responses.body.objects import Fields, Object, objects
+from proxy.responses.body.objects import Fields, objects, text
 from proxy.responses.items import CODE_INTERPRETER, Placeholder
 
 LONGEST_NOTE: Final = 16_000
@@ -75,14 +75,13 @@ def _output_text(output: Item) -> str:
 def _texts(parts: list[Fields]) -> Iterator[str]:
     """The words of an output's parts: text, logs, stdout and stderr as they are, images and files by name."""
     for fields in parts:
-        part = Object(fields)
-        kind = part.text("type") or ""
+        kind = text(fields, "type") or ""
         if "image" in kind or "screenshot" in kind:
             yield "[image]"
         elif "file" in kind:
-            yield f"[file {part.text('filename') or part.text('file_id') or ''}]".replace(" ]", "]")
+            yield f"[file {text(fields, 'filename') or text(fields, 'file_id') or ''}]".replace(" ]", "]")
         else:
-            yield from (value for name in ("text", "refusal", "logs", "stdout", "stderr") if (value := part.text(name)))
+            yield from filter(None, (text(fields, name) for name in ("text", "refusal", "logs", "stdout", "stderr")))
 
 
 def placeholder_output(call: Item, form: Placeholder) -> bytes:

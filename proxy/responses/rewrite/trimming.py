@@ -6,6 +6,7 @@ Cuts only between groups: a turn of the model with everything its calls brought 
 from itertools import pairwise
 
 from proxy.responses.body.item import Item
+from proxy.responses.body.objects import text
 from proxy.responses.rewrite.draft import Draft, Entry
 from proxy.responses.rewrite.pairing import pairs_of
 
@@ -42,7 +43,7 @@ class Groups:
 
 def _caller_id(item: Item) -> str | None:
     caller = item.member("caller")
-    return caller.text("caller_id") if caller is not None else None
+    return text(caller, "caller_id") if caller is not None else None
 
 
 def trim(draft: Draft, keep_last: int) -> None:
