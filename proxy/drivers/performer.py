@@ -161,7 +161,8 @@ class Performer:
         told = may_tell(status, fields) if self.exchange.holds_blobs else "nothing"
         self.watches = told == "in an event"
         if self.exchange.judges_events and may_refuse_in_event(status, fields):
-            return self._begin_stream(message)
+            at_once = self.exchange.in_background
+            return self._begin_to_hold(HeldStream(status, fields, message, commits_first=at_once), early.WITHOUT_EVENT)
         if told == "at the end":
             return self._begin_to_hold(HeldAnswer(status, fields, message), stall.JUDGED)
         return self._commit([message], status)
@@ -177,12 +178,6 @@ class Performer:
         await giving_up.over()
         self._drop_stall()
         await self.call.send(message)
-
-    async def _begin_stream(self, start: Message) -> None:
-        """Hold an event stream until its first events say whether it is a refusal."""
-        at_once = await self.first_events.commit_at_first(self.plain)
-        held = HeldStream(start["status"], start.get("headers", []), start, commits_first=at_once)
-        await self._begin_to_hold(held, early.WITHOUT_EVENT)
 
     async def _begin_to_hold(self, held: HeldAnswer, seconds: float) -> None:
         """Hold an answer, for so many seconds from its head."""

@@ -9,8 +9,7 @@ driver's to measure, by the constants here. Shapes and sources: docs/api-facts.m
 """
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -42,21 +41,13 @@ _STATUS_OF_CODE: Final = {
     "server_is_overloaded": 503,
 }
 """Codes with which a stream fails that was accepted, without the status that they have elsewhere."""
-_BACKGROUND: Final = b'"background"'
-_SCAN: Final = 64
-"""Bytes that are scanned in the time in which one is looked at closely."""
 
 
 class _Event(msgspec.Struct):
     type: str | None = None
 
 
-class _Request(msgspec.Struct):
-    background: Any = None
-
-
 _TYPE: Final = msgspec.json.Decoder(_Event)
-_REQUEST: Final = msgspec.json.Decoder(_Request)
 
 
 class EarlyRefusal(NamedTuple):
@@ -155,17 +146,3 @@ def _statuses(part: Document) -> Iterator[int]:
 def recognition(refusal: EarlyRefusal) -> Compute:
     """Says whether a refusal is one that can be recovered from; every other error is the client's."""
     return Compute(lambda: classify(*refusal) is not None, judging_cost(refusal.body))
-
-
-def background(request: bytes) -> Compute:
-    """Says whether a request asks for a response in the background, whose id its client wants without delay."""
-    return Compute(partial(_asks_for_background, request), len(request) // _SCAN)
-
-
-def _asks_for_background(request: bytes) -> bool:
-    if _BACKGROUND not in request:
-        return False
-    try:
-        return _REQUEST.decode(request).background is True
-    except REFUSED:
-        return False  # it is held for half a second, at most

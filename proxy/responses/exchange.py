@@ -31,7 +31,7 @@ from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, glance, read
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.size import cost, holds_too_much
+from proxy.responses.body.size import MOST, cost, holds_too_much
 from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection, takes_closer_look
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.left_out import may_be_left_out
@@ -79,17 +79,19 @@ class Exchange:
         self._is_readable = True
         self.holds_blobs = False
         """What was last to be sent holds encrypted content, of which upstream may leave something out."""
+        self.in_background = False
+        """The client asks for a response in the background, whose id it wants without delay."""
         self._came: Document | None = None
         self._memory: Recollection | None = None
 
     def steps(self) -> Steps:
         """The steps from the body that arrived to the answer; see the module's docstring. Raises TooComplexError."""
-        if (yield Compute(self._is_too_complex, cost(self._size))):
+        if len(self._body) > MOST and (yield Compute(partial(holds_too_much, self._body), cost(self._size))):
             first = self._unread()
         else:
+            yield Compute(self._glance, cost(self._size))
             if self._came is None:
-                self._effort = _CLOSELY
-                yield Compute(self._read_closely, self._look_cost())
+                self._effort = _CLOSELY  # whatever asks for the document next
             yield from self._resolve()
             first = yield Compute(self._look, self._look_cost())
         refusal = yield first
@@ -133,19 +135,12 @@ class Exchange:
 
     # The work of the steps, in the order in which it is done.
 
-    def _is_too_complex(self) -> bool:
-        """Whether the body holds too much to be read; else it is read, unless that takes a closer look."""
-        if holds_too_much(self._body):
-            return True
+    def _glance(self) -> None:
+        """Read the body, unless that takes a closer look."""
         self._came = glance(self._body)
-        if self._came is not None:
-            self._is_read = True
-            self._objects = self._came.objects if cost(self._size) <= INLINE else 0  # a long one is looked at elsewhere
-        return False
-
-    def _read_closely(self) -> None:
-        came = self._document_that_came
-        self._objects = came.objects if came is not None else 0
+        self._is_read = self._came is not None
+        if self._came is not None and cost(self._size) <= INLINE:  # a longer one is looked at elsewhere in any case
+            self._objects = self._came.objects
 
     def _unread(self) -> Forward:
         if self.policy.mode == "strip":
@@ -184,6 +179,7 @@ class Exchange:
             return self._forward(self._body)
         attempt = self._attempts.first(came, self._document or came)
         self.events.append(self._facts(came))
+        self.in_background = came.raw("background") == b"true"
         step = self._begin(attempt)
         if self._size > INLINE:
             self._release()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.early import EarlyEvents, EarlyRefusal, background, recognition, verdict_on
+from proxy.responses.early import EarlyEvents, EarlyRefusal, recognition, verdict_on
 from proxy.responses.recovery.refusals import classify
 
 ERROR = {"type": "invalid_request_error", "code": "x", "message": "Item with id 'rs_1' not found.", "param": "input"}
@@ -146,23 +146,6 @@ def test_a_failure_of_a_stream_that_was_accepted(code: str | None, status: int) 
     error = {"code": code, "message": "m"}
     assert verdict({"type": "response.failed", "response": {"error": error}}) == (status, error)
     assert verdict({"type": "error", "status": 404, "error": error}) == (404, error)
-
-
-@pytest.mark.parametrize(
-    ("body", "asks"),
-    [
-        (b'{"background": true, "input": "x"}', True),
-        (b'{"background":false}', False),
-        (b'{"background":"true"}', False),
-        (b'{"input":[{"background":true}],"metadata":{"background":true}}', False),
-        (b'{"input":"background"}', False),
-        (b"{}", False),
-        (b'{"background":true', False),
-    ],
-)
-def test_who_wants_an_id_without_delay(body: bytes, asks: bool) -> None:
-    """Only a request for a response in the background does."""
-    assert background(body).work() is asks
 
 
 def test_which_refusals_are_recognised() -> None:

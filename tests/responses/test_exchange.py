@@ -533,6 +533,25 @@ class TestCosts:
             Driven(plain).start()
 
 
+@pytest.mark.parametrize(
+    ("body", "asks"),
+    [
+        (b'{"background": true, "input": "x"}', True),
+        (b'{"background":false}', False),
+        (b'{"background":"true"}', False),
+        (b'{"input":[{"background":true}],"metadata":{"background":true}}', False),
+        (b'{"input":"background"}', False),
+        (b"{}", False),
+        (b'{"background":true', False),
+    ],
+)
+def test_who_wants_an_id_without_delay(body: bytes, asks: bool) -> None:
+    """Only a request for a response in the background does."""
+    exchange = Driven(body)
+    exchange.start()
+    assert exchange.exchange.in_background is asks
+
+
 def test_a_refusal_of_what_is_no_json() -> None:
     """What is no JSON is sent as it came, and nothing of an answer to it is judged."""
     exchange = Driven(b"no json")

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from proxy.report import RemovedName, Report, StoreOutcome
-from proxy.responses.body.document import Document, check, read
+from proxy.responses.body.document import Document, read
 from proxy.responses.body.edits import Edit, splice
 from proxy.responses.body.item import Item
 from proxy.responses.body.lenient import MalformedError, Member, Span
@@ -189,7 +189,8 @@ class Recollection:
         """What to ask next."""
         self.resolved: Resolved | None = None
         """The request with what was found; None: unchanged."""
-        self._document: Document | None = document
+        self.document = document
+        """The request from which attempts are made: with what was found, or unchanged."""
         self._store: StoreOutcome | None = None
         self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
 
@@ -199,28 +200,20 @@ class Recollection:
         if found is None or asked is None:
             self._store = "down"
             return
-        done = self._resolved(asked, found)
+        done, document = self._resolved(asked, found)
         if done.missed and self._delays:
             self.next = asked._replace(delay=self._delays.pop())
             return
         self._store = "miss" if done.missed else "hit"
         if done.ids:
-            self.resolved, self._document = done, None
+            self.resolved, self.document = done, document
 
-    def _resolved(self, asked: Recall, found: Recalled) -> Resolved:
+    def _resolved(self, asked: Recall, found: Recalled) -> tuple[Resolved, Document]:
         try:
             done = resolve(self.came, asked, found)
-            check(done.body)
+            return done, read(done.body) or self.came
         except MalformedError:
-            return Resolved(self.came.body, missed=True)
-        return done
-
-    @property
-    def document(self) -> Document:
-        """The request from which attempts are made: with what was found, or unchanged. It is read when it is needed."""
-        if self._document is None:
-            self._document = (read(self.resolved.body) if self.resolved is not None else None) or self.came
-        return self._document
+            return Resolved(self.came.body, missed=True), self.came
 
     @property
     def ids(self) -> tuple[tuple[RemovedName, str], ...]:
