@@ -78,8 +78,7 @@ class Array:
 
     def places(self, kinds: AbstractSet[str]) -> list[int]:
         """Where the items of these kinds are, in order."""
-        places = self._classify()
-        found = [places[kind] for kind in kinds if kind in places]
+        found = [places for kind, places in self._classify().items() if kind in kinds]
         return found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
 
     @property

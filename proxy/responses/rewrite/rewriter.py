@@ -248,7 +248,7 @@ class _Rewriting:
         return end.fate == "kept" and (end.came.kind.essential or not self.took_references)
 
     def _stands_alone(self, draft: Draft | None) -> bool:
-        """Of what is answerable."""
+        """Whether an input that is answerable holds all that it stands for."""
         if self.lost_references or self.removed["conversation"]:
             return False
         if draft is None:
