@@ -74,6 +74,8 @@ class LogObserver:
                 assert_never(event)
 
     def _ended(self, event: Answered | TurnEnded | SocketClosed, told: dict[str, object]) -> None:
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
         match event:
             case Answered():
                 self._answered(event, told)
@@ -179,7 +181,7 @@ class LogObserver:
             self._log(logging.WARNING, f"The store failed ({failed}); requests go on without it", told)
 
     def _answered(self, event: Answered, told: dict[str, object]) -> None:
-        if not self._logger.isEnabledFor(logging.INFO) or not (self._is_sampled(told) or _is_notable(event)):
+        if not (self._is_sampled(told) or _is_notable(event)):
             return
         told = {
             **told,
