@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.chromium import Browser, browsing
 from tests.support.upstream_server import ScriptedUpstream
 
 
@@ -60,3 +61,17 @@ def upstream() -> Iterator[ScriptedUpstream]:
     """A scripted upstream of one's own; its scripts' failures fail the test."""
     with ScriptedUpstream() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests of a module."""
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """The browser; its tabs are closed in the end."""
+    yield chromium
+    chromium.close_tabs()

@@ -18,7 +18,7 @@ from proxy.events import Answered, BudgetExceeded, Refused, Unrecovered
 from proxy.observers.gauges import Gauges
 from proxy.observers.recent import KEPT, Recent
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, STORE, RemovedName, Report
-from tests.support.chromium import Browser, Page, browsing
+from tests.support.chromium import Browser, Page
 from tests.support.process import running
 from tests.support.raw_client import RawAnswer, exchange, request
 from tests.support.scripts import json_answer
@@ -85,20 +85,6 @@ def shown(stage: Stage) -> Shown:
     gauges = Gauges(in_flight=7, memory=5 << 20, max_memory=50 << 20)
     port = stage.show(admin(readiness, Instruments(levels=lambda: gauges).reading, inspection))
     return Shown(port, recent, readiness)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for all."""
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
-    """The browser; its tabs are closed in the end."""
-    yield chromium
-    chromium.close_tabs()
 
 
 def get(port: int, path: bytes, host: bytes = b"localhost", *fields: tuple[bytes, bytes]) -> RawAnswer:

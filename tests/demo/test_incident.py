@@ -15,7 +15,7 @@ from proxy.demo.incident import STYLES, Incident, Style
 from proxy.demo.stage import Account, serving
 from proxy.demo.witness import Witness
 from tests.support.asgi import OK, answer, answering, http
-from tests.support.chromium import Browser, Page, browsing
+from tests.support.chromium import Browser, Page
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +31,6 @@ def url(incident: Incident) -> Iterator[str]:
     """Where its page is."""
     with serving(incident.asgi()) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for all."""
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
-    """The browser; its tabs are closed in the end."""
-    yield chromium
-    chromium.close_tabs()
 
 
 def played(incident: Incident, style: Style, way: str) -> list[dict[str, Any]]:
