@@ -6,7 +6,7 @@ What is not edited is never decoded and encoded again; a body without edits is t
 from collections.abc import Collection
 from typing import Final
 
-from proxy.responses.body import lenient
+from proxy.responses.body import lenient, slices
 from proxy.responses.body.edits import Edit, cut_members
 from proxy.responses.body.lenient import MalformedError, Member
 from proxy.responses.body.objects import OBJECT, REFUSED, walk
@@ -57,6 +57,8 @@ def glance(body: bytes) -> Document | None:
 
     That takes up to a hundred times as long, so that a driver does it elsewhere.
     """
+    if slices.resists_decoding(body):
+        return None
     try:
         fields = OBJECT.decode(body)
         members = walk(body, lenient.skip_space(body, 0), fields)

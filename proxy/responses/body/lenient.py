@@ -2,26 +2,28 @@
 
 Takes what upstream may well take: lone surrogates, NaN, any depth, keys written twice or with escapes.
 It never recurses, and reads each byte once. A regular expression holds the interpreter's lock while it matches: of a
-string it takes a slice at a time, so that other requests need not wait for the end of a long one.
+string or white space it takes a slice at a time, so that other requests need not wait for the end of a long one.
 """
 
 import json
 import re
 from typing import NamedTuple
 
-_SPACE = re.compile(rb"[ \t\n\r]*")
+_SLICE_LENGTH = 65536
+_SLICE_OF_SPACE = rb"[ \t\n\r]{0,65536}+"
+_SPACE = re.compile(_SLICE_OF_SPACE)
 # A slice of a string: at most so many runs between escapes, each of so many bytes; and the quote that ends it.
 _SLICE = rb'[^"\\]{0,65536}+(?:\\.[^"\\]{0,65536}+){0,4096}+("?)'
 _REST = re.compile(_SLICE, re.DOTALL)
 # What stands where a value is expected: the first slice of a string, another scalar, or what opens a container.
 _VALUE = re.compile(
-    rb'[ \t\n\r]*(?:(")' + _SLICE + rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+|"
+    _SLICE_OF_SPACE + rb'(?:(")' + _SLICE + rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+|"
     rb"true|false|null|NaN|-?Infinity|([\[{]))",
     re.DOTALL,
 )
-_KEY = re.compile(rb'[ \t\n\r]*(")' + _SLICE, re.DOTALL)
-_COLON = re.compile(rb"[ \t\n\r]*:")
-_AFTER = re.compile(rb"[ \t\n\r]*([,\]}])")
+_KEY = re.compile(_SLICE_OF_SPACE + rb'(")' + _SLICE, re.DOTALL)
+_COLON = re.compile(_SLICE_OF_SPACE + rb":")
+_AFTER = re.compile(_SLICE_OF_SPACE + rb"([,\]}])")
 
 _CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}
 
@@ -45,17 +47,26 @@ Span = tuple[int, int]
 
 def skip_space(body: bytes, position: int) -> int:
     """The offset of the first byte from `position` on that is no JSON white space."""
-    match = _SPACE.match(body, position)
-    return match.end() if match else position
+    while match := _SPACE.match(body, position):
+        if match.end() - position < _SLICE_LENGTH:
+            return match.end()
+        position = match.end()
+    return position
+
+
+def _matched(pattern: "re.Pattern[bytes]", body: bytes, position: int) -> "re.Match[bytes]":
+    """What is at `position`, however much white space is in front of it. Raises MalformedError."""
+    match = pattern.match(body, position) or pattern.match(body, skip_space(body, position))
+    if match is None:
+        raise MalformedError
+    return match
 
 
 def value_end(body: bytes, position: int) -> int:
     """The offset after the value that begins at `position` (white space in front allowed). Raises MalformedError."""
     closings: list[int] = []
     while True:
-        match = _VALUE.match(body, position)
-        if match is None:
-            raise MalformedError
+        match = _matched(_VALUE, body, position)
         position = match.end()
         if match[1] and not match[2]:
             position = _string_end(body, position)
@@ -81,9 +92,7 @@ def _opened(body: bytes, position: int, opening: int) -> tuple[int, bool]:
 def _after_values(body: bytes, position: int, closings: list[int]) -> int:
     """Behind a value: close what closes, and return the offset of the next value (or the end, nothing being open)."""
     while closings:
-        match = _AFTER.match(body, position)
-        if match is None:
-            raise MalformedError
+        match = _matched(_AFTER, body, position)
         position = match.end()
         mark = body[position - 1]
         if mark == 0x2C:
@@ -101,14 +110,9 @@ def _behind_key(body: bytes, position: int, closing: int) -> int:
 
 def _key(body: bytes, position: int) -> tuple[int, int, int]:
     """The offsets of a key's first byte, of the byte behind it, and of that behind its colon."""
-    match = _KEY.match(body, position)
-    if match is None:
-        raise MalformedError
+    match = _matched(_KEY, body, position)
     end = match.end() if match[2] else _string_end(body, match.end())
-    colon = _COLON.match(body, end)
-    if colon is None:
-        raise MalformedError
-    return match.start(1), end, colon.end()
+    return match.start(1), end, _matched(_COLON, body, end).end()
 
 
 def _string_end(body: bytes, position: int) -> int:

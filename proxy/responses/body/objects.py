@@ -21,6 +21,8 @@ OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises where a closer look is needed."""
 
+_LONGEST_KEY: Final = 64 * 1024
+
 NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 """The type of no JSON value: a decoder refuses an object that has a member of it."""
 _CONTENTS: Final = msgspec.json.Decoder(
@@ -88,7 +90,7 @@ def members_of(body: bytes, start: int, fields: Fields) -> list[Member]:
 
 
 def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
-    """The members by the known lengths of their values; None where a key stands twice or is written with escapes.
+    """The members by the known lengths of their values; None where a key stands twice, is long or has escapes.
 
     The walk is exact: a value is taken only where its very bytes stand, and no JSON value but a number can be the
     beginning of another one (after which no comma could follow).
@@ -96,6 +98,8 @@ def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
     found: list[Member] = []
     position = start + 1
     for name, value in fields.items():
+        if len(name) > _LONGEST_KEY:  # looked at in several copies, each at one go
+            return None
         key = b'"%s"' % name.encode("utf-8", "surrogatepass")
         if not body.startswith(key, position):
             position = lenient.skip_space(body, position)

@@ -18,7 +18,37 @@ _STEP: Final = 1024
 # The end of an element and the beginning of the next. No string holds this: its quotes would be written with escapes.
 _BETWEEN: Final = re.compile(rb'\}[ \n\r\t]{0,64}(,)[ \n\r\t]{0,64}\{[ \n\r\t]{0,64}"(?:type|role|id)"')
 
+_LONG: Final = 16 * 1024 * 1024
+"""Bytes of a body that is read at one go, whatever they are: 10 ms of text, 30 ms of white space (measured 2026-11)."""
+
+_WINDOW: Final = 64 * 1024
+_COLON: Final = re.compile(rb"[ \t\n\r]{0,64}:")
+
 T = TypeVar("T")
+
+
+def resists_decoding(body: bytes) -> bool:
+    """Whether a decoder would hold the lock for long: by long keys and white space, three times as long as by text."""
+    return len(body) > _LONG and (_is_mostly_space(body) or _has_long_key(body))
+
+
+def _is_mostly_space(body: bytes) -> bool:
+    parts = (body[start : start + LONGEST] for start in range(0, len(body), LONGEST))
+    return 2 * sum(len(part.translate(None, b" \t\n\r")) for part in parts) < len(body)
+
+
+def _has_long_key(body: bytes) -> bool:
+    """Whether a key is so long that a whole window is in it."""
+    position = 0
+    while position < len(body):
+        quote = body.find(b'"', position, position + _WINDOW)
+        if quote < 0:
+            quote = body.find(b'"', position)
+            if quote < 0 or _COLON.match(body, quote + 1):
+                return True
+            position = quote
+        position += _WINDOW
+    return False
 
 
 def decoded(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, span: Span) -> list[T]:
@@ -42,12 +72,17 @@ def _slice(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, start: int, en
         if between is None:
             break
         try:
-            return decoder.decode(b"[%b]" % body[start : between.start(1)]), between.end(1)
+            return decoder.decode(_array(body, start, between.start(1), b"]")), between.end(1)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:  # within an element
             look, step = between.end() + step, step * 2
-    return decoder.decode(b"[" + body[start:end]), 0
+    return decoder.decode(_array(body, start, end)), 0
+
+
+def _array(body: bytes, start: int, end: int, closing: bytes = b"") -> bytes:
+    """The elements as an array, copied once."""
+    return b"".join((b"[", memoryview(body)[start:end], closing))
 
 
 def _found(body: bytes, look: int, end: int) -> "re.Match[bytes] | None":

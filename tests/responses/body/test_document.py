@@ -5,7 +5,7 @@ import json
 import pytest
 
 from proxy.responses.body import lenient
-from proxy.responses.body.document import Document, read
+from proxy.responses.body.document import Document, glance, read
 from proxy.responses.body.edits import cut_members, splice
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.objects import members_of, object_of, text
@@ -181,3 +181,24 @@ def test_spans_of_items() -> None:
     array = _read(body).arrays[0]
     assert isinstance(array, Array)
     assert [body[start:end] for start, end in array.elements.spans] == [b'{"a":1}', b'{"b":2}', b"3"]
+
+
+@pytest.mark.parametrize(
+    ("more", "quick"),
+    [
+        (b'"text": "%b"' % (b"word " * 4_000_000), True),
+        (b'"text": "%b", "other": 1' % (b"x" * 20_000_000), True),
+        (b'"other": 1%b' % (b" " * 20_000_000), False),
+        (b'"%b" \n: 1' % (b"k" * 20_000_000), False),
+        (b'"nested": {"%b": 1}' % (b"k" * 20_000_000), False),
+        (b'"%b": 1' % (b"k" * 100_000), False),
+    ],
+    ids=["words", "a long text", "white space", "a long key", "a long key within", "a key of 100 KB"],
+)
+def test_what_a_decoder_would_take_long_for(more: bytes, quick: bool) -> None:
+    """A body of white space or of one key takes the slower reader, which lets others work, and finds the same."""
+    body = b'{"input": [{"role": "user", "id": "msg_1"}], %b}' % more
+    assert (glance(body) is not None) is quick
+    found = _read(body)
+    assert found.arrays[0].items[0].id == "msg_1"
+    assert splice(body, found.cut({"input"})) == b"{%b}" % more
