@@ -25,6 +25,7 @@ _KEY = re.compile(_SLICE_OF_SPACE + rb'(")' + _SLICE, re.DOTALL)
 _COLON = re.compile(_SLICE_OF_SPACE + rb":")
 _AFTER = re.compile(_SLICE_OF_SPACE + rb"([,\]}])")
 
+_LONGEST_KEY = 1024
 _CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}
 
 
@@ -136,7 +137,7 @@ def members(body: bytes, start: int) -> list[Member]:
         start_of_key, end_of_key, position = _key(body, position)
         value = skip_space(body, position)
         end = value_end(body, value)
-        found.append(Member(_text(body[start_of_key:end_of_key]), start_of_key, value, end))
+        found.append(Member(_name(body, start_of_key, end_of_key), start_of_key, value, end))
         position = _separator(body, end, b",}")
     return found
 
@@ -159,6 +160,13 @@ def _separator(body: bytes, position: int, allowed: bytes) -> int:
     if body[position : position + 1] not in (allowed[:1], allowed[1:]):
         raise MalformedError
     return position
+
+
+def _name(body: bytes, start: int, end: int) -> str:
+    """What a key says; of one that is longer than any that is looked for, how it begins."""
+    if end - start > _LONGEST_KEY:
+        return body[start : start + _LONGEST_KEY].decode("utf-8", "replace")
+    return _text(body[start:end])
 
 
 def _text(literal: bytes) -> str:
