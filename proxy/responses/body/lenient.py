@@ -25,7 +25,7 @@ _KEY = re.compile(_SLICE_OF_SPACE + rb'(")' + _SLICE, re.DOTALL)
 _COLON = re.compile(_SLICE_OF_SPACE + rb":")
 _AFTER = re.compile(_SLICE_OF_SPACE + rb"([,\]}])")
 
-_LONGEST_KEY = 1024
+LONGEST_KEY = 1024 * 1024
 _CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}
 
 
@@ -164,8 +164,8 @@ def _separator(body: bytes, position: int, allowed: bytes) -> int:
 
 def _name(body: bytes, start: int, end: int) -> str:
     """What a key says; of one that is longer than any that is looked for, how it begins."""
-    if end - start > _LONGEST_KEY:
-        return body[start : start + _LONGEST_KEY].decode("utf-8", "replace")
+    if end - start > LONGEST_KEY:
+        return body[start : start + LONGEST_KEY].decode("utf-8", "replace")
     return _text(body[start:end])
 
 

@@ -21,8 +21,6 @@ OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises where a closer look is needed."""
 
-_LONGEST_KEY: Final = 64 * 1024
-
 NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 """The type of no JSON value: a decoder refuses an object that has a member of it."""
 _CONTENTS: Final = msgspec.json.Decoder(
@@ -98,7 +96,7 @@ def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
     found: list[Member] = []
     position = start + 1
     for name, value in fields.items():
-        if len(name) > _LONGEST_KEY:  # looked at in several copies, each at one go
+        if len(name) > lenient.LONGEST_KEY:  # looked at in several copies, each at one go
             return None
         key = b'"%s"' % name.encode("utf-8", "surrogatepass")
         if not body.startswith(key, position):
