@@ -74,7 +74,7 @@ SIBLINGS = {
         "work",
     },
     "proxy.middleware": set(),
-    "proxy.observers": {"forms", "gauges", "lines", "metrics", "otlp", "redaction"},
+    "proxy.observers": {"endings", "forms", "gauges", "lines", "metrics", "otlp", "redaction"},
 }
 
 PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report")

@@ -9,8 +9,8 @@ import sys
 import time
 from asyncio import CancelledError
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TextIO, assert_never
+from collections.abc import Callable
+from typing import Final, Literal, TextIO, assert_never
 from zlib import crc32
 
 from proxy.events import (
@@ -30,9 +30,10 @@ from proxy.events import (
     Unrecovered,
     UpstreamFailed,
 )
+from proxy.observers.endings import Ending, facts_of, is_notable, line_of
 from proxy.observers.forms import FORMS
 from proxy.observers.lines import LineHandler
-from proxy.observers.redaction import masked, printable
+from proxy.observers.redaction import printable
 from proxy.report import LEFT_OUT
 
 LOGGER: Final = logging.getLogger("unpinned")
@@ -73,16 +74,10 @@ class LogObserver:
             case _:
                 assert_never(event)
 
-    def _ended(self, event: Answered | TurnEnded | SocketClosed, told: dict[str, object]) -> None:
-        if not self._logger.isEnabledFor(logging.INFO):
-            return
-        match event:
-            case Answered():
-                self._answered(event, told)
-            case TurnEnded():
-                self._turn_ended(event, told)
-            case SocketClosed():
-                self._socket_closed(event, told)
+    def _ended(self, event: Ending, told: dict[str, object]) -> None:
+        if self._logger.isEnabledFor(logging.INFO) and (self._is_sampled(told) or is_notable(event)):
+            facts = {**told, **facts_of(event)}
+            self._log(logging.INFO, line_of(event, facts), facts)
 
     def _warn(
         self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: dict[str, object]
@@ -179,79 +174,6 @@ class LogObserver:
         elif self._once.may(f"store {event.doing}", 60):
             failed = f"{event.doing}: {event.error}" if event.error else event.doing
             self._log(logging.WARNING, f"The store failed ({failed}); requests go on without it", told)
-
-    def _answered(self, event: Answered, told: dict[str, object]) -> None:
-        if not (self._is_sampled(told) or _is_notable(event)):
-            return
-        told = {
-            **told,
-            "method": printable(event.method),
-            "route": event.route,
-            "path": masked(event.path),
-            **_outcome(event),
-        }
-        self._log(logging.INFO, _access_line("{method} {path}", told), told)
-
-    def _turn_ended(self, event: TurnEnded, told: dict[str, object]) -> None:
-        told = {**told, "lane": event.lane, **_outcome(event)}
-        self._log(logging.INFO, _access_line("turn lane={lane}", told), told)
-
-    def _socket_closed(self, event: SocketClosed, told: dict[str, object]) -> None:
-        told = {
-            **told,
-            "path": masked(event.path),
-            "status": 101,
-            "socket": event.kind,
-            "milliseconds": round(event.seconds * 1000, 1),
-            "client_bytes": event.client_bytes,
-            "upstream_bytes": event.upstream_bytes,
-            "turns": event.turns,
-            "close_code": event.close_code,
-        }
-        line = "GET {path} 101 {milliseconds}ms {socket} client_bytes={client_bytes} upstream_bytes={upstream_bytes}"
-        line += " turns={turns}" if event.kind == "session" else ""
-        code = "" if event.close_code is None else f" close_code={event.close_code}"
-        self._log(logging.INFO, line.format_map(told) + code, told)
-
-
-def _is_notable(event: Answered) -> bool:
-    """Whether the line is written in any case: the request was refused, recovered, cut, failed, or lost something."""
-    report = event.report
-    answered_well = event.complete and 0 < event.status < 400 and not event.fault
-    return not answered_well or report.action in ("recovered", "unrecovered") or report.fidelity == "lossy"
-
-
-def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
-    return {what: count for what, count in counts.items() if count}
-
-
-def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
-    """How it ended, and what was done to it."""
-    report = event.report
-    return {
-        "status": event.status,
-        "milliseconds": round(event.seconds * 1000, 1),
-        "action": report.action,
-        "fidelity": report.fidelity,
-        "removed": _counted(report.removed),
-        "repaired": _counted(report.repaired),
-        "attempts": report.attempts,
-        "complete": event.complete,
-        **({"store": report.store} if report.store else {}),
-    }
-
-
-def _access_line(what: str, told: dict[str, Any]) -> str:
-    line = (
-        f"{what.format_map(told)} {told['status'] or '-'} {told['milliseconds']}ms "
-        f"{told['action']} {told['fidelity']} attempts={told['attempts']}"
-    )
-    for counts in (told["removed"], told["repaired"]):
-        for name, count in counts.items():
-            line += f" {name}={count}"
-    if "store" in told:
-        line += f" store={told['store']}"
-    return line if told["complete"] else f"{line} incomplete"
 
 
 class _Once:

@@ -411,6 +411,8 @@ def sampled(log: Log, share: float, *events: Event) -> int:
 
 
 ORDINARY = answered()._replace(report=Report("rewritten", "lossless", {"item_id": 3}))
+TURN = TurnEnded(0, 200, 0.0123, True, ORDINARY.report)
+SOCKET = SocketClosed("/v1/responses", "session", 1.0, 1, 2, turns=3)
 
 
 def test_ordinary_requests_are_sampled(log: Log) -> None:
@@ -418,9 +420,10 @@ def test_ordinary_requests_are_sampled(log: Log) -> None:
     read = Read(items=5, found=2, ids=("resp_1", "rs_1"))
     assert sampled(log, 1, read, ORDINARY) == 2000
     assert sampled(log, 0, read, ORDINARY) == 0
-    some = sampled(log, 0.1, read, ORDINARY)
-    assert some % 2 == 0
-    assert 100 < some < 300
+    for events in ((read, ORDINARY), (read, TURN), (SOCKET, SOCKET._replace(close_code=1001))):
+        some = sampled(log, 0.1, *events)
+        assert some % 2 == 0
+        assert 100 < some < 300
 
 
 @pytest.mark.parametrize(
@@ -438,6 +441,10 @@ def test_ordinary_requests_are_sampled(log: Log) -> None:
         ORDINARY._replace(report=Report("recovered", "lossless")),
         ORDINARY._replace(report=Report("unrecovered", "exact")),
         ORDINARY._replace(report=Report("rewritten", "lossy")),
+        TURN._replace(status=404),
+        TURN._replace(complete=False),
+        TURN._replace(report=REPORT),
+        SOCKET._replace(close_code=1011),
     ],
     ids=str,
 )
