@@ -169,6 +169,16 @@ class TurnEnded(NamedTuple):
     seconds: float
     complete: bool
     report: Report
+    path: str = ""
+    """That of the WebSocket."""
+    first_event: float | None = None
+    """The seconds until the client was given the first event of its answer."""
+    fault: str = ""
+    """The code of the fault of ours that it was answered with."""
+    model: str = ""
+    """The model that it names."""
+    upstream_id: str = ""
+    """The id that upstream gave the WebSocket; known only where the live page shows it."""
 
 
 Event = (

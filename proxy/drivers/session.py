@@ -25,6 +25,7 @@ from proxy.responses.history.recall import Recalled
 from proxy.responses.session.sending import Failure
 from proxy.responses.session.session import Session
 from proxy.responses.session.steps import (
+    Answering,
     Ask,
     Began,
     Close,
@@ -58,7 +59,9 @@ class Conversation:
         self._reserved = 0
         self._recalled: dict[int, int] = {}
         """By turn: bytes that are reserved for what the store knew."""
-        self._began: dict[int, float] = {}
+        self._path = scope.get("raw_path", b"").decode("latin-1")
+        self._times: dict[int, list[float]] = {}
+        """By turn: when it arrived, and when its answer began."""
         self._turns = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -158,7 +161,9 @@ class Conversation:
         match step:
             case Began(turn):
                 self._turns = turn
-                self._began[turn] = self._options.clock()
+                self._times[turn] = [self._options.clock()]
+            case Answering(turn):
+                self._times[turn].append(self._options.clock())
             case Settled(turn, record):
                 self._memory.shrink(self._recalled.pop(turn, 0))
                 if self._records is not None and record is not None:
@@ -173,8 +178,19 @@ class Conversation:
         self._memory.shrink(self._recalled.pop(over.turn, 0))
         if self._records is not None:
             self._records.over(over.turn)
-        seconds = self._options.clock() - self._began.pop(over.turn)
-        ended = TurnEnded(over.lane, over.status, seconds, over.is_complete, over.report)
+        arrived, *answering = self._times.pop(over.turn)
+        ended = TurnEnded(
+            lane=over.lane,
+            status=over.status,
+            seconds=self._options.clock() - arrived,
+            complete=over.is_complete,
+            report=over.report,
+            path=self._path,
+            first_event=answering[0] - arrived if answering else None,
+            fault=over.fault,
+            model=over.model,
+            upstream_id=self._context.upstream_id,
+        )
         self._options.observer.notice(self._name(over.turn), ended)
 
     def _name(self, turn: int) -> str:

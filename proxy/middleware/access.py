@@ -19,6 +19,7 @@ from proxy.responses.routes import route_of
 from proxy.streams.offer import START
 
 _NOT_ASKED: Final = Report(attempts=0)
+_STARTS: Final = frozenset({"http.response.start", START})
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -56,12 +57,12 @@ class AccessMiddleware:
 
         def watched(message: Message) -> Awaitable[None]:
             nonlocal status, first, complete, socket
+            if self.reads_ids and message["type"] in _STARTS:
+                context.upstream_id = _id_in(message.get("headers", ()))
             if message["type"] == "http.response.start":
                 first = self.clock() - began
                 status = message["status"]
                 self.relaying += 1
-                if self.reads_ids:
-                    context.upstream_id = _id_in(message.get("headers", ()))
             elif message["type"] == START:
                 socket = context.socket
             else:

@@ -46,9 +46,9 @@ class _Slot:
             self.recoveries[exchange["action"]] += 1
         if exchange["store"] is not None:
             self.store[exchange["store"]] += 1
-        if exchange["first_byte"] is not None and exchange["overhead"] is not None:
-            self.first_byte.append(exchange["first_byte"])
-            self.overhead.append(exchange["overhead"])
+        for durations, name in ((self.first_byte, "first_byte"), (self.overhead, "overhead")):
+            if exchange[name] is not None:
+                durations.append(exchange[name])
 
     def told(self) -> dict[str, Any]:
         return {
@@ -63,10 +63,13 @@ class _Slot:
 class Recent:
     """Remembers the last exchanges; `number` is how many there were.
 
-    In a worker `pass_on` is given each exchange in place of this object: the page is that of the worker's parent.
+    Each is told with the `mode` and the `process` that it went through: settings may be read again, and there may be
+    several workers. In a worker `pass_on` is given each exchange in place of this object: the page is that of the
+    worker's parent.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, mode: str, process: int, clock: Callable[[], float] = time.time) -> None:
+        self._through = {"mode": mode, "process": process}
         self._clock = clock
         self.pass_on: Callable[[dict[str, Any]], None] | None = None
         self.began = clock()
@@ -77,15 +80,15 @@ class Recent:
 
     def notice(self, request_id: str, event: Event) -> None:
         """Remember how a request ended, and what happened on the way."""
-        if isinstance(event, Answered):
-            self._answered(request_id, event)
+        if isinstance(event, Answered | TurnEnded):
+            self._ended(request_id, event)
         elif isinstance(event, Refused):
             self._step(request_id, {"status": event.status, "refusal": event.refusal, "remedy": event.remedy})
         elif isinstance(event, Unrecovered):
             self._step(request_id, {"refusal": event.refusal})
         elif isinstance(event, UpstreamFailed):
             self._step(request_id, {"cause": event.cause})
-        elif isinstance(event, SocketClosed | TurnEnded):
+        elif isinstance(event, SocketClosed):
             self._steps.pop(request_id, None)
         elif isinstance(event, BudgetExceeded):
             self._slot(int(self._clock() // SLOT)).recoveries["over budget"] += 1
@@ -100,14 +103,16 @@ class Recent:
     def _step(self, request_id: str, step: dict[str, Any]) -> None:
         self._steps.setdefault(request_id, []).append(step)
 
-    def _answered(self, request_id: str, event: Answered) -> None:
+    def _ended(self, request_id: str, event: Answered | TurnEnded) -> None:
         steps = self._steps.pop(request_id, [])
         exchange = {
             "at": self._clock(),
             "id": request_id,
             "steps": steps,
             "outcome": outcome(event),
-            **_shape(event),
+            **self._through,
+            **(_shape(event) if isinstance(event, Answered) else _shape_of_turn(event)),
+            **_fate(event),
         }  # fmt: skip
         (self.pass_on or self.keep)(exchange)
 
@@ -126,7 +131,7 @@ class Recent:
         return slot
 
 
-def outcome(event: Answered) -> str:
+def outcome(event: Answered | TurnEnded) -> str:
     """In one word, how it ended: the worst that can be said of it."""
     if event.status >= 500 or event.fault:
         return "failed"
@@ -138,11 +143,27 @@ def outcome(event: Answered) -> str:
 
 
 def _shape(event: Answered) -> dict[str, Any]:
-    report = event.report
     return {
         "method": printable(event.method),
-        "path": masked(event.path),
         "route": event.route,
+        "lane": None,
+        "first_byte": event.first_byte,
+        "upstream": event.upstream,
+        "client": event.client,
+        "overhead": event.overhead,
+    }
+
+
+def _shape_of_turn(event: TurnEnded) -> dict[str, Any]:
+    """Who waited for whom is not known of a turn: others are in progress on the same connection."""
+    waits = {"upstream": None, "client": None, "overhead": None}
+    return {"method": "turn", "route": "turn", "lane": event.lane, "first_byte": event.first_event, **waits}
+
+
+def _fate(event: Answered | TurnEnded) -> dict[str, Any]:
+    report = event.report
+    return {
+        "path": masked(event.path),
         "status": event.status,
         "fault": event.fault,
         "complete": event.complete,
@@ -153,10 +174,6 @@ def _shape(event: Answered) -> dict[str, Any]:
         "attempts": report.attempts,
         "store": report.store,
         "seconds": event.seconds,
-        "first_byte": event.first_byte,
-        "upstream": event.upstream,
-        "client": event.client,
-        "overhead": event.overhead,
         "model": printable(event.model),
         "upstream_id": event.upstream_id,
     }

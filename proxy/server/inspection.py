@@ -21,4 +21,4 @@ def inspection(settings: Settings, recent: Recent | None = None) -> Inspection |
         "process": str(os.getpid()),
         "base_url": str(settings.listen) if settings.listen.path else f"{scheme}://{settings.listen}/v1",
     }
-    return Inspection(recent or Recent(), facts, settings.admin_listen.host)
+    return Inspection(recent or Recent(settings.mode, os.getpid()), facts, settings.admin_listen.host)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.page import Inspection
-from proxy.events import Answered, Refused, Unrecovered, UpstreamFailed
+from proxy.events import Answered, Refused, TurnEnded, Unrecovered, UpstreamFailed
 from proxy.observers.gauges import Gauges
 from proxy.observers.recent import Recent
 from proxy.report import Report
@@ -56,7 +56,7 @@ class Minutes:
 
     def recent(self, count: int, **names: Any) -> Recent:
         """So many exchanges."""
-        recent = Recent(self)
+        recent = Recent("auto", 4711, self)
         recent.began = self.now - 200_000
         for number in range(1, count + 1):
             self.moment = self.now - 900 + 890 * number / count
@@ -95,12 +95,17 @@ class Minutes:
         durations = {"seconds": first + 9, "first_byte": first, "client": 0.002, "upstream": first - 0.0025}
         upstream_id = f"req_{self.random.getrandbits(64):016x}"
         usual = {"path": "/v1/responses", "model": "gpt-5", "upstream_id": upstream_id, **durations}
+        if self.random.random() < 0.15 and told["status"] == 200:
+            report, complete = told["report"], told["complete"]
+            ended = TurnEnded(0, 200, first + 9, complete, report, "/v1/responses", first, model=str(usual["model"]))
+            recent.notice(id_, ended)
+            return
         recent.notice(id_, Answered(method="POST", route="responses", **{**usual, **told, **names}))
 
 
 def page_of(recent: Recent) -> Any:
     """The admin listener that shows these exchanges."""
-    gauges = Gauges(7, 5, 12, 3, 9, 0, 412 << 20, 3978 << 20)
+    gauges = Gauges(7, 5, 12, in_use=3, idle=9, memory=412 << 20, max_memory=3978 << 20)
     return admin(Readiness(), Instruments(levels=lambda: gauges).reading, Inspection(recent, FACTS))
 
 
@@ -148,7 +153,7 @@ def main(folder: Path) -> None:
     """Write all pictures."""
     with browsing() as browser:
         with staged() as stage:
-            stage.show(page_of(Recent()))
+            stage.show(page_of(Recent("auto", 4711)))
             for name in photograph(browser, stage.port, folder):
                 count, *_ = STATES[name]
                 stage.show(page_of(Minutes().recent(count, **(LONG if name == "long" else {}))))

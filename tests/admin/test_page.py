@@ -14,7 +14,7 @@ from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection
 from proxy.cli import parsed
-from proxy.events import Answered, BudgetExceeded, Refused, Unrecovered
+from proxy.events import Answered, BudgetExceeded, Refused, TurnEnded, Unrecovered
 from proxy.observers.gauges import Gauges
 from proxy.observers.recent import KEPT, Recent
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, STORE, RemovedName, Report
@@ -80,9 +80,9 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture
 def shown(stage: Stage) -> Shown:
     """A page on which nothing has happened yet."""
-    recent, readiness = Recent(), Readiness()
+    recent, readiness = Recent("strip", 4711), Readiness()
     inspection = Inspection(recent, FACTS, "admin.example")
-    gauges = Gauges(in_flight=7, memory=5 << 20, max_memory=50 << 20)
+    gauges = Gauges(in_flight=7, memory=5 << 20, max_memory=50 << 20, workers=2)
     port = stage.show(admin(readiness, Instruments(levels=lambda: gauges).reading, inspection))
     return Shown(port, recent, readiness)
 
@@ -209,7 +209,8 @@ def test_it_is_empty_at_first_and_then_live(browser: Browser, shown: Shown) -> N
     page = browser.open(shown.url)
     page.wait_for("document.getElementById('note').innerText.includes('OPENAI_BASE_URL=http://127.0.0.1:1/v1')")
     page.wait_for("document.getElementById('state').className === 'live'")
-    assert "strip mode → https://api.openai.com/v1 · version 1.2.3" in page.evaluate("document.body.innerText")
+    head = page.evaluate("document.getElementById('facts').innerText")
+    assert head.startswith("strip mode → https://api.openai.com/v1 · version 1.2.3 · process 4711 with 2 workers · up")
     shown.happens(report=Report())
     wait_rows(page, 1)
     assert page.evaluate("document.getElementById('note').hidden")
@@ -297,7 +298,7 @@ def refused(shown: Shown, request_id: str, kind: Any = "item", **changed: Any) -
 
 
 def test_what_a_row_tells(browser: Browser, shown: Shown) -> None:
-    """A row has the model, the kind of refusal, both ids and the store's outcome; mode and process stand in detail."""
+    """A row has the model, the kind of refusal, both ids, the store's outcome, the mode and the process."""
     refused(shown, "req-aaa")
     shown.happens("req-bbb", report=Report("rewritten", "lossless", {"previous_response_id": 1}, store="miss"))
     shown.recent.notice("req-ccc", Unrecovered("response", 1))
@@ -305,7 +306,7 @@ def test_what_a_row_tells(browser: Browser, shown: Shown) -> None:
     page = browser.open(shown.url)
     wait_rows(page, 3)
     unrecovered, missed, recovered = rows(page)
-    assert all(word in recovered for word in ("gpt-5", "404 item", "req-aaa", "req_0a1b2c"))
+    assert all(word in recovered for word in ("gpt-5", "404 item", "req-aaa", "req_0a1b2c", "strip", "4711"))
     assert "store miss" in missed
     assert "400 response" in unrecovered
     page.evaluate("document.querySelectorAll('.row').forEach(row => row.click())")
@@ -313,6 +314,38 @@ def test_what_a_row_tells(browser: Browser, shown: Shown) -> None:
     assert "the first refusal was given to the client" in unrecovered
     assert STORE["miss"] in missed
     assert re.search(r"mode\s+strip\s+process\s+4711", missed)
+
+
+def test_turns_of_websockets(browser: Browser, shown: Shown) -> None:
+    """A turn of a WebSocket has a row as a request has, with its lane in detail; a filter shows turns alone."""
+    shown.happens("req-aaa")
+    shown.recent.notice("req-bbb.1", Refused(400, "item", "portable"))
+    report = Report("recovered", "lossless", {"item_id": 3}, attempts=2)
+    shown.recent.notice("req-bbb.1", TurnEnded(2, 200, 4.0, True, report, "/v1/responses", 1.5, "", "gpt-5"))
+    page = browser.open(f"{shown.url}#route=turn")
+    wait_rows(page, 1)
+    page.evaluate("document.querySelector('.row').click()")
+    [turn] = rows(page)
+    assert all(word in turn for word in ("turn /v1/responses", "req-bbb.1", "gpt-5", "400 item", "Recovered", "1.50 s"))
+    assert re.search(r"asked\s+turn /v1/responses\s+lane\s+2\s+model\s+gpt-5", turn)
+    assert "waited for upstream" not in turn
+    text = page.evaluate("document.querySelector('.command code').innerText")
+    assert parsed(shlex.split(text)[1:]).status == [400]
+
+
+def test_processes_and_modes(browser: Browser, shown: Shown) -> None:
+    """After a reload, or with several workers, each row has the mode and the process that it went through."""
+    shown.happens("req-aaa")
+    worker = Recent("observe", 4712)
+    worker.pass_on = shown.recent.keep
+    worker.notice("req-bbb", Answered("POST", "responses", "/v1/responses", 200, 1.0, True, Report()))
+    page = browser.open(f"{shown.url}#search=observe")
+    wait_rows(page, 1)
+    page.evaluate("document.querySelector('.row').click()")
+    [row] = rows(page)
+    assert re.search(r"observe\s+4712", row)
+    assert "unpinned explain --mode observe" in row
+    assert re.search(r"mode\s+observe\s+process\s+4712", row)
 
 
 def test_the_tiles(browser: Browser, shown: Shown) -> None:
@@ -461,8 +494,7 @@ def test_a_long_list(browser: Browser, shown: Shown) -> None:
     wait_rows(page, KEPT)
 
 
-@pytest.mark.parametrize("width", [400, 1280])
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "dark"), [(400, False), (400, True), (961, False), (1181, True), (1280, False)])
 def test_it_fits(browser: Browser, shown: Shown, width: int, *, dark: bool) -> None:
     """Light or dark, wide or narrow, nothing sticks out sideways, and text stands out from what is behind it."""
     removed: Any = {"item_reference": 1000} | dict.fromkeys(map(str, range(20)), 1)
@@ -502,7 +534,7 @@ def test_an_error(browser: Browser, shown: Shown, stage: Stage) -> None:
 def test_a_process_that_is_gone(browser: Browser) -> None:
     """A page whose process is gone says so and since when, and goes on by itself, from nothing, with the next one."""
     with staged() as stage:
-        recent = Recent()
+        recent = Recent("strip", 4711)
         inspection = Inspection(recent, FACTS)
         shown = Shown(stage.show(admin(Readiness(), Instruments().reading, inspection)), recent, Readiness())
         shown.happens()
@@ -518,7 +550,7 @@ def test_a_new_process(browser: Browser, shown: Shown, stage: Stage) -> None:
     shown.happens(status=429)
     page = browser.open(shown.url)
     wait_rows(page, 1)
-    recent = Recent()
+    recent = Recent("strip", 4711)
     recent.began += 1
     port = stage.show(admin(Readiness(), Instruments().reading, Inspection(recent, FACTS)))
     Shown(port, recent, Readiness()).happens(status=418)

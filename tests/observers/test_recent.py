@@ -58,7 +58,7 @@ def clock() -> Clock:
 @pytest.fixture
 def recent(clock: Clock) -> Recent:
     """Nothing has happened yet."""
-    return Recent(clock)
+    return Recent("auto", 4711, clock)
 
 
 def test_an_exchange(recent: Recent, clock: Clock) -> None:
@@ -74,9 +74,12 @@ def test_an_exchange(recent: Recent, clock: Clock) -> None:
         "id": "req-1",
         "steps": [{"status": 404, "refusal": "item", "remedy": "portable"}],
         "outcome": "lossless",
+        "mode": "auto",
+        "process": 4711,
         "method": "POST",
         "path": "/v1/responses",
         "route": "responses",
+        "lane": None,
         "status": 200,
         "fault": "",
         "complete": True,
@@ -168,19 +171,42 @@ def test_a_slot_without_an_answer(recent: Recent) -> None:
         (answered(complete=False), "unfinished"),
         (answered(status=0, complete=False), "unfinished"),
         (answered(status=502, complete=False), "failed"),
+        (TurnEnded(0, 200, 1.0, True, Report()), "unchanged"),
+        (TurnEnded(0, 413, 1.0, True, Report("unread"), fault="request_too_complex"), "failed"),
+        (TurnEnded(0, 0, 1.0, False, Report()), "unfinished"),
     ],
 )
-def test_outcomes(event: Answered, expected: str) -> None:
+def test_outcomes(event: Answered | TurnEnded, expected: str) -> None:
     """An exchange is called by the worst that can be said of it."""
     assert outcome(event) == expected
+
+
+def test_a_turn(recent: Recent) -> None:
+    """A turn of a WebSocket is an exchange; who waited for whom is not known of it, so it is not said."""
+    recent.notice("req-2.1", Refused(400, "item", "portable"))
+    ended = TurnEnded(3, 200, 1.5, True, Report("recovered", "lossless"), "/v1/responses", 0.5, model="gpt-5")
+    recent.notice("req-2.1", ended)
+    [exchange] = recent.told()["exchanges"]
+    shown = {name: exchange[name] for name in ("id", "route", "lane", "path", "model", "outcome", "first_byte")}
+    assert shown == {
+        "id": "req-2.1",
+        "route": "turn",
+        "lane": 3,
+        "path": "/v1/responses",
+        "model": "gpt-5",
+        "outcome": "lossless",
+        "first_byte": 0.5,
+    }
+    assert exchange["steps"] == [{"status": 400, "refusal": "item", "remedy": "portable"}]
+    assert (exchange["upstream"], exchange["client"], exchange["overhead"]) == (None, None, None)
+    [slot] = recent.told()["slots"].values()
+    assert (slot["first_byte"], slot["overhead"]) == ([0.5, 0.5], None)
 
 
 def test_sockets_are_no_exchanges(recent: Recent) -> None:
     """A WebSocket that was opened is not listed, and what happened to it on the way is forgotten with it."""
     recent.notice("req-1", UpstreamFailed("upstream_cut"))
     recent.notice("req-1", SocketClosed("/v1/realtime", "tunnel", 1.0, 1, 2))
-    recent.notice("req-2.1", Refused(400, "item", "portable"))
-    recent.notice("req-2.1", TurnEnded(0, 200, 1.0, True, Report()))
     assert recent.told()["exchanges"] == []
     assert recent._steps == {}
 

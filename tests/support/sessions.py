@@ -14,6 +14,7 @@ from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.session.sending import Failure
 from proxy.responses.session.session import Session
 from proxy.responses.session.steps import (
+    Answering,
     Ask,
     Close,
     Heard,
@@ -124,6 +125,8 @@ class Played:
         self.upstream = b""
         self.client = b""
         self.facts: list[Event] = []
+        self.began: list[int] = []
+        """Turns whose answer has begun."""
         self.over: list[TurnOver] = []
         self.records: list[Any] = []
         self.heard: list[bytes] = []
@@ -200,6 +203,8 @@ class Played:
                 self.records += [record.work()] if record is not None else []
             case Heard(_, said):
                 self.heard.append(said)
+            case Answering(turn):
+                self.began.append(turn)
             case TurnOver():
                 self.over.append(step)
             case Spent():

@@ -16,6 +16,8 @@ from tests.support.memory import descriptors, resident
 from tests.support.process import Process, running
 from tests.support.raw_client import PATIENCE, RawAnswer, RawClient, exchange, request
 from tests.support.scripts import END, answer, script
+from tests.support.sessions import completed, create, created, text
+from tests.support.talks import Talk
 from tests.support.upstream_server import ScriptedUpstream
 
 ECHO = script(switching(), echo, END)
@@ -134,7 +136,7 @@ def test_one_line_a_socket(echoing: ScriptedUpstream) -> None:
 
 
 def test_the_live_page_goes_on(echoing: ScriptedUpstream) -> None:
-    """It shows handshakes that were refused, and is not disturbed by sockets that were not."""
+    """It shows handshakes that were refused, not sockets that were opened, but their turns."""
 
     def exchanges(process: Process) -> Any:
         raw = b"GET /exchanges.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -149,6 +151,15 @@ def test_the_live_page_goes_on(echoing: ScriptedUpstream) -> None:
         process.wait_logged(lambda line: line.get("status") == 401)
         [shown] = exchanges(process)["exchanges"]
         assert (shown["status"], shown["attempts"], shown["action"]) == (401, 1, "passthrough")
+        talk = Talk([created("resp_1"), completed("resp_1")])
+        echoing.will_answer(script(switching([(b"X-Request-Id", b"req_upstream")]), talk, END))
+        with RawClient(process.port) as client:
+            client.send(handshake(b"/v1/responses") + text(create("hi", model="gpt-5")))
+            assert client.head().status == 101
+            process.wait_logged(lambda line: line.get("lane") == 0)
+        turn = exchanges(process)["exchanges"][0]
+        assert (turn["route"], turn["model"], turn["upstream_id"]) == ("turn", "gpt-5", "req_upstream")
+        assert 0 < turn["first_byte"] <= turn["seconds"]
 
 
 def test_draining(echoing: ScriptedUpstream) -> None:

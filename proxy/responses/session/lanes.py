@@ -52,15 +52,18 @@ class Turn:
     __slots__ = (
         "attempts",
         "exchange",
+        "fault",
         "first",
         "first_status",
         "has_created",
         "held",
         "holds_blobs",
+        "is_answering",
         "is_asking",
         "is_plain",
         "lane",
         "message",
+        "model",
         "number",
         "parent",
         "payload",
@@ -79,6 +82,7 @@ class Turn:
         """What the client sent, frames and all."""
         self.payload = create.payload if create is not None else b""
         self.parent = create.parent if create is not None else None
+        self.model = create.model if create is not None else ""
         self.state: State = "waiting" if create is not None else "decided"
         self.attempts = 0
         self.exchange: Exchange | None = None
@@ -92,8 +96,12 @@ class Turn:
         self.first_status = 0
         self.status = 0
         """200, or that of the refusal that the client gets; 0: it gets none yet."""
+        self.fault = ""
+        """The code of ours that it was answered with."""
         self.seconds = 0.0
         """Of processor time, for its forms."""
+        self.is_answering = False
+        """The client has been given an event of its answer."""
         self.has_created = False
         """Upstream has begun a response, as it said."""
         self.stale: set[str] = set()

@@ -32,7 +32,7 @@ WATCHED: Final[frozenset[str | None]] = frozenset({None, CREATED, *ENDS})
 DEFAULT_LANE: Final = ""
 
 _LONGEST: Final = 256
-"""Letters of a lane's name; a longer one, which upstream refuses, is told apart by that many."""
+"""Letters of a lane's name; a longer one, which upstream refuses, is told apart by that many. Of a model's as well."""
 _TYPE: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
 _LOOK: Final = 96
 """Bytes of an event in which its type is looked for without reading it."""
@@ -44,6 +44,7 @@ class _Members(msgspec.Struct):
     type: Raw | UnsetType = UNSET
     stream_id: Raw | UnsetType = UNSET
     previous_response_id: Raw | UnsetType = UNSET
+    model: Raw | UnsetType = UNSET
     response: Raw | UnsetType = UNSET
     response_id: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
@@ -64,6 +65,7 @@ class Create(NamedTuple):
     lane: str
     parent: str | None
     """The response that it continues."""
+    model: str = ""
 
 
 class Steer(NamedTuple):
@@ -103,7 +105,7 @@ def client_message(message: bytes) -> Create | Steer | None:
     if kind == STEER:
         return Steer(parent)
     lane = _lane(members.stream_id)
-    return None if lane is None else Create(payload, lane, parent)
+    return None if lane is None else Create(payload, lane, parent, (_text(members.model) or "")[:_LONGEST])
 
 
 def upstream_event(payload: bytes) -> UpstreamEvent:

@@ -122,7 +122,7 @@ class Sender:
         if turn.attempts:
             self.relay(turn)
             return
-        turn.status = failure.status
+        turn.status, turn.fault = failure.status, failure.code
         turn.report = Report(action="unread", attempts=0)
         self._out.client.message(frame(failure.event(turn.lane.name)))
         self._decide(turn)

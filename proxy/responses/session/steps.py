@@ -73,6 +73,13 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """The first event of a turn's answer was given to the client."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class TurnOver:
     """A turn has ended; `is_complete` says that its last event was given to the client."""
 
@@ -82,6 +89,9 @@ class TurnOver:
     """200, or that of the refusal that it was answered with; 0: it was not answered."""
     report: Report
     is_complete: bool
+    fault: str = ""
+    """The code of the fault of ours that it was answered with."""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +99,6 @@ class Close:
     """The session has said goodbye to the client: cut both connections in a moment."""
 
 
-SessionStep = ToUpstream | ToClient | Ask | Wait | Began | Noted | Spent | Settled | Heard | TurnOver | Close
+SessionStep = (
+    ToUpstream | ToClient | Ask | Wait | Began | Noted | Spent | Settled | Answering | Heard | TurnOver | Close
+)

@@ -16,7 +16,7 @@ from proxy.responses.session.lanes import Held, Lanes, Turn
 from proxy.responses.session.outbox import Outbox
 from proxy.responses.session.reading import CREATED, DEFAULT_LANE, RECORDED, Create, UpstreamEvent
 from proxy.responses.session.sending import Sender, Terms
-from proxy.responses.session.steps import Began, Heard, Noted, TurnOver
+from proxy.responses.session.steps import Answering, Began, Heard, Noted, TurnOver
 
 MOST_HELD: Final = 1024 * 1024
 """Bytes of events that are held for a lane."""
@@ -114,6 +114,9 @@ class Turns:
             turn = self._created(turn, event)
         if turn is None:
             return
+        if not (turn.is_answering or turn.is_undecided):
+            turn.is_answering = True
+            self._out.add(Answering(turn.number))
         if event.type in RECORDED:
             self._out.add(Heard(turn.number, event.payload))
         if event.left_out and turn.holds_blobs:
@@ -192,7 +195,8 @@ class Turns:
 
     def _leave(self, turn: Turn, *, is_complete: bool) -> None:
         self.lanes.leave(turn)
-        self._out.add(TurnOver(turn.number, turn.lane.number, turn.status, turn.report, is_complete))
+        ended = (turn.number, turn.lane.number, turn.status, turn.report, is_complete)
+        self._out.add(TurnOver(*ended, turn.fault, turn.model))
 
     def unsent(self) -> list[bytes]:
         """Take the messages of all turns of which upstream has seen nothing, in their order; they are forgotten."""

@@ -302,6 +302,17 @@ def test_a_refusal_is_recovered_in_its_lane() -> None:
     assert played.spent == 0
 
 
+def test_the_moment_at_which_an_answer_begins() -> None:
+    """It is when the client is given the first event, not when upstream has sent it; once a turn."""
+    played = Played("recover").say(create([*HISTORY])).answer(created("resp_1"))
+    assert played.began == []
+    played.answer(delta(), delta(), completed("resp_1"))
+    assert played.began == [1]
+    played.say(create("and?", previous_response_id="resp_1")).answer(created("resp_2"))
+    played.answer(completed("resp_2"))
+    assert played.began == [1, 2]
+
+
 def test_a_failed_recovery_relays_the_first_refusal() -> None:
     """When nothing helps, the client gets the first refusal, byte for byte, with the events in front of it."""
     first = text(created("resp_1"), b"") + text(item_not_found("rs_1"), b"")
@@ -783,6 +794,7 @@ def test_a_turn_that_cannot_be_performed() -> None:
         }
     ]
     assert [sent["input"] for sent in played.sent] == ["2"]
+    assert [(over.fault, over.model) for over in played.over] == [("too_busy", "m")]
 
 
 def test_a_message_that_cannot_be_looked_at() -> None:
