@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
+from proxy.hints import Hint
+
 Route = Literal["responses", "input_tokens", "compact", "other"]
 SocketKind = Literal["session", "tunnel"]
 Action = Literal["passthrough", "rewritten", "recovered", "unrecovered", "observed", "unread"]
@@ -242,6 +244,8 @@ class Report(NamedTuple):
     """Whether a store knew all that the request refers to; None where no lookup was needed."""
     left_out: Mapping[LeftOut, int] = MappingProxyType({})
     """What upstream itself did not show the model, by its reason."""
+    hint: Hint | None = None
+    """Where something is that a refusal says is not here."""
 
     def counts(self) -> Iterator[tuple[Name, int]]:
         """Each name that counts something, with its count."""
@@ -272,4 +276,6 @@ class Report(NamedTuple):
             fields.append((b"x-unpinned-upstream-removed", told.encode()))
         if self.store is not None:
             fields.append((b"x-unpinned-store", self.store.encode()))
+        if self.hint is not None:
+            fields.append((b"x-unpinned-hint", str(self.hint).encode()))
         return fields

@@ -32,12 +32,13 @@ LAYERS = (
     ("proxy.responses",),
     ("proxy.events",),
     ("proxy.report",),
+    ("proxy.hints",),
 )
 
 # The top of the package, and nothing beside it.
 ROOMS = frozenset({
-    "__init__", "__main__", "admin", "app", "cli", "commands", "demo", "drivers", "events", "fake_openai", "http",
-    "middleware", "observers", "report", "responses", "server", "settings", "store", "streams", "upstream",
+    "__init__", "__main__", "admin", "app", "cli", "commands", "demo", "drivers", "events", "fake_openai", "hints",
+    "http", "middleware", "observers", "report", "responses", "server", "settings", "store", "streams", "upstream",
 })  # fmt: skip
 
 # Within the core as well imports go down only.
@@ -77,7 +78,7 @@ SIBLINGS = {
     "proxy.observers": {"endings", "forms", "gauges", "lines", "metrics", "otlp", "redaction"},
 }
 
-PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report")
+PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report", "proxy.hints")
 WAITS = frozenset({"proxy.http.context", "proxy.http.receive"})  # of these rooms, the modules that await a client
 PURE_IMPORTS = frozenset({
     "ast", "bisect", "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json",

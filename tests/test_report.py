@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from proxy import report
+from proxy.hints import BOUND, Bound, Hint
 from proxy.observers.prometheus import FAMILIES, OUTCOMES
 from proxy.report import (
     ACTIONS,
@@ -47,6 +48,7 @@ def _constants() -> set[object]:
         (REPAIRED, RepairedName),
         (STORE, report.StoreOutcome),
         (STORE_FAILURES, report.StoreFailure),
+        (BOUND, Bound),
     ],
 )
 def test_each_name_has_its_words(table: dict[str, object], names: object) -> None:
@@ -78,6 +80,7 @@ def _row(field: str) -> set[str]:
         ("x-unpinned-removed", REMOVED),
         ("x-unpinned-repaired", REPAIRED),
         ("x-unpinned-store", STORE),
+        ("x-unpinned-hint", BOUND),
     ],
 )
 def test_the_readme_lists_them(field: str, table: dict[str, object]) -> None:
@@ -93,7 +96,8 @@ def test_the_store_metric_has_every_outcome() -> None:
 
 def test_the_fields_of_a_report() -> None:
     """A report becomes response fields: names with their counts, in the order in which they were counted."""
-    told = Report("rewritten", "lossy", {"item_id": 2, "reasoning": 0}, {"note": 1}, 2, "miss")
+    counts: tuple[dict[RemovedName, int], dict[RepairedName, int]] = {"item_id": 2, "reasoning": 0}, {"note": 1}
+    told = Report("rewritten", "lossy", *counts, 2, "miss", hint=Hint("file"))
     assert told.fields() == [
         (b"x-unpinned-action", b"rewritten"),
         (b"x-unpinned-fidelity", b"lossy"),
@@ -101,6 +105,7 @@ def test_the_fields_of_a_report() -> None:
         (b"x-unpinned-removed", b"item_id=2"),
         (b"x-unpinned-repaired", b"note=1"),
         (b"x-unpinned-store", b"miss"),
+        (b"x-unpinned-hint", b"bound=file"),
     ]
     assert list(told.counts()) == [("item_id", 2), ("note", 1)]
     assert Report().fields() == [

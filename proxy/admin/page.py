@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from proxy import report as explanations
 from proxy.admin.hosts import is_own
+from proxy.hints import BOUND, Hint
 from proxy.observers.gauges import Gauges
 from proxy.observers.recent import Recent
 
@@ -83,6 +84,7 @@ def _html() -> str:
         "refusals": explanations.REFUSALS,
         "removed": {name: each._asdict() for name, each in explanations.REMOVED.items()},
         "store": explanations.STORE,
+        "hints": {str(Hint(bound)): advice for bound, advice in BOUND.items()},
         "repaired": {name: each._asdict() for name, each in explanations.REPAIRED.items()},
     }
     text = orjson.dumps(words).decode().replace("<", r"\u003c")

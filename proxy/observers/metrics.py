@@ -29,7 +29,17 @@ SECONDS: Final = tuple(0.01 * 2**power for power in range(17))
 OVERHEAD: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _UPSTREAMS: Final = frozenset(code for code, row in HOP.items() if row.kind == "upstream_error")
 
-_COUNTERS: Final = ("removed", "left_out", "refusals", "attempts", "recoveries", "errors", "store", "processes")
+_COUNTERS: Final = (
+    "removed",
+    "left_out",
+    "refusals",
+    "attempts",
+    "recoveries",
+    "errors",
+    "store",
+    "hints",
+    "processes",
+)
 
 Outcome = tuple[Route, Action, Fidelity, int]
 
@@ -91,6 +101,7 @@ class Metrics:
         self.recoveries: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.store: Counter[str] = Counter()
+        self.hints: Counter[str] = Counter()
         self.processes: Counter[str] = Counter()
 
     def told(self) -> dict[str, Any]:
@@ -157,6 +168,8 @@ class Metrics:
     def _reported(self, report: Report) -> None:
         if report.store is not None:
             self.store[report.store] += 1
+        if report.hint is not None:
+            self.hints[report.hint.label] += 1
         for kind, count in report.removed.items():
             self.removed[kind] += count
 

@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy import __version__
+from proxy.hints import BOUND
 from proxy.http.faults import HOP
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Durations, Histogram, Metrics, failed
@@ -127,6 +128,13 @@ FAMILIES: Final = (
         ("outcome",),
         "Requests that referred to what a store may know (hit, miss, down), and what failed by what was being done.",
         lambda metrics, _: _counted(metrics.store, OUTCOMES),
+    ),
+    Family(
+        CounterMetricFamily,
+        "unpinned_hints_total",
+        ("hint",),
+        "Refusals of what lives in one project or region and cannot travel, by what that is, as in x-unpinned-hint.",
+        lambda metrics, _: _counted(metrics.hints, BOUND),
     ),
     Family(
         GaugeMetricFamily,

@@ -173,6 +173,7 @@ def _fate(event: Answered | TurnEnded) -> dict[str, Any]:
         "repaired": dict(report.repaired),
         "attempts": report.attempts,
         "store": report.store,
+        "hint": str(report.hint) if report.hint else None,
         "seconds": event.seconds,
         "model": printable(event.model),
         "upstream_id": event.upstream_id,

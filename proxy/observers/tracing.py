@@ -144,7 +144,7 @@ def _sort_of(answered: Answered, refusals: list[Refused | Unrecovered]) -> bytes
     """The sort of a request's span."""
     report = answered.report
     counts = tuple(report.removed.items()), tuple(report.repaired.items())
-    words = report.action, report.fidelity, report.attempts, report.store or ""
+    words = report.action, report.fidelity, report.attempts, report.store or "", str(report.hint or "")
     kinds = tuple([event.refusal for event in refusals])
     failure = answered.fault or ("" if answered.complete else "incomplete")
     request = answered.method, masked(answered.path), answered.route, answered.status, failure
@@ -154,7 +154,7 @@ def _sort_of(answered: Answered, refusals: list[Refused | Unrecovered]) -> bytes
 @lru_cache(maxsize=1024)
 def _request_sort(
     request: tuple[str, str, Route, int, str],
-    words: tuple[str, str, int, str],
+    words: tuple[str, str, int, str, str],
     counts: tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]],
     refusals: tuple[str, ...],
 ) -> bytes:
@@ -162,7 +162,7 @@ def _request_sort(
     method, path, route, status, failure = request
     name, pattern = _method(method), _ROUTES.get(route, "")
     failed = status >= 500 or bool(failure)
-    action, fidelity, attempts, store = words
+    action, fidelity, attempts, store, hint = words
     removed, repaired = counts
     attributes: dict[str, Value] = {
         "http.request.method": name,
@@ -173,6 +173,7 @@ def _request_sort(
         "unpinned.action": action,
         "unpinned.fidelity": fidelity,
         "unpinned.store": store,
+        "unpinned.hint": hint,
         "unpinned.refusals": refusals,
         **{f"unpinned.removed.{kind}": count for kind, count in removed},
         **{f"unpinned.repaired.{kind}": count for kind, count in repaired},

@@ -11,6 +11,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
+from proxy.hints import Bound
 from proxy.report import Remedy, Route
 from proxy.responses.body.document import Document
 from proxy.responses.policy import Policy
@@ -31,6 +32,8 @@ class Attempt:
     rewrite: Rewrite
     remedy: Remedy = "same"
     refusal: Refusal | None = None
+    bound: Bound | None = None
+    """What the refusal names that lives in one project, where it is none of ours."""
     document: Document | None = None
     """What it was made from, where later attempts may be made from another document."""
 

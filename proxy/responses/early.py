@@ -17,7 +17,8 @@ from proxy.responses.body.document import Document, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.objects import REFUSED
 from proxy.responses.event_parser import EventParser
-from proxy.responses.recovery.refusals import classify, judging_cost
+from proxy.responses.recovery.bound import judged
+from proxy.responses.recovery.refusals import judging_cost
 from proxy.responses.steps import Compute
 
 AFTER_FIRST_EVENT: Final = 0.5
@@ -144,5 +145,5 @@ def _statuses(part: Document) -> Iterator[int]:
 
 
 def recognition(refusal: EarlyRefusal) -> Compute:
-    """Says whether a refusal is one that can be recovered from; every other error is the client's."""
-    return Compute(lambda: classify(*refusal) is not None, judging_cost(refusal.body))
+    """Says whether there is something to do, or to say, about a refusal; every other error is the client's at once."""
+    return Compute(lambda: judged(*refusal).is_known, judging_cost(refusal.body))

@@ -37,8 +37,9 @@ from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.left_out import may_be_left_out
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
+from proxy.responses.recovery.bound import judged
 from proxy.responses.recovery.lessons import LessonScope
-from proxy.responses.recovery.refusals import NEVER_OURS, classify, judging_cost
+from proxy.responses.recovery.refusals import NEVER_OURS, judging_cost
 from proxy.responses.steps import INLINE, Compute, Forward, Recall, Relay, Step
 
 PAUSE: Final = 0.3
@@ -97,7 +98,8 @@ class Exchange:
         refusal = yield first
         while True:
             status, body = refusal
-            self._made[-1].refusal = yield Compute(partial(classify, status, body), judging_cost(body))
+            last = self._made[-1]
+            last.refusal, last.bound = yield Compute(partial(judged, status, body), judging_cost(body))
             yield from self._resolve()
             refusal = yield (yield Compute(partial(self._judge, status), _RUNGS * self._look_cost()))
 
@@ -272,7 +274,7 @@ class Exchange:
         return self._report(action, first if self._relayed else self._made[-1], attempts)
 
     def _report(self, action: Action, shown: Attempt, attempts: int) -> Report:
-        plain = report(action, shown.rewrite, attempts)
+        plain = report(action, shown.rewrite, attempts, shown.bound)
         return self._memory.reported(plain, shown.document) if self._memory else plain
 
     def _action(self, attempt: Attempt, attempts: int) -> Action:

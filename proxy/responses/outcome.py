@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from msgspec import UNSET
 
 from proxy.events import Event, LossyAnswer, Read, StartedFresh
+from proxy.hints import Bound, Hint
 from proxy.report import Action, Fidelity, Report
 from proxy.responses.body.document import Document
 from proxy.responses.policy import Policy
@@ -21,11 +22,12 @@ def read_by(document: Document, tells_ids: bool) -> Read:
     return Read(len(items), found, tuple(filter(None, ids)))
 
 
-def report(action: Action, sent: Rewrite, attempts: int) -> Report:
-    """The report for a request that was sent like this."""
+def report(action: Action, sent: Rewrite, attempts: int, bound: Bound | None = None) -> Report:
+    """The report for a request that was sent like this; `bound` is what its refusal names that never travels."""
     changed = bool(sent.removed or sent.repaired)
     fidelity: Fidelity = "lossy" if sent.lossy else "lossless" if changed else "exact"
-    return Report(action, fidelity, sent.removed, sent.repaired, attempts)
+    hint = Hint(bound) if bound is not None else None
+    return Report(action, fidelity, sent.removed, sent.repaired, attempts, hint=hint)
 
 
 def losses(sent: Rewrite, policy: Policy, scope: LessonScope) -> Iterator[Event]:

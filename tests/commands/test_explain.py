@@ -123,6 +123,12 @@ def test_after_a_refusal(tmp_path: Path, capsysbinary: Any) -> None:
     [
         (NOT_FOUND, ("--mode", "strip"), "names what is not sent any more"),
         ({"error": {"message": "Incorrect API key provided"}}, (), "none of those"),
+        ({"error": {"message": "File 'file-1' not found."}}, (), "`file_url`"),
+        (
+            {"error": {"message": "Vector store with id 'vs_1' not found."}},
+            ("--mode", "observe"),
+            "a vector store that",
+        ),
         (NOT_FOUND, ("--mode", "observe"), "In `observe` mode"),
         (NOT_FOUND, ("--mode", "recover", "--status", "401"), "none of those"),
         (NOT_FOUND, ("--mode", "recover", "--status", "503"), "none of those"),

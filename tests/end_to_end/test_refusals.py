@@ -315,6 +315,40 @@ def test_it_is_relayed(
     assert len(upstream.received) == 2
 
 
+BOUND = {
+    "file": "No such File object: file-1",
+    "vector_store": "Vector store with id 'vs_1' not found.",
+    "container": "Container with id 'cntr_1' not found.",
+    "prompt": "Prompt with id 'pmpt_1' not found.",
+    "batch": "No batch found with id 'batch_1'.",
+    "skill": "Skill with id 'skill_1' not found.",
+}
+
+
+def test_what_cannot_travel_is_named(upstream: ScriptedUpstream) -> None:
+    """A refusal of what lives in one project is relayed byte for byte, with a field that says what it is."""
+    scripts = {thing: refusal(404, {"message": message}) for thing, message in BOUND.items()}
+    upstream.will_answer(*scripts.values(), refusal(404, {"message": "Conversation with id 'conv_1' not found."}))
+    with unpinned(upstream.url) as port:
+        for thing, script in scripts.items():
+            received = ask(port, [USER], {})
+            assert (received.status, received.body) == (404, json_body(script))
+            assert received.values(b"x-unpinned-hint") == [f"bound={thing}".encode()]
+        assert ask(port, [USER], {}).values(b"x-unpinned-hint") == []
+
+
+def test_what_cannot_travel_is_named_in_a_stream(upstream: ScriptedUpstream) -> None:
+    """The same where a relay refuses inside a stream: its events are relayed as they are."""
+    error = {"type": "error", "error": {"code": 404, "message": BOUND["vector_store"]}}
+    event = f"event: error\ndata: {json.dumps(error)}\n\n".encode()
+    upstream.will_answer(answer(200, event, [(b"Content-Type", b"text/event-stream")]))
+    with unpinned(upstream.url) as port:
+        received = ask(port, [USER], {"stream": True})
+    assert (received.status, received.body) == (200, event)
+    assert received.values(b"x-unpinned-hint") == [b"bound=vector_store"]
+    assert received.values(b"x-unpinned-attempts") == [b"1"]
+
+
 def json_body(script: Any) -> bytes:
     """The body of a one-piece answer."""
     body: bytes = script[-1].partition(b"\r\n\r\n")[2]

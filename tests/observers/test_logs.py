@@ -29,6 +29,7 @@ from proxy.events import (
     Unrecovered,
     UpstreamFailed,
 )
+from proxy.hints import Hint
 from proxy.observers.logs import LogObserver, configure
 from proxy.report import Report
 from tests.support.pages import page
@@ -246,6 +247,12 @@ def test_access_line_of_a_store(log: Log) -> None:
     assert line.endswith("note=1 store=miss")
 
 
+def test_a_hint(log: Log) -> None:
+    """A refusal of what cannot travel ends its line with what it is."""
+    (line,) = log.messages(answered()._replace(report=REPORT._replace(hint=Hint("file"))))
+    assert line.endswith("note=1 hint=bound=file")
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
@@ -387,7 +394,7 @@ def test_the_documented_names(log: Log) -> None:
     table = [row for row in rows if len(row) == 4 and "`" in "".join(row[1:])]
     for form, cells in zip(("json", "ecs", "otel"), zip(*[row[1:] for row in table], strict=True), strict=True):
         log.configure("info", form)
-        log.observer.notice(REQUEST_ID, answered()._replace(report=REPORT._replace(store="hit")))
+        log.observer.notice(REQUEST_ID, answered()._replace(report=REPORT._replace(store="hit", hint=Hint("file"))))
         names = flat(orjson.loads(log.lines()[0]))
         documented = {name for cell in cells for name in re.findall(r"`([@\w.]+)`", cell)} - {
             "json",

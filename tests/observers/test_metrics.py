@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
 from proxy.events import Answered, Recovered, Refused, StoreFailed, TurnEnded, Unrecovered, UpstreamFailed
+from proxy.hints import Hint
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import SECONDS, Metrics
 from proxy.observers.prometheus import FAMILIES, exposition
@@ -113,6 +114,17 @@ def test_a_store() -> None:
     assert happened(samples, "unpinned_store_total") == counts
 
 
+def test_hints() -> None:
+    """Refusals of what cannot travel are counted by what it is, those of turns as well."""
+    file = Report(hint=Hint("file"))
+    samples = read(
+        answered(status=404, report=file),
+        answered(),
+        TurnEnded(1, 404, 0.1, complete=True, report=file),
+    )
+    assert happened(samples, "unpinned_hints_total") == {("file",): 2}
+
+
 def test_errors() -> None:
     """A fault is counted once: upstream's where it happened, others where they were answered."""
     samples = read(
@@ -163,8 +175,8 @@ def test_turns() -> None:
 
 
 def test_few_families() -> None:
-    """There are at most nineteen families, and nothing is exposed beside them."""
-    assert len(FAMILIES) <= 19
+    """There are at most twenty families, and nothing is exposed beside them."""
+    assert len(FAMILIES) <= 20
     text, _ = exposition(Metrics(), Gauges())
     named = [line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")]
     assert named == [family.name for family in FAMILIES]

@@ -89,6 +89,7 @@ def test_an_exchange(recent: Recent, clock: Clock) -> None:
         "repaired": {},
         "attempts": 1,
         "store": None,
+        "hint": None,
         "seconds": 4.0,
         "first_byte": 1.0,
         "upstream": 0.75,

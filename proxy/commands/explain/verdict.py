@@ -9,10 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from proxy.drivers import loop
 from proxy.events import LossyAnswer, Refused, Unrecovered
+from proxy.hints import BOUND
 from proxy.report import EXPLANATIONS, Explanation, Name, RefusalKind, Remedy, Report, Route
 from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import Recalled
 from proxy.responses.policy import Policy
+from proxy.responses.recovery.bound import bound
 from proxy.responses.recovery.ladders import still_names
 from proxy.responses.recovery.refusals import classify
 from proxy.responses.steps import Compute, Forward, Recall
@@ -28,6 +30,11 @@ _GIVEN_UP: Final = (
 _WAITS: Final = (
     "It holds what another server may not know. To make it portable would cost {}, so that it is sent as it came, and "
     "in another form only if upstream refuses it: --after-refusal FILE shows which."
+)
+
+
+_BOUND: Final = (
+    "That refusal names a {} that lives in one project or region and cannot travel: the client gets it as it is."
 )
 
 
@@ -160,4 +167,7 @@ class _Course:
 def _relayed(refusal: Refusal, policy: Policy) -> str:
     if policy.mode == "observe" and classify(*refusal) is not None:
         return "In `observe` mode refusals are only reported: the client gets it as it is."
+    found = bound(refusal.body)
+    if found is not None:
+        return f"{_BOUND.format(found.replace('_', ' '))} {BOUND[found]}"
     return "That refusal is none of those that Unpinned recovers from: the client gets it as it is."

@@ -177,7 +177,7 @@ _NULLS: Final = frozenset({"status", "content"})
 """Fields that some clients send as null: the status of any item, the content of a reasoning (codex 0.171)."""
 
 # It speaks of what the request says, or how much, and may quote a user's words.
-_OF_CONTENT: Final = _pattern(
+OF_CONTENT: Final = _pattern(
     r"\bflagged\b|(?:content|usage)\s+polic|moderation|safety\s+system|context\s+(?:length|window)|rate\s+limit"
 )
 # Parameters under which a refusal may speak of items or of a previous response; of others it quotes names and texts.
@@ -260,7 +260,7 @@ def _field(said: Said) -> Refusal | None:
 
 
 def _by_text(said: Said) -> Refusal | None:
-    if said.code == "invalid_type" or not _STATE_PARAM.fullmatch(said.param) or _OF_CONTENT.search(said.message):
+    if said.code == "invalid_type" or not _STATE_PARAM.fullmatch(said.param) or OF_CONTENT.search(said.message):
         return None
     for row in _ROWS:
         if row.text.search(said.message) and not (row.unless and row.unless.search(said.message)):
