@@ -140,9 +140,9 @@ def previous_response_not_retained() -> Refusal:
     return Refusal(message, param="previous_response_id", code="unsupported_parameter")
 
 
-def not_found(thing: str, identifier: str) -> Refusal:
+def not_found(thing: str, identifier: str, param: str | None = None) -> Refusal:
     """A conversation, prompt, response that is not here."""
-    return Refusal(f"{thing} with id '{identifier}' not found.", status=404)
+    return Refusal(f"{thing} with id '{identifier}' not found.", param=param, status=404)
 
 
 def conversation_locked() -> Refusal:

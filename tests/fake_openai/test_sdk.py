@@ -117,20 +117,77 @@ def test_conversations_are_changed_and_deleted(fake: Fake) -> None:
         client.conversations.retrieve(identifier)
 
 
-def test_conversations_refuse_what_they_cannot_keep(shared: Fake) -> None:
-    """A bare reasoning item of elsewhere, a reference, and wrong shapes are refused."""
-    path = f"/v1/conversations/{shared.post('/v1/conversations', {}).json()['id']}/items"
-    bare = {"type": "reasoning", "id": "rs_1", "summary": []}
-    for item in (bare, {"id": "rs_1"}):
-        assert refused(shared.post(path, {"items": [item]})) == (400, "Invalid item", "item", "invalid_item")
-    assert refused(shared.post(path, {"items": 7}))[3] == "invalid_type"
-    assert refused(shared.post(path, {"items": [{"role": "user"}]}))[2] == "items[0].content"
-    assert refused(shared.post("/v1/conversations", {"metadata": 7}))[2] == "metadata"
-    many = [{"role": "user", "content": "x"}] * 21
-    assert refused(shared.post(path, {"items": many}))[2:] == ("items", "array_above_max_length")
-    assert shared.post(path, {"items": many[1:]}).status_code == 200
-    for metadata in ({f"k{number}": "" for number in range(17)}, {"k" * 65: ""}, {"k": "v" * 513}):
-        assert refused(shared.post("/v1/conversations", {"metadata": metadata}))[0] == 400
+@pytest.fixture(scope="module")
+def items_path(shared: Fake) -> str:
+    """Where the items of a conversation are, of which one is called `msg_1`."""
+    said = [{"role": "user", "id": "msg_1", "content": "x"}, {"role": "user", "content": "y"}]
+    return f"/v1/conversations/{shared.post('/v1/conversations', {'items': said}).json()['id']}/items"
+
+
+USER = {"role": "user", "content": "x"}
+BAD_ITEMS: list[tuple[Any, tuple[int, str | None, str | None]]] = [
+    ([{"type": "reasoning", "id": "rs_1", "summary": []}], (400, "item", "invalid_item")),
+    ([{"id": "rs_1"}], (404, None, None)),
+    ([USER, {"role": "user"}], (400, "items[1].content", "missing_required_parameter")),
+    ([USER, {"type": "compaction_trigger"}], (400, "items[1]", "invalid_value")),
+    ([{"role": "user", "id": "msg_1", "content": "x"}], (400, "input", None)),
+    ([USER] * 21, (400, "items", "array_above_max_length")),
+    (7, (400, "items", "invalid_type")),
+    ({}, (400, "items", "invalid_type")),
+    (None, (400, "items", "invalid_type")),
+]
+
+
+@pytest.mark.parametrize(("items", "refusal"), BAD_ITEMS)
+def test_items_that_a_conversation_cannot_keep(
+    shared: Fake, items_path: str, items: Any, refusal: tuple[int, str | None, str | None]
+) -> None:
+    """Bare reasoning and references of elsewhere, wrong shapes, duplicates and too many items: nothing is kept."""
+    answer = refused(shared.post(items_path, {"items": items}))
+    assert (answer[0], *answer[2:]) == refusal
+    assert len(shared.get(items_path).json()["data"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "param"),
+    [
+        ("limit=0", 400, "limit"),
+        ("limit=101", 400, "limit"),
+        ("limit=x", 400, "limit"),
+        ("order=up", 400, "order"),
+        ("after=msg_9", 404, "after"),
+    ],
+)
+def test_lists_that_cannot_be_asked_for(shared: Fake, items_path: str, query: str, status: int, param: str) -> None:
+    """A limit out of bounds, another order, and an item of another conversation are refused by name."""
+    answer = refused(shared.get(f"{items_path}?{query}"))
+    assert (answer[0], answer[2]) == (status, param)
+
+
+def test_a_reference_to_a_known_item_is_kept_as_that_item(shared: Fake) -> None:
+    """Items of a conversation may be named by their ids where they are known."""
+    said = shared.create("hello")["output"][-1]
+    kept = shared.post("/v1/conversations", {"items": [{"type": "item_reference", "id": said["id"]}]}).json()["id"]
+    assert shared.get(f"/v1/conversations/{kept}/items").json()["data"] == [said]
+
+
+def test_metadata_and_fields_that_a_conversation_does_not_take(shared: Fake) -> None:
+    """Metadata have bounds and are required for an update, where they may be null; other fields are refused."""
+    long: tuple[Any, ...] = (
+        {f"k{number}": "" for number in range(17)},
+        {"k" * 65: ""},
+        {"k": "v" * 513},
+        {"k": 5},
+        7,
+        [],
+    )
+    path = f"/v1/conversations/{shared.post('/v1/conversations', {'metadata': None, 'items': None}).json()['id']}"
+    for where in ("/v1/conversations", path):
+        for metadata in long:
+            assert str(refused(shared.post(where, {"metadata": metadata}))[2]).startswith("metadata")
+        assert refused(shared.post(where, {"metadata": {}, "odd": 1}))[3] == "unknown_parameter"
+    assert refused(shared.post(path, {}))[2:] == ("metadata", "missing_required_parameter")
+    assert shared.post(path, {"metadata": None}).json()["metadata"] == {}
 
 
 def test_what_newer_clients_send(shared: Fake) -> None:
@@ -156,6 +213,10 @@ def test_a_conversation_is_locked_while_an_answer_streams(start: Start) -> None:
         "conversation",
         "conversation_locked",
     )
+    path = f"/v1/conversations/{identifier}"
+    assert refused(fake.post(f"{path}/items", {"items": [USER]}))[3] == "conversation_locked"
+    with pytest.raises(openai.BadRequestError, match="Another process"):
+        client.conversations.delete(identifier)
     assert list(stream)[-1].type == "response.completed"
     assert fake.create("y", conversation=identifier)["conversation"] == {"id": identifier}
 
