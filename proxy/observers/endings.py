@@ -68,6 +68,7 @@ def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
         "attempts": report.attempts,
         "complete": event.complete,
         **({"store": report.store} if report.store else {}),
+        **({"hint": str(report.hint)} if report.hint else {}),
     }
 
 
@@ -85,4 +86,6 @@ def _access_line(what: str, facts: Mapping[str, Any]) -> str:
             line += f" {name}={count}"
     if "store" in facts:
         line += f" store={facts['store']}"
+    if "hint" in facts:
+        line += f" hint={facts['hint']}"
     return line if facts["complete"] else f"{line} incomplete"
