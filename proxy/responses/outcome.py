@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from msgspec import UNSET
-
 from proxy.events import Event, LossyAnswer, Read, StartedFresh
 from proxy.hints import Bound, Hint
 from proxy.report import Action, Fidelity, Report
@@ -15,11 +13,11 @@ from proxy.responses.rewrite.rewriter import Rewrite
 
 def read_by(document: Document, tells_ids: bool) -> Read:
     """How many items, and how many ids of upstream's, are in a request."""
-    items = [item for array in document.arrays for item in array.items]
     previous = document.text("previous_response_id")
-    found = (previous is not None) + len([item for item in items if item.id is not UNSET])
-    ids = [previous, *(item.id or None for item in items)] if tells_ids else []
-    return Read(len(items), found, tuple(filter(None, ids)))
+    items = sum(len(array) for array in document.arrays)
+    found = (previous is not None) + sum(len(array.id_places) for array in document.arrays)
+    ids = [previous, *(item.id or None for array in document.arrays for item in array.items)] if tells_ids else []
+    return Read(items, found, tuple(filter(None, ids)))
 
 
 def report(action: Action, sent: Rewrite, attempts: int, bound: Bound | None = None) -> Report:

@@ -13,13 +13,18 @@ from proxy.responses.body import lenient
 from proxy.responses.body.lenient import MalformedError, Member
 from proxy.responses.items import PART_ENVELOPE
 
-Fields = Mapping[str, Raw | bytes]
-"""The members of a JSON object by name, as raw JSON; the last one where a name stands twice."""
+Fields = Mapping[str, Any]
+"""The members of a JSON object by name, as raw JSON; the last one where a name stands twice.
+
+The JSON is a `Raw` or bytes. A `Raw` says to a type checker that it is bytes, which a compiled function finds untrue.
+"""
 
 OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises where a closer look is needed."""
+
+_COMMA: Final = ord(",")
 
 NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 """The type of no JSON value: a decoder refuses an object that has a member of it."""
@@ -110,7 +115,7 @@ def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
                 return None
         end = start_of_value + len(memoryview(value))
         found.append(Member(name, position, start_of_value, end))
-        position = end if body[end] in b",}" else lenient.skip_space(body, end)
+        position = end if body[end] == _COMMA else lenient.skip_space(body, end)
         if body[position] not in b",}":
             return None
         position += 1

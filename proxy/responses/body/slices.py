@@ -33,8 +33,9 @@ def resists_decoding(body: bytes) -> bool:
 
 
 def _is_mostly_space(body: bytes) -> bool:
-    parts = (body[start : start + LONGEST] for start in range(0, len(body), LONGEST))
-    return 2 * sum(len(part.translate(None, b" \t\n\r")) for part in parts) < len(body)
+    starts = range(0, len(body), LONGEST)
+    other = sum(len(body[start : start + LONGEST].translate(None, b" \t\n\r")) for start in starts)
+    return 2 * other < len(body)
 
 
 def _has_long_key(body: bytes) -> bool:

@@ -8,7 +8,6 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import KeysView, Mapping
-from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Final
 
@@ -76,9 +75,12 @@ class Array:
         self._classify()
         return self._id_places
 
-    def places(self, kinds: AbstractSet[str]) -> list[int]:
+    def places(self, kinds: frozenset[str]) -> list[int]:
         """Where the items of these kinds are, in order."""
-        found = [places for kind, places in self._classify().items() if kind in kinds]
+        by_kind = self._classify()
+        if kinds.isdisjoint(by_kind):
+            return []
+        found = [places for kind, places in by_kind.items() if kind in kinds]
         return found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
 
     @property

@@ -7,7 +7,6 @@ mark are never decoded and encoded again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeVar
@@ -109,7 +108,7 @@ class Draft:
         """The entries that are sent, in order."""
         return [entry for entry in self.entries if entry.fate != "dropped"] if self._dropped else self.entries
 
-    def of(self, kinds: AbstractSet[str]) -> list[Entry]:
+    def of(self, kinds: frozenset[str]) -> list[Entry]:
         """The entries that came as items of these kinds, dropped ones as well, in order."""
         if self.entries is self._came:
             return [self._came[place] for place in self.array.places(kinds)]

@@ -148,6 +148,8 @@ def repair_unanswered_calls(draft: Draft, calls: Collection[Entry]) -> None:
 
     Behind the turn and not behind the call: an output in the middle would make two turns of one.
     """
+    if not calls:
+        return
     noted = {call for call in calls if call.item.kind.placeholder == "note"}
     for call in noted:
         draft.replace(call, call_note(call.item), "note")
