@@ -51,6 +51,15 @@ def test_each_section_is_about_its_kind(section: str) -> None:
     assert kind_of(section) in {kind or "none" for kind in kinds}
 
 
+@pytest.mark.parametrize("section", [section for section in SECTIONS if kind_of(section) != "none"])
+def test_the_first_screen_names_it(section: str) -> None:
+    """Who comes with a message that Unpinned cures finds its words in front of README's first command."""
+    screen = (ROOT / "README.md").read_text().partition("```sh")[0]
+    phrases = [*re.findall(r"`([^`\n]{12,})`", screen), screen.partition("'message': \"")[2][:40]]
+    patterns = [".*".join(map(re.escape, phrase.split("…"))) for phrase in phrases]
+    assert any(re.search(pattern, said) for pattern in patterns for said in quoted(section))
+
+
 def raised_elsewhere() -> Iterator[tuple[str, str]]:
     """Code and status of each fault that is raised outside of the table of the hop."""
     for path in (ROOT / "proxy").rglob("*.py"):

@@ -30,4 +30,4 @@ def _assembled(settings: Settings) -> Assembled:
     """The app, which a process that only looks after others never loads."""
     from proxy.app import assemble  # noqa: PLC0415 -- as above
 
-    return assemble(settings, logs.LogObserver(share=settings.log_sample))
+    return assemble(settings, logs.LogObserver(share=settings.log_sample, has_store=settings.store != "off"))

@@ -38,15 +38,23 @@ from proxy.report import LEFT_OUT
 
 LOGGER: Final = logging.getLogger("unpinned")
 _HASHES: Final = 1 << 32
+_REFERENCES: Final = frozenset({"item", "response"})
+"""Refusals of what a store could know."""
 
 
 class LogObserver:
     """Writes what happened to the logger `unpinned`: of what is ordinary, the lines of a `share` of all requests."""
 
     def __init__(
-        self, logger: logging.Logger = LOGGER, clock: Callable[[], float] = time.monotonic, *, share: float = 1.0
+        self,
+        logger: logging.Logger = LOGGER,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        share: float = 1.0,
+        has_store: bool = False,
     ) -> None:
         self._logger = logger
+        self._has_store = has_store
         self._once = _Once(clock)
         self._below = None if share >= 1 else int(share * _HASHES)
         """The ids whose hash is lower are those of the share; None where every request is of it."""
@@ -138,7 +146,10 @@ class LogObserver:
         if event.attempts > 1:
             self._log(logging.INFO, "Fresh conversation retry failed", told)
         else:
-            self._log(logging.INFO, "The refusal is relayed: the conversation cannot be recovered", told)
+            message = "The refusal is relayed: the conversation cannot be recovered"
+            if event.refusal in _REFERENCES and not self._has_store:
+                message += ". What this client refers to only upstream has; a store (UNPINNED_STORE) would have it, too"
+            self._log(logging.INFO, message, told)
 
     def _lossy(self, event: LossyAnswer, told: dict[str, object]) -> None:
         unsaid = [reason for reason in event.reasons if self._once.may(f"lossy {event.credential} {reason}", 60)]

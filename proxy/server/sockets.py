@@ -43,7 +43,7 @@ class Sockets:
             try:
                 self._open[place] = _bound(address)
             except OSError as error:
-                raise SettingsError(f"{flag}: cannot listen on {address}: {error.strerror or error}.") from None
+                raise SettingsError(f"{flag}: cannot listen on {address}: {_why(error, flag, address)}") from None
         return self._open[place]
 
     def keep(self, kept: Collection[socket.socket]) -> None:
@@ -94,6 +94,13 @@ def _adopted(number: int) -> socket.socket:
     if not listens or listener.family not in _FAMILIES:
         raise SettingsError(f"LISTEN_FDS: descriptor {number} is a socket at which no connection can be accepted.")
     return listener
+
+
+def _why(error: OSError, flag: str, address: Address) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return f"{error.strerror or error}."
+    another = "another path" if address.path else f"{flag} {Address(address.host, address.port % 65_000 + 100)}"
+    return f"another program listens there. Stop it, or choose another place, as with {another}."
 
 
 def _bound(address: Address) -> socket.socket:

@@ -141,10 +141,15 @@ def test_recovery(log: Log, remedy: Any, attempt: str) -> None:
 
 def test_no_recovery(log: Log) -> None:
     """A recovery that failed is told as such, and a refusal after which nothing could be tried as what it is."""
-    assert log.messages(Unrecovered("item", 3), Unrecovered("item", 1)) == [
+    relayed = "The refusal is relayed: the conversation cannot be recovered"
+    store = "What this client refers to only upstream has; a store (UNPINNED_STORE) would have it, too"
+    assert log.messages(Unrecovered("item", 3), Unrecovered("item", 1), Unrecovered("pairing", 1)) == [
         "Fresh conversation retry failed",
-        "The refusal is relayed: the conversation cannot be recovered",
+        f"{relayed}. {store}",
+        relayed,
     ]
+    log.observer = LogObserver(has_store=True)
+    assert log.messages(Unrecovered("item", 1)) == [relayed]
 
 
 def test_upstream_failed(log: Log) -> None:

@@ -143,7 +143,8 @@ def test_a_taken_port(flag: str) -> None:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         with running(flag, taken, "--upstream", "http://127.0.0.1:1") as process:
             assert process.wait() == 2
-            assert process.text.startswith(f"unpinned: {flag}: cannot listen on {taken}: Address already in ")
+            said = f"unpinned: {flag}: cannot listen on {taken}: another program listens there. Stop it, or choose "
+            assert process.text.startswith(f"{said}another place, as with {flag} 127.0.0.1:")
             assert len(process.log) == 1
 
 
