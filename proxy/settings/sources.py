@@ -72,17 +72,19 @@ def _read(path: str, names: Collection[str]) -> dict[str, str]:
         name = key.replace("-", "_")
         if name in found:
             raise SettingsError(f"{path} sets {name} twice, with a hyphen and with an underscore.")
-        found[name] = _text(path, name, value, names)
+        found[name] = _text(path, key, value, names)
     return found
 
 
-def _text(path: str, name: str, value: Any, names: Collection[str]) -> str:
-    if name not in names:
-        raise SettingsError(f"{path} sets {name[:80]!r}, which is no setting{nearest(name, names)}.")
+def _text(path: str, key: str, value: Any, names: Collection[str]) -> str:
+    """A line's value; `key` is as the line has it, and so is what is said of it."""
+    if key.replace("-", "_") not in names:
+        hint = nearest(key, [name.replace("_", "-") for name in names] if "-" in key else names)
+        raise SettingsError(f"{path} sets {key[:80]!r}, which is no setting{hint}.")
     if isinstance(value, bool):
         return "on" if value else "off"
     if not isinstance(value, str | int | float):
-        raise SettingsError(f"{path} sets {name} to something that is neither a text nor a number.")
+        raise SettingsError(f"{path} sets {key} to something that is neither a text nor a number.")
     return str(value)
 
 

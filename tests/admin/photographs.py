@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.types import Receive, Scope, Send
+
 from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.page import Inspection
 from proxy.events import Answered, Refused, TurnEnded, Unrecovered, UpstreamFailed
@@ -109,6 +111,18 @@ def page_of(recent: Recent) -> Any:
     return admin(Readiness(), Instruments(levels=lambda: gauges).reading, Inspection(recent, FACTS))
 
 
+async def failing(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """An admin listener that is broken."""
+    await send({"type": "http.response.start", "status": 500, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def stale(page: Page, said: str, picture: Path) -> None:
+    """Write the picture of a page that has no news, and says so."""
+    page.wait_for(f"document.getElementById('state').innerText.startsWith({said!r})")
+    page.photograph(picture)
+
+
 def opened(page: Page) -> None:
     """Open an exchange that was recovered."""
     page.evaluate(
@@ -159,9 +173,9 @@ def main(folder: Path) -> None:
                 stage.show(page_of(Minutes().recent(count, **(LONG if name == "long" else {}))))
             page = browser.open(f"http://127.0.0.1:{stage.show(page_of(Minutes().recent(40)))}/", width=1000)
             page.wait_for("document.getElementById('state').className === 'live'")
-        page.wait_for("document.getElementById('state').className === 'stale'")
-        time.sleep(0.5)
-        page.photograph(folder / "live-gone.png")
+            stage.show(failing)
+            stale(page, "The admin listener answers 500", folder / "live-error.png")
+        stale(page, "No answer since", folder / "live-gone.png")
     pictures = [str(path) for path in folder.glob("live-*.png")]
     subprocess.run(["pngquant", "--force", "--ext", ".png", "--speed", "1", "64", *pictures], check=True)
 

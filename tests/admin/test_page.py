@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
 
 from proxy.admin import Instruments, Readiness, admin
 from proxy.admin.hosts import is_own
@@ -18,6 +17,7 @@ from proxy.events import Answered, BudgetExceeded, Refused, TurnEnded, Unrecover
 from proxy.observers.gauges import Gauges
 from proxy.observers.recent import KEPT, Recent
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMOVED, STORE, RemovedName, Report
+from tests.admin.photographs import failing
 from tests.support.chromium import Browser, Page
 from tests.support.process import running
 from tests.support.raw_client import RawAnswer, exchange, request
@@ -520,10 +520,6 @@ def test_an_error(browser: Browser, shown: Shown, stage: Stage) -> None:
     shown.happens()
     page = browser.open(shown.url)
     wait_rows(page, 1)
-
-    async def failing(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 500, "headers": []})
-        await send({"type": "http.response.body"})
 
     stage.show(failing)
     page.wait_for("document.getElementById('state').className === 'stale'")

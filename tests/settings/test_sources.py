@@ -40,6 +40,7 @@ def test_names_in_a_file(tmp_path: Path, key: str) -> None:
     ("text", "sentence"),
     [
         ('mod = "strip"', "sets 'mod', which is no setting (did you mean mode?)."),
+        ("kep-last = 5", "sets 'kep-last', which is no setting (did you mean keep-last?)."),
         ("xyz = 1", "sets 'xyz', which is no setting."),
         ("mode = [1]", "sets mode to something that is neither a text nor a number."),
         ("mode = ", "is no TOML: "),
