@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.servers import world
 from tests.end_to_end.test_codex import CODEX, asked
-from tests.end_to_end.test_websocket import world
 
 
 @pytest.mark.skipif(CODEX is None, reason="codex is not installed (npm install --global @openai/codex)")
