@@ -13,11 +13,15 @@ from starlette.types import Receive, Scope, Send
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.drivers.memory import MemoryBudget
 from proxy.events import LeftOutByUpstream, Recovered, Refused, Unrecovered
+from proxy.http.base_url import base_url
 from proxy.middleware.server_errors import ServerErrorsMiddleware
 from proxy.responses import early
 from proxy.responses.policy import Policy
+from proxy.upstream.client import Http1Client
+from proxy.upstream.interface import Deadlines
+from proxy.upstream.reverse_proxy import ReverseProxy
 from tests.support.product import Notebook, unpinned
-from tests.support.raw_client import RawAnswer, RawClient, exchange, request
+from tests.support.raw_client import PATIENCE, RawAnswer, RawClient, exchange, request
 from tests.support.scripts import (
     END,
     RESET,
@@ -341,6 +345,18 @@ def test_broken_off_while_held(upstream: ScriptedUpstream, events: list[Any], st
         received = exchange(port, conversation())
     assert (received.status, received.body, received.complete) == (200, b"".join(map(event, events)), False)
     assert received.values(b"x-request-id") == [b"first"]
+    assert len(upstream.received) == 1
+
+
+@pytest.mark.parametrize("events", [[], [COMMENT], [event(CREATED)[:-5]]])
+def test_silent_while_held(upstream: ScriptedUpstream, events: list[Any]) -> None:
+    """An upstream that says no more is given up at its deadline: what arrived is relayed, and visibly cut."""
+    upstream.will_answer([*event_stream(events, [FIRST])[:-1], UNTIL_CLOSED])
+    base = base_url(upstream.url)
+    hop = ReverseProxy(Http1Client(base, Deadlines(PATIENCE, PATIENCE, idle=0.2)), base, Notebook())
+    with serving(PortableMiddleware(hop, Policy(mode="recover"))) as port:
+        received = exchange(port, conversation())
+    assert (received.status, received.body, received.complete) == (200, b"".join(map(event, events)), False)
     assert len(upstream.received) == 1
 
 

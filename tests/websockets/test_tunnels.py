@@ -183,7 +183,7 @@ def test_on_every_way_to_upstream(way: tuple[str, ...], tls: bool, tmp_path_fact
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["directly", "through a proxy"])
 def test_tls_that_ends_unannounced_is_a_reset(proxied: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A FIN without close_notify may be an attacker's: for the client the connection broke off."""
+    """A FIN without close_notify may be an attacker's: for a tunnel's or session's client the connection broke off."""
     authority = Authority(tmp_path_factory.mktemp("ca"))
 
     def vanish(connection: object) -> None:
@@ -200,11 +200,12 @@ def test_tls_that_ends_unannounced_is_a_reset(proxied: bool, tmp_path_factory: p
             *(("--upstream-proxy", proxy.url) if proxied else ()),
         ) as process,
     ):
-        upstream.will_answer(script(switching() + b"half", vanish))
-        with RawClient(process.port) as client:
-            client.send(handshake())
-            assert client.head().status == 101
-            assert client.is_reset()
+        for target in (b"/v1/realtime", b"/v1/responses"):
+            upstream.will_answer(script(switching() + b"half", vanish))
+            with RawClient(process.port) as client:
+                client.send(handshake(target))
+                assert client.head().status == 101
+                assert client.is_reset()
 
 
 def test_a_client_that_ends_before_tls_upstream(tmp_path_factory: pytest.TempPathFactory) -> None:
