@@ -19,6 +19,7 @@ from proxy.middleware.access import AccessMiddleware
 from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.recording import RecordingMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
+from proxy.middleware.retrieval import RetrievalMiddleware
 from proxy.middleware.server_errors import ServerErrorsMiddleware
 from proxy.middleware.websockets import WebSocketMiddleware
 from proxy.observers.gauges import Gauges
@@ -86,7 +87,8 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     )
     recorded: ASGIApp = portable
     if service is not None:
-        recorded = RecordingMiddleware(portable, service, portable.recording)
+        found = RetrievalMiddleware(portable, service, memory=memory, offload=portable.offload, report=settings.report)
+        recorded = RecordingMiddleware(found, service, portable.recording)
     limited = LimitMiddleware(recorded, settings.max_requests)
     sockets = WebSocketMiddleware(
         limited,
@@ -224,4 +226,5 @@ def _engine(settings: Settings) -> Engine:
 
 
 def _terms(settings: Settings) -> Terms:
-    return Terms(settings.store_scope, settings.store_timeout, settings.store_max_item, settings.identity_fields)
+    place = settings.name or base_url(settings.upstream).host
+    return Terms(settings.store_scope, settings.store_timeout, settings.store_max_item, settings.identity_fields, place)

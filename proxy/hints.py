@@ -19,20 +19,20 @@ BOUND: Final[dict[Bound, str]] = {
 """What lives in one project, or region, and never travels; what to do where another one is asked for it."""
 
 
-class Hint(NamedTuple):
-    """One value of `x-unpinned-hint`."""
+MADE_AT: Final = "made_at"
+"""What metrics call a response that only its maker can do something with: places are no labels."""
 
-    bound: Bound
+
+class Hint(NamedTuple):
+    """One value of `x-unpinned-hint`: what is bound to one place, or the place where a response was made."""
+
+    bound: Bound | None = None
+    made_at: str = ""
 
     def __str__(self) -> str:
-        return f"bound={self.bound}"
+        return f"bound={self.bound}" if self.bound is not None else f"made-at={self.made_at}"
 
     @property
     def label(self) -> str:
         """What metrics call it: a word of ours."""
-        return self.bound
-
-    @property
-    def advice(self) -> str:
-        """What to do, in a sentence."""
-        return BOUND[self.bound]
+        return self.bound or MADE_AT

@@ -13,7 +13,7 @@ from proxy.hints import Hint
 
 Route = Literal["responses", "input_tokens", "compact", "other"]
 SocketKind = Literal["session", "tunnel"]
-Action = Literal["passthrough", "rewritten", "recovered", "unrecovered", "observed", "unread"]
+Action = Literal["passthrough", "rewritten", "recovered", "unrecovered", "observed", "unread", "stored"]
 Fidelity = Literal["exact", "lossless", "lossy"]
 Remedy = Literal["same", "portable", "repaired", "fresh"]
 RefusalKind = Literal[
@@ -176,6 +176,7 @@ ACTIONS: Final[dict[Action, str]] = {
     "unrecovered": "refused, and the refusal was given to the client",
     "observed": "sent as it came, because the mode is `observe`",
     "unread": "sent as it came, because it is no JSON that can be read",
+    "stored": "answered from the store",
 }
 
 FIDELITIES: Final[dict[Fidelity, str]] = {

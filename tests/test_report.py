@@ -26,7 +26,7 @@ from proxy.report import (
     RepairedName,
     Report,
 )
-from tests.support.pages import README
+from tests.support.pages import README, page
 
 PACKAGE = Path(report.__file__).parent
 
@@ -113,3 +113,9 @@ def test_the_fields_of_a_report() -> None:
         (b"x-unpinned-fidelity", b"exact"),
         (b"x-unpinned-attempts", b"1"),
     ]
+
+
+def test_the_page_of_ids_has_each_kind() -> None:
+    """The page of ids says of each thing that cannot travel what a refusal of it is called, and what to do."""
+    told = re.findall(r"`bound=([a-z_]+)`: .{20,}", page("ids"))
+    assert set(told) == set(BOUND)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from proxy.drivers.offload import Offload
 from proxy.responses.history.answers import EventStream
 from proxy.responses.history.recording import Made, Remembered, Replays, RequestRecord, completed, remembered
+from proxy.responses.history.retrieval import answered
 from proxy.responses.steps import INLINE, Compute
 from proxy.store.service import StoreService
 
@@ -88,7 +89,9 @@ class Recorder:
         if asked is not None and asked.trail is not None and found.finished:
             said = await self.perform(cost, partial(asked.trail.after, found.output))
             self._shared.replays.learn(self._owner, said, told.response_id)
-        self._shared.service.remember(self._owner, told, self._request_id)
+        answer = answered(found, self._shared.service.place)
+        if self._shared.service.remember(self._owner, told, self._request_id) and answer is not None:
+            self._shared.service.remember(self._owner, answer, self._request_id)
 
     def _told(self, asked: RequestRecord | None, found: Made) -> Remembered | None:
         if asked is None:

@@ -94,10 +94,16 @@ class _Answer:
         await self.send(start)
         if self.scope["method"] == "DELETE":
             self._forget(start["status"])
-        elif 200 <= start["status"] < 300:
+        elif 200 <= start["status"] < 300 and not self._is_known:
             self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
             if not self.streams:
                 await self.recorder.know()  # before the client has the end of its answer, and goes on from there
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the answer is the store's own."""
+        report = context_of(self.scope).report
+        return report is not None and report.action == "stored"
 
     def _forget(self, status: int) -> None:
         if status in _FORGETTING:

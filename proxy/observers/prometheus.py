@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy import __version__
-from proxy.hints import BOUND
+from proxy.hints import BOUND, MADE_AT
 from proxy.http.faults import HOP
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Durations, Histogram, Metrics, failed
@@ -134,7 +134,7 @@ FAMILIES: Final = (
         "unpinned_hints_total",
         ("hint",),
         "Refusals of what lives in one project or region and cannot travel, by what that is, as in x-unpinned-hint.",
-        lambda metrics, _: _counted(metrics.hints, BOUND),
+        lambda metrics, _: _counted(metrics.hints, (*BOUND, MADE_AT)),
     ),
     Family(
         GaugeMetricFamily,

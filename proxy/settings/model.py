@@ -19,6 +19,7 @@ class Settings:
     tls_key: str | None
     tls_client_ca: str | None
     upstream: str
+    name: str | None
     upstream_proxy: OutboundProxy | None
     mode: Literal["auto", "strip", "recover", "observe"]
     profile: Literal["auto", "openai", "azure"]

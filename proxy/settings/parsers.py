@@ -96,12 +96,15 @@ def _file(text: str) -> str | None:
     return text
 
 
-def _name(text: str) -> str | None:
-    if text == "credential":
-        return None
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
-        raise ValueError(text)
-    return text
+def _name(default: str) -> Kind:
+    """A name; None for the word that stands for what there is without one."""
+
+    def name(text: str) -> str | None:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+            raise ValueError(text)
+        return None if text == default else text
+
+    return Kind(name, f"a name of at most 64 letters, digits, dots, dashes and underscores, or {default}")
 
 
 def _field_names(text: str) -> frozenset[bytes]:
@@ -191,4 +194,5 @@ FIELD_NAMES: Final = Kind(_field_names, "names of header fields with commas betw
 DURATION: Final = Kind(
     _duration, "a whole number of seconds greater than 0, or one of minutes, hours or days as in 30d"
 )
-NAME: Final = Kind(_name, "a name of at most 64 letters, digits, dots, dashes and underscores, or credential")
+SCOPE: Final = _name("credential")
+PLACE: Final = _name("upstream")

@@ -12,9 +12,10 @@ from proxy.settings.parsers import (
     FROM_1,
     KEYS,
     MEMORY,
-    NAME,
     PATH,
+    PLACE,
     PROXY,
+    SCOPE,
     SECONDS,
     SHARE,
     SIZE,
@@ -87,6 +88,13 @@ TABLE: Final = (
         URL,
         "Base URL of the API. With a path, it replaces a leading `/v1` of the client's path; without one, "
         "paths go as they come.",
+    ),
+    Row(
+        "name",
+        "upstream",
+        PLACE,
+        "What this place is called where a response that it made is asked for elsewhere (`x-unpinned-hint: "
+        "made-at=NAME`); `upstream`: by the host of UPSTREAM. Remembered with a store only.",
     ),
     Row(
         "upstream_proxy",
@@ -205,7 +213,7 @@ TABLE: Final = (
     Row(
         "store_scope",
         "credential",
-        NAME,
+        SCOPE,
         "Isolation of stored conversations: per credential, or one named scope shared by all.",
     ),
     Row("store_timeout", "0.25", SECONDS, "For a lookup in the store; then the request goes on without it."),

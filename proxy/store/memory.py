@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
+from proxy.responses.history.recording import is_response
 from proxy.store.beside import beside
 from proxy.store.envelope import Entry, Plain, entries
 from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembered, quietly
@@ -166,7 +167,8 @@ class MemoryStore:
 
     async def standing(self) -> str:
         """How much it holds."""
-        return f"this process's memory: {len(self._turns)} responses, {len(self._items)} items"
+        responses = sum(is_response(name) for _, name in self._turns)
+        return f"this process's memory: {responses} responses, {len(self._items)} items"
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses."""
@@ -182,13 +184,18 @@ class MemoryStore:
     def _expire(self, most: int) -> int:
         """Let go of what nobody used for the TTL; the number of responses."""
         count, oldest = 0, self._oldest()
-        # In the order of their use, so that the first that stays is the last that is looked at.
-        while count < most and self._turns and next(iter(self._turns.values())).used <= oldest:
-            self._drop(next(iter(self._turns)))
-            count += 1
+        for _ in range(most):
+            # In the order of their use, so that the first that stays is the last that is looked at.
+            if not self._turns or next(iter(self._turns.values())).used > oldest:
+                break
+            count += self._drop_first()
         return count
 
-    def _drop_all(self, count: int) -> int:
-        while self._turns:
-            self._drop(next(iter(self._turns)))
-        return count
+    def _drop_all(self, most: int) -> int:
+        return sum(self._drop_first() for _ in range(most))
+
+    def _drop_first(self) -> bool:
+        """Let go of what was used longest ago; whether that was a response."""
+        key = next(iter(self._turns))
+        self._drop(key)
+        return is_response(key[1])

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoScriptError
 
+from proxy.responses.history.recording import is_response
 from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.redis_reading import BYTES, ITEMS, ForeignAnswerError, Reading
@@ -164,12 +165,17 @@ class RedisStore:
             for key in keys:
                 pipeline.execute_command("UNLINK", key)
             gone = await pipeline.execute()  # a scan may tell a key twice
-        return sum(count for key, count in zip(keys, gone, strict=True) if key.split(b":")[3] == b"r")
+        return sum(count for key, count in zip(keys, gone, strict=True) if _is_response(key))
 
 
 def prefix(scope: str) -> str:
     """With what all keys of a scope begin: the part in braces is what a cluster looks at."""
     return f"unpinned:{_VERSION}:{{{owner(scope).hex()}}}:"
+
+
+def _is_response(key: bytes) -> bool:
+    _, _, _, kind, name = key.split(b":", 4)
+    return kind == b"r" and is_response(name.decode("latin-1"))
 
 
 def _item(scope: str, digest: bytes) -> bytes:

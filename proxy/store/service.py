@@ -51,6 +51,8 @@ class Terms(NamedTuple):
     """Bytes of an item; a response with a larger one is not remembered, nor are those that continue it."""
     identity: frozenset[bytes] = frozenset()
     """Further header fields that tell callers apart."""
+    place: str = ""
+    """What this process calls the place where it has responses made."""
 
 
 DEFAULTS: Final = Terms()
@@ -75,6 +77,11 @@ class StoreService:
         self._writes = CircuitBreaker()
         self._turns = asyncio.Semaphore(store.lookups)
         self._queue = WriteBehind(self._written, lambda: self._writes.left(self._clock()))
+
+    @property
+    def place(self) -> str:
+        """What is remembered as the place of a response that is made here."""
+        return self._terms.place
 
     def scope(self, fields: Iterable[tuple[bytes, bytes]]) -> str | None:
         """The scope of a request with these fields; None without a credential."""
@@ -125,12 +132,15 @@ class StoreService:
         """An answer could not be read, and is not remembered."""
         self._observer.notice(request_id, StoreFailed("read"))
 
-    def remember(self, scope: str, response: Remembered, request_id: str = "") -> None:
-        """Have a response remembered, some time soon."""
+    def remember(self, scope: str, response: Remembered, request_id: str = "") -> bool:
+        """Have a response remembered, some time soon; whether it will be."""
         if len(response.items) > _ITEMS or any(len(item) > self._terms.largest for item in response.items):
             self._observer.notice(request_id, StoreFailed("too_large"))
         elif not self._queue.put(scope, response, request_id):
             self._observer.notice(request_id, StoreFailed("overflow"))
+        else:
+            return True
+        return False
 
     def forget(self, scope: str, response_id: str, request_id: str = "") -> None:
         """Have a response forgotten, behind what is to be remembered before."""

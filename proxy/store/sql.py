@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from proxy.responses.history.recording import is_response
 from proxy.store import migrations, tables
 from proxy.store.beside import beside
 from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
@@ -136,8 +137,8 @@ class SqlStore:
 
         await self._tried(forget)
 
-    async def _clear(self, responses: Sequence[bytes]) -> int:
-        """Forget responses in transactions of `_SLICE` items; the number of those that are gone.
+    async def _clear(self, responses: Sequence[bytes]) -> list[bytes]:
+        """Forget responses in transactions of `_SLICE` items; the keys of those that are gone.
 
         A response goes when its last item has gone: one that is cut in between is not known, and its rest is found.
         """
@@ -146,7 +147,7 @@ class SqlStore:
                 items = await _vacated(connection, responses, _SLICE)
                 await _release(connection, items)
                 if len(items) < _SLICE:
-                    return len(await _in_slices(connection, tables.DROP, responses))
+                    return [row.key for row in await _in_slices(connection, tables.DROP, responses)]
 
     def is_unreachable(self, error: Exception) -> bool:
         """The database is away, or closed the connection; a statement that fails by itself says nothing of others."""
@@ -196,8 +197,8 @@ class SqlStore:
         while True:
             async with self._reading.connect() as connection:
                 expired = few_of(await connection.execute(tables.EXPIRED, asked), _SLICE)
-            gone = await self._clear(expired) if expired else 0
-            count += gone
+            gone = await self._clear(expired) if expired else []
+            count += len([key for key in gone if is_response(key[DIGEST:].decode())])
             progress(count)
             if not gone:
                 return count

@@ -28,6 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from proxy.responses.history.recording import ANSWER
+from proxy.store.envelope import DIGEST
+
 METADATA: Final = MetaData()
 RESPONSES: Final = Table(
     "unpinned_responses",
@@ -114,8 +117,9 @@ RELEASE: Final = update(ITEMS).where(_I.key == bindparam("item")).values(respons
 """item, times."""
 SWEEP: Final = delete(ITEMS).where(_I.key.in_(_KEYS), _I.responses <= 0)
 """keys."""
+_NAMED_ANSWER: Final = func.substr(_R.key, DIGEST + 1, len(ANSWER)) == ANSWER.encode()
 COUNTS: Final = select(
-    select(func.count()).select_from(RESPONSES).scalar_subquery(),
+    select(func.count()).select_from(RESPONSES).where(~_NAMED_ANSWER).scalar_subquery(),
     select(func.count()).select_from(ITEMS).scalar_subquery(),
 )
 

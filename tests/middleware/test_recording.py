@@ -367,11 +367,11 @@ def test_what_cannot_be_found_out(
 
 @pytest.mark.parametrize("path", [b"/v1/responses/resp_1", b"/v1/responses/resp%5F1"])
 def test_a_deletion_forgets_every_name(upstream: ScriptedUpstream, shelf: Shelf, path: bytes) -> None:
-    """A deleted response is forgotten by its id, however the path writes it, and by the name of its own request."""
+    """A deleted response is forgotten by its id, however the path writes it, and those of its request and answer."""
     upstream.will_always_answer(json_answer({}))
     with product(upstream.url, shelf) as port:
         ask(port, b"DELETE", path, ME)
-    assert shelf.forgotten == ["resp_1", "request of resp_1"]
+    assert shelf.forgotten == ["resp_1", "request of resp_1", "answer of resp_1"]
 
 
 @pytest.mark.parametrize("path", [b"/v1/responses/request%20of%20resp_1", b"/v1/responses/a%2Fb", b"/v1/responses/%ff"])

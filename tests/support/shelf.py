@@ -6,7 +6,7 @@ from collections.abc import Collection
 import orjson
 
 from proxy.responses.history.recall import Recalled
-from proxy.responses.history.recording import Remembered
+from proxy.responses.history.recording import ANSWER, Remembered
 from tests.support.product import Notebook
 
 
@@ -17,6 +17,9 @@ class Shelf:
 
     def __init__(self) -> None:
         self.responses: dict[tuple[str, str], Remembered] = {}
+        """By scope and name; not how they were answered."""
+        self.answers: dict[tuple[str, str], Remembered] = {}
+        """How they were answered."""
         self.broken = False
         self.full = False
         self.failures = 0
@@ -58,7 +61,7 @@ class Shelf:
     def _conversation(self, scope: str, response_id: str | None) -> tuple[bytes, ...] | None:
         items: tuple[bytes, ...] = ()
         while response_id is not None:
-            response = self.responses.get((scope, response_id))
+            response = {**self.responses, **self.answers}.get((scope, response_id))
             if response is None:
                 return None
             items = response.items + items
@@ -67,17 +70,19 @@ class Shelf:
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Keep it."""
-        self.told += 1
+        is_answer = response.response_id.startswith(ANSWER)
+        self.told += not is_answer
         await self._happen()
         if self.full or response.response_id == self.poison:
             raise MemoryError
-        self.responses[scope, response.response_id] = response
+        (self.answers if is_answer else self.responses)[scope, response.response_id] = response
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Keep it no more."""
         await self._happen()
         self.forgotten.append(response_id)
         self.responses.pop((scope, response_id), None)
+        self.answers.pop((scope, response_id), None)
 
     def is_unreachable(self, error: Exception) -> bool:
         """Whether it was broken."""

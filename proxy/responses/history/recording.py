@@ -9,20 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-import msgspec
-
 from proxy.report import RemovedName
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.elements import Elements
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.table import item_of
 from proxy.responses.history.fingerprint import fingerprint
+from proxy.responses.history.outline import Outline, compact, outline
 from proxy.responses.history.recall import Recollection, is_id
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
 
 ELSEWHERE: Final = "conversation"
 """What a response continues if only upstream has its history: unknown to every store, so that no half is recalled."""
+
+ANSWER: Final = "answer of "
+"""How the name begins under which a response is kept as it was answered; the blanks are in no id."""
 
 _FINISHED: Final = frozenset({"completed", "incomplete", None})
 _WAITING: Final = frozenset({"queued", "in_progress"})
@@ -149,6 +151,8 @@ class Made(NamedTuple):
     background: bool
     stored: bool
     output: tuple[bytes, ...]
+    outline: Outline | None = None
+    """What it is besides its output, where it is finished."""
 
 
 def made(response: bytes) -> Made | None:
@@ -164,23 +168,16 @@ def made(response: bytes) -> Made | None:
     status = document.text("status")
     if status not in _FINISHED | _WAITING:
         return None
-    background, stored = document.raw("background") == b"true", document.raw("store") != b"false"
-    return Made(response_id, status in _FINISHED, background, stored, output)
+    finished, background = status in _FINISHED, document.raw("background") == b"true"
+    stored = document.raw("store") != b"false"
+    return Made(response_id, finished, background, stored, output, outline(document) if finished and stored else None)
 
 
 def _elements(document: Document, name: str) -> tuple[bytes, ...]:
     array = document.raw(name)
     if array is None or array[:1] != b"[":
         return ()
-    return tuple(_compact(array[start:end]) for start, end in Elements(array, (0, len(array))).spans)
-
-
-def _compact(item: bytes) -> bytes:
-    """An item without white space, which upstream's answers have where they are no streams: no value changes."""
-    try:
-        return msgspec.json.format(item, indent=-1)
-    except (msgspec.DecodeError, RecursionError):  # a lone surrogate, any depth
-        return item
+    return tuple(compact(array[start:end]) for start, end in Elements(array, (0, len(array))).spans)
 
 
 def remembered(asked: RequestRecord, answer: Made) -> Remembered:
@@ -218,9 +215,19 @@ def completed(answer: Made) -> Remembered | None:
     return Remembered(answer.response_id, _waiting(answer.response_id), answer.output, len(answer.output))
 
 
-def names_of(response_id: str) -> tuple[str, str]:
-    """Every name under which something of a response is remembered: its id, and that of a background request."""
-    return response_id, _waiting(response_id)
+def names_of(response_id: str) -> tuple[str, str, str]:
+    """Every name under which something of a response is remembered: its id, and those of its request and answer."""
+    return response_id, _waiting(response_id), name_of_answer(response_id)
+
+
+def is_response(name: str) -> bool:
+    """Whether a name in a store is that of a response, and not of something that belongs to one."""
+    return " " not in name
+
+
+def name_of_answer(response_id: str) -> str:
+    """The name of a response as it was answered."""
+    return f"{ANSWER}{response_id}"
 
 
 def _waiting(response_id: str) -> str:

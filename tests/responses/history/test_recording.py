@@ -145,7 +145,8 @@ def answer(**more: Any) -> bytes:
 )
 def test_answers(response: bytes, expected: Made | None) -> None:
     """A response that can be continued: its id, what was made, and whether more will come."""
-    assert made(response) == expected
+    found = made(response)
+    assert (found and found._replace(outline=None)) == expected
 
 
 def test_a_turn() -> None:
