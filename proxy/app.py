@@ -5,7 +5,7 @@ A WebSocket's: request id, access, server errors, WebSockets, ASGI driver, rever
 """
 
 import ssl
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp
 
@@ -24,7 +24,7 @@ from proxy.middleware.server_errors import ServerErrorsMiddleware
 from proxy.middleware.websockets import WebSocketMiddleware
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
-from proxy.responses.policy import Policy
+from proxy.responses.policy import Policy, Profile, profile_of
 from proxy.server.inspection import inspection
 from proxy.settings import Settings, SettingsError, Telemetry, tracing
 from proxy.store.factory import MissingExtraError, envelope, opened
@@ -39,8 +39,6 @@ from proxy.upstream.tls import client_context
 if TYPE_CHECKING:
     from proxy.observers.span_export import SpanExporter
     from proxy.observers.tracing import Tracing
-
-_AZURE: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
 class Unpinned(NamedTuple):
@@ -199,11 +197,11 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def profile(settings: Settings) -> Literal["openai", "azure"]:
+def profile(settings: Settings) -> Profile:
     """The dialect of upstream: as set, or by its host."""
     if settings.profile != "auto":
         return settings.profile
-    return "azure" if base_url(settings.upstream).host.endswith(_AZURE) else "openai"
+    return profile_of(base_url(settings.upstream).host)
 
 
 def open_store(settings: Settings) -> Engine | None:

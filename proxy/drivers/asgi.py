@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.drivers.attempt import too_complex
 from proxy.drivers.memory import MemoryBudget, Reservation
 from proxy.drivers.offload import Offload
 from proxy.drivers.performer import Performer
@@ -19,11 +20,10 @@ from proxy.drivers.session import Conversation
 from proxy.events import Event, Observer, Observers
 from proxy.http.context import answer_fault, context_of
 from proxy.http.credential import credential
-from proxy.http.faults import CLIENT, Fault
+from proxy.http.faults import Fault
 from proxy.http.receive import ClientGone
 from proxy.report import Report, Route
 from proxy.responses.body.model_name import model_name
-from proxy.responses.body.size import MOST
 from proxy.responses.exchange import Exchange, TooComplexError
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.budget import Budget
@@ -144,8 +144,7 @@ class Call:
         try:
             await Performer(self, exchange, memory, body.body, plain).run()
         except TooComplexError:
-            message = f"The request body holds more than {MOST} values."
-            raise Fault(413, "request_too_complex", message, kind=CLIENT) from None
+            raise too_complex() from None
 
     def notice(self, events: list[Event]) -> None:
         """Tell the observer the facts, and take them out of the list."""

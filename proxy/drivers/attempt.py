@@ -1,14 +1,22 @@
 """What every driver over HTTP needs of an attempt: the fields that go with it, and the answer that is held. Sans-IO."""
 
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
 
+from proxy.events import LeftOutByUpstream
 from proxy.http import content_coding
+from proxy.http.faults import CLIENT, Fault
 from proxy.http.headers import Fields, content_length, is_event_stream, is_json
+from proxy.report import LeftOut, Report
 from proxy.responses import early
+from proxy.responses.body.size import MOST
 from proxy.responses.early import EarlyEvents, EarlyRefusal
+from proxy.responses.exchange import Exchange
 
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
+JUDGED: Final = 10.0
+"""Seconds from the head of a refusal to its end, beyond which it is not judged."""
 
 # Fields that state the length, the coding or the digest of a body that is sent in another form.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
@@ -92,6 +100,10 @@ class HeldAnswer:
         """Whether it is a refusal that needs no more than what has arrived to be judged."""
         return False
 
+    def is_enough(self, *, follows_refusal: bool) -> bool:
+        """Whether what arrived will do: it is a refusal that is understood, or one that follows another."""
+        return self.is_understood or (follows_refusal and self.is_refusal)
+
     @property
     def said(self) -> tuple[int, bytes]:
         """The status and the decoded body of the refusal."""
@@ -137,3 +149,45 @@ class HeldStream(HeldAnswer):
 
 class Enough(Exception):  # noqa: N818 -- no error: nothing more of this answer is wanted
     """A refusal is too long to be held to its end: a later one, or one that is understood already."""
+
+
+class Holding(NamedTuple):
+    """What becomes of an answer, by its head."""
+
+    held: HeldAnswer | None
+    """The answer, where it is held; None: it is the client's from its first byte on."""
+    seconds: float = 0.0
+    """From its head, for which it is held at most."""
+    watches: bool = False
+    """An event of it may say what upstream left out."""
+
+
+_PASSES: Final = Holding(None)
+
+
+def holding(exchange: Exchange, status: int, fields: Fields, start: Any) -> Holding:
+    """Whether an answer is held: to be judged, or because its end says what the report in front of it has to say."""
+    if exchange.judges(status):
+        return Holding(HeldAnswer(status, fields, start), JUDGED)
+    told = may_tell(status, fields) if exchange.holds_blobs else "nothing"
+    watches = told == "in an event"
+    if exchange.judges_events and may_refuse_in_event(status, fields):
+        held = HeldStream(status, fields, start, commits_first=exchange.in_background)
+        return Holding(held, early.WITHOUT_EVENT, watches)
+    if told == "at the end":
+        return Holding(HeldAnswer(status, fields, start), JUDGED)
+    return Holding(None, watches=True) if watches else _PASSES
+
+
+def settled(exchange: Exchange, status: int, credential: str, missing: Mapping[LeftOut, int]) -> Report:
+    """The report of an answer that says `status`, and that upstream left out what is `missing`."""
+    report = exchange.settle(status)
+    if not missing:
+        return report
+    exchange.events.append(LeftOutByUpstream(credential, tuple(missing.items())))
+    return report._replace(left_out=missing)
+
+
+def too_complex() -> Fault:
+    """The answer to a body that is not read, in the mode in which nothing may leave unread."""
+    return Fault(413, "request_too_complex", f"The request body holds more than {MOST} values.", kind=CLIENT)

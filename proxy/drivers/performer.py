@@ -7,15 +7,8 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.drivers import loop, stall
-from proxy.drivers.attempt import (
-    Enough,
-    HeldAnswer,
-    HeldStream,
-    attempt_fields,
-    may_refuse_in_event,
-    may_tell,
-)
+from proxy.drivers import loop
+from proxy.drivers.attempt import Enough, HeldAnswer, HeldStream, attempt_fields, holding, settled
 from proxy.drivers.first_events import FirstEvents
 from proxy.drivers.interface import Call
 from proxy.drivers.memory import Reservation
@@ -121,14 +114,10 @@ class Performer:
         if self.committed or self.held is None or self.held.is_whole or self.held.is_too_long:
             return
         held = self.held
-        if not self._is_enough(held):
+        if not held.is_enough(follows_refusal=self.first is not None):
             await self._commit_held(held, held.status)
         elif self.stall is not None:
             self.stall.cut()
-
-    def _is_enough(self, held: HeldAnswer) -> bool:
-        """Whether what arrived of an answer will do: a refusal that is understood, or that follows another one."""
-        return held.is_understood or (held.is_refusal and self.first is not None)
 
     def _drop_stall(self) -> None:
         """Wait for no deadline: an answer is over, or passes on from here as it arrives."""
@@ -156,15 +145,9 @@ class Performer:
         if self.held is not None:
             return self._hold(self.held, message)
         status, fields = message["status"], message.get("headers", [])
-        if self.exchange.judges(status):
-            return self._begin_to_hold(HeldAnswer(status, fields, message), stall.JUDGED)
-        told = may_tell(status, fields) if self.exchange.holds_blobs else "nothing"
-        self.watches = told == "in an event"
-        if self.exchange.judges_events and may_refuse_in_event(status, fields):
-            at_once = self.exchange.in_background
-            return self._begin_to_hold(HeldStream(status, fields, message, commits_first=at_once), early.WITHOUT_EVENT)
-        if told == "at the end":
-            return self._begin_to_hold(HeldAnswer(status, fields, message), stall.JUDGED)
+        held, seconds, self.watches = holding(self.exchange, status, fields, message)
+        if held is not None:
+            return self._begin_to_hold(held, seconds)
         return self._commit([message], status)
 
     def _watch(self, piece: bytes) -> None:
@@ -190,7 +173,7 @@ class Performer:
         piece = message.get("body", b"")
         held.add(message, piece, more=message.get("more_body", False))
         if held.is_too_long or not self.memory.may_grow(len(piece)):
-            if self._is_enough(held):
+            if held.is_enough(follows_refusal=self.first is not None):
                 raise Enough
             await self._relay_held(held, held.status)
         elif isinstance(held, HeldStream) and not held.is_understood:
@@ -239,10 +222,7 @@ class Performer:
     async def _commit(self, messages: list[Message], status: int, missing: Mapping[LeftOut, int] = _NOTHING) -> None:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
-        report = self.exchange.settle(status)
-        if missing:
-            report = report._replace(left_out=missing)
-            self.exchange.events.append(LeftOutByUpstream(self.call.credential, tuple(missing.items())))
+        report = settled(self.exchange, status, self.call.credential, missing)
         if self.call.options.service is not None:
             self.call.context.request_record = self.exchange.record()
         self.call.notice(self.exchange.events)

@@ -7,10 +7,7 @@ that is held, and none for others.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, cast
-
-JUDGED: Final = 10.0
-"""Seconds from the head of a refusal to its end, beyond which it is not judged."""
+from typing import cast
 
 
 class Stall:

@@ -2,11 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.drivers.memory import Reservation
-from proxy.drivers.offload import Offload
 from proxy.responses.steps import ENOUGH, INLINE, Compute
+
+
+class Elsewhere(Protocol):
+    """Where work is performed that may take long: `Offload`, or what a driver has in its place."""
+
+    async def run(self, caller: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What `work` returns or raises."""
 
 
 class Work:
@@ -14,7 +20,7 @@ class Work:
 
     __slots__ = ("_caller", "_memory", "_offload", "_seconds")
 
-    def __init__(self, offload: Offload, caller: str, memory: Reservation) -> None:
+    def __init__(self, offload: Elsewhere, caller: str, memory: Reservation) -> None:
         self._offload = offload
         self._caller = caller
         self._memory = memory

@@ -19,6 +19,7 @@ An ASGI scope is what the client sent; this object is what this process knows be
 """
 
 from collections.abc import MutableMapping
+from random import getrandbits
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -107,6 +108,11 @@ def context_of(scope: MutableMapping[str, Any]) -> RequestContext:
     if context is None:
         context = state[_KEY] = RequestContext()
     return context
+
+
+def new_request_id() -> str:
+    """An id for a request: `req-…`."""
+    return f"req-{getrandbits(48):012x}"
 
 
 async def answer_fault(fault: "Fault", scope: "Scope", send: "Send") -> None:

@@ -5,12 +5,11 @@ upstream's has upstream's.
 """
 
 from collections.abc import Awaitable
-from random import getrandbits
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.http.context import context_of
+from proxy.http.context import context_of, new_request_id
 from proxy.http.faults import id_fields
 from proxy.streams.offer import START
 
@@ -28,7 +27,7 @@ class RequestIdMiddleware:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        request_id = f"req-{getrandbits(48):012x}"
+        request_id = new_request_id()
         context = context_of(scope)
         context.request_id = request_id
         fields = id_fields(request_id)

@@ -1,15 +1,25 @@
 """What may be done to a request: the settings that decide it, as a value."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+Mode = Literal["auto", "strip", "recover", "observe"]
+Profile = Literal["openai", "azure"]
+
+_AZURE: Final = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+
+
+def profile_of(host: str) -> Profile:
+    """The dialect of the upstream at `host`."""
+    return "azure" if host.endswith(_AZURE) else "openai"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The settings that decide what may be done to a request."""
 
-    mode: Literal["auto", "strip", "recover", "observe"] = "auto"
-    profile: Literal["openai", "azure"] = "openai"
+    mode: Mode = "auto"
+    profile: Profile = "openai"
     keep_last: int = 3
     max_recoveries: int = 3
     early: bool = True

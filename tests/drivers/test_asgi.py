@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.drivers import stall
+from proxy.drivers import attempt
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import LeftOutByUpstream, LossyAnswer, Read, Recovered, Refused, StartedFresh, Unrecovered
 from proxy.responses.policy import Policy
@@ -368,7 +368,7 @@ STALLED = head(404, [(b"Content-Type", b"application/json"), (b"Content-Length",
 
 def test_a_refusal_that_stalls_is_relayed(upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal that does not end is given up judging: what arrived is relayed, and what follows as it arrives."""
-    monkeypatch.setattr(stall, "JUDGED", 0.1)
+    monkeypatch.setattr(attempt, "JUDGED", 0.1)
     gate = Gate()
     rest = b'"x"}'.ljust(5000 - len(b'{"error": '))
     upstream.will_answer(script(READ_BODY, STALLED, gate, rest[:100], rest[100:]))
@@ -386,7 +386,7 @@ def test_a_later_refusal_that_stalls_gives_the_first(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a later refusal does not end, the client gets the first one, and upstream's connection is closed."""
-    monkeypatch.setattr(stall, "JUDGED", 0.1)
+    monkeypatch.setattr(attempt, "JUDGED", 0.1)
     upstream.will_answer(NOT_FOUND, script(READ_BODY, STALLED, UNTIL_CLOSED))
     with unpinned(upstream.url, RECOVER) as port:
         received = post(port, {"input": [USER, BARE, ASSISTANT, USER]})
