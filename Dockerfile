@@ -15,6 +15,7 @@ RUN python3 -m venv /build \
         --requirement deploy/requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
+COPY unpinned unpinned
 RUN /build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /build/bin/pip --python /opt/unpinned/bin/python install --no-index --no-deps /wheel/*.whl
 

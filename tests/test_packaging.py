@@ -33,17 +33,18 @@ def wheel(published: Path) -> zipfile.ZipFile:
 
 
 def package() -> set[str]:
-    """The files of the package: modules, and what they show."""
-    files = (path for path in (ROOT / "proxy").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    """The files of both packages: modules, and what they show."""
+    found = [path for name in ("proxy", "unpinned") for path in (ROOT / name).rglob("*")]
+    files = (path for path in found if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(ROOT).as_posix() for path in files}
 
 
 def test_the_wheel_is_the_program(wheel: zipfile.ZipFile) -> None:
-    """The wheel has the whole package, the mark that it is typed, the license, and nothing else of the repository."""
+    """The wheel has both packages whole, the mark that it is typed, the license, and nothing else of the repository."""
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert "proxy/py.typed" in names
+    assert {"proxy/py.typed", "unpinned/py.typed"} <= names
     assert package() <= names
-    assert all(name.startswith("proxy/") for name in names)
+    assert all(name.startswith(("proxy/", "unpinned/")) for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
 
 

@@ -189,6 +189,11 @@ def response_fields(status: int, fields: Fields) -> Fields:
     return relayed
 
 
+def without_own(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """The fields, names in any case, without those in which an Unpinned reports."""
+    return [field for field in fields if not field[0].lower().startswith(_OWN)]
+
+
 def is_json(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the message is JSON."""
     return _media_type(fields) == b"application/json"

@@ -1,0 +1,178 @@
+"""The asynchronous transport: on asyncio, and on whatever else anyio runs on.
+
+A piece of an answer that is held is awaited in a task of its own, because to cancel the wait would cut the answer: when
+the time is over the client goes on with that task's result. Other event loops have no such tasks; there, as in a
+synchronous client, an answer is the client's as soon as something of it arrives too late.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import anyio
+import anyio.to_thread
+
+from proxy.transports.call import Call
+from proxy.transports.families import Family
+from proxy.transports.interface import Late
+from proxy.transports.portable import Portable
+
+if TYPE_CHECKING:
+    Transport: Any  # httpx's AsyncBaseTransport and httpx2's: a client of either takes it
+else:
+    Transport = object
+
+_WRONG: Final = "AsyncPortableTransport is for asynchronous clients; a synchronous one takes PortableTransport."
+
+
+class AsyncBody:
+    """The body of an answer of which some was read."""
+
+    base: ClassVar = "AsyncByteStream"
+
+    def __init__(self, answer: "WaitingAnswer", pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
+        self._answer = answer
+        self._pieces = pieces
+        self._heard = heard
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        heard = self._heard
+        for piece in self._pieces:
+            if heard is not None:
+                heard(piece)
+            yield piece
+        async for piece in self._answer.rest():
+            if heard is not None:
+                heard(piece)
+            yield piece
+
+    async def aclose(self) -> None:
+        """Close the answer within."""
+        await self._answer.close()
+
+
+class WaitingAnswer:
+    """An answer of an asynchronous transport, as far as it was read."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self._stream = response.stream
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._pending: asyncio.Task[bytes | None] | None = None
+        self._failure: Exception | None = None
+
+    async def next(self, until: float) -> bytes | None:
+        """Wait until there is a piece."""
+        if not _is_on_asyncio():
+            if time.monotonic() > until:
+                raise Late
+            return await self._read()
+        if self._pending is None:
+            self._pending = asyncio.create_task(self._read())
+        await asyncio.wait((self._pending,), timeout=max(0.0, until - time.monotonic()))
+        if not self._pending.done():
+            raise Late
+        pending, self._pending = self._pending, None
+        return pending.result()
+
+    async def _read(self) -> bytes | None:
+        if self._pieces is None:
+            self._pieces = aiter(self._stream)
+        try:
+            return await anext(self._pieces, None)
+        except Exception as error:
+            self._failure = error
+            raise
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        """What was not read."""
+        if self._failure is not None:
+            raise self._failure
+        if self._pending is not None:
+            piece = await self._pending
+            self._pending = None
+            if piece is None:
+                return
+            yield piece
+        async for piece in self._pieces or self._stream:
+            yield piece
+
+    async def close(self) -> None:
+        """Give the connection back, or cut it; also where the task is cancelled."""
+        with anyio.CancelScope(shield=True):
+            if self._pending is not None:
+                self._pending.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await self._pending
+                self._pending = None
+            await self._stream.aclose()
+
+    def put(self, family: Family, pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
+        """Put `pieces` in front of what was not read."""
+        self.response.stream = family.stream(AsyncBody)(self, pieces, heard)
+
+
+def _is_on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class _Waiting:
+    """The event loop goes on meanwhile; work that may hold it is done in one of its threads."""
+
+    async def send(self, sender: Any, request: Any) -> WaitingAnswer:
+        return WaitingAnswer(await sender.handle_async_request(request))
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    async def run(self, caller: str, work: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ARG002 -- one caller
+        return await anyio.to_thread.run_sync(work, *arguments)
+
+
+_WAITING: Final = _Waiting()
+
+
+class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of either package
+    """A transport for asynchronous clients of httpx and httpx2, as `PortableTransport` is for synchronous ones.
+
+    client = AsyncOpenAI(http_client=DefaultAsyncHttpxClient(transport=AsyncPortableTransport()))
+    """
+
+    _method = "handle_async_request"
+    _kind = "AsyncHTTPTransport"
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """The answer to a request, with the report's fields. Raises what the transport within raises."""
+        family, sender, route = self.taken(request)
+        if route == "other":
+            return await sender.handle_async_request(request)
+        return await Call(self, _WAITING, family, request, sender).answer(route)
+
+    async def aclose(self) -> None:
+        """Close the transport within."""
+        for sender in self._senders.drop():
+            await sender.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self.aclose()
+
+    # What a synchronous client would call.
+
+    def handle_request(self, _request: Any) -> Any:
+        """Raise RuntimeError: this is a transport of the other kind."""
+        raise RuntimeError(_WRONG)
+
+    def __enter__(self) -> Self:
+        raise RuntimeError(_WRONG)
+
+    def close(self) -> None:
+        """Nothing: a synchronous client has opened nothing here."""

@@ -1,0 +1,153 @@
+"""What an application sets of a transport, and what all requests of one transport share: lessons and the budget.
+
+A transport may serve several clients and threads. What is shared is changed under one lock, and observers are notified
+under it as well, so that an observer hears one fact at a time.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import RLock
+from typing import Any, ClassVar, Final, Literal, get_args
+from weakref import WeakSet
+
+from proxy.drivers.attempt import settled
+from proxy.events import Event, Observer
+from proxy.observers.logs import LOGGER, LogObserver
+from proxy.report import LeftOut, Report, Route
+from proxy.responses.exchange import Exchange
+from proxy.responses.policy import Mode, Policy, Profile, profile_of
+from proxy.responses.recovery.budget import Budget
+from proxy.responses.recovery.lessons import Lessons, LessonScope
+from proxy.responses.routes import route_of
+from proxy.transports.families import Family, family_of
+from proxy.transports.senders import Senders
+
+LOGGER.addHandler(logging.NullHandler())  # an application that configures no logging hears nothing
+
+_CHOICES: Final = {"mode": get_args(Mode), "profile": ("auto", *get_args(Profile))}
+_COUNTS: Final = ("keep_last", "max_recoveries")
+_SWITCHES: Final = ("early", "drop_conversation", "report")
+
+
+class Portable:
+    """What both kinds of transport have in common; `docs/library.md` explains the arguments.
+
+    Raises ValueError where an argument has no such value, and TypeError where `transport` is one of the other kind.
+    """
+
+    _method: ClassVar[str]
+    """By which a transport within is called."""
+    _kind: ClassVar[str]
+    """The class of a transport within that is made here."""
+
+    def __init__(  # noqa: PLR0913 -- options, each with a default and a name
+        self,
+        *,
+        mode: Mode = "auto",
+        profile: Literal["auto", "openai", "azure"] = "auto",
+        keep_last: int = 3,
+        max_recoveries: int = 3,
+        early: bool = True,
+        drop_conversation: bool = False,
+        report: bool = True,
+        transport: Any = None,
+        observer: Observer | None = None,
+    ) -> None:
+        _check({name: value for name, value in locals().items() if name in {*_CHOICES, *_COUNTS, *_SWITCHES}})
+        if transport is not None and not hasattr(transport, self._method):
+            raise TypeError(
+                f"{type(self).__name__} takes a transport with `{self._method}`; {type(transport).__name__} has none."
+            )
+        self._policy = Policy(
+            mode=mode,
+            keep_last=keep_last,
+            max_recoveries=max_recoveries,
+            early=early,
+            drop_conversation=drop_conversation,
+            tell_ids=LOGGER.isEnabledFor(logging.DEBUG),
+        )
+        self._profile = profile
+        self._budget = Budget(self._policy)
+        self._lessons = Lessons()
+        self._observer = observer or LogObserver()
+        self._lock = RLock()
+        self._senders = Senders(transport, self._kind)
+        self.reports = report
+        """Answers have the fields of the report."""
+        _ALL.add(self)
+
+    def taken(self, request: Any) -> tuple[Family, Any, Route]:
+        """The package that a request is of, what sends it, and its route."""
+        family = family_of(request)
+        if family is None:
+            raise TypeError(f"A request is one of httpx or httpx2, and not {type(request).__name__}.")
+        path: bytes = request.url.raw_path
+        return family, self._senders.of(family, request.url), route_of(request.method, path.partition(b"?")[0])
+
+    def forked(self) -> None:
+        """Go on in another process, in which no other thread holds the lock."""
+        self._lock = RLock()
+        self._senders.forked()
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether nothing may leave that was not read."""
+        return self._policy.mode == "strip"
+
+    def exchange(self, body: bytes, route: Route, host: str, caller: str) -> Exchange:
+        """A new exchange for a request of `caller`, a digest, to `host`."""
+        profile = profile_of(host) if self._profile == "auto" else self._profile
+        now = time.monotonic()
+        with self._lock:
+            policy = self._budget.admit(caller, now)
+            scope = LessonScope(self._lessons, caller, now)
+        policy = policy if policy.profile == profile else replace(policy, profile=profile)
+        return Exchange(body, policy, route=route, scope=scope)
+
+    def settle(self, exchange: Exchange, status: int, caller: str, missing: Mapping[LeftOut, int]) -> Report:
+        """The report of an answer, from which lessons are learnt."""
+        with self._lock:
+            return settled(exchange, status, caller, missing)
+
+    def spend(self, caller: str, request_id: str) -> None:
+        """Take an attempt that failed out of the caller's budget."""
+        with self._lock:
+            exceeded = self._budget.spend(caller, 1, time.monotonic())
+        if exceeded is not None:
+            self.notice(request_id, [exceeded])
+
+    def notice(self, request_id: str, events: list[Event]) -> None:
+        """Tell the observer the facts, and take them out of the list."""
+        with self._lock:
+            for event in events:
+                self._observer.notice(request_id, event)
+        events.clear()
+
+
+_ALL: Final[WeakSet[Portable]] = WeakSet()
+
+
+def _forked() -> None:
+    for each in list(_ALL):
+        each.forked()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forked)
+
+
+def _check(arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first argument that has no such value."""
+    for name, value in arguments.items():
+        if name in _CHOICES:
+            choices: tuple[str, ...] = _CHOICES[name]
+            good, wanted = value in choices, f"one of {', '.join(choices)}"
+        elif name in _COUNTS:
+            good, wanted = isinstance(value, int) and value >= 0, "a whole number from 0 on"
+        else:
+            good, wanted = isinstance(value, bool), "True or False"
+        if not good:
+            raise ValueError(f"{name} must be {wanted}, and is {value!r}.")
