@@ -13,8 +13,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.drivers import stall
-from proxy.drivers.attempt import HeldAnswer
+from proxy.drivers.attempt import JUDGED, HeldAnswer
 from proxy.drivers.memory import MemoryBudget, Reservation
 from proxy.drivers.offload import Offload
 from proxy.drivers.stall import Stall
@@ -91,7 +90,7 @@ class _Passage:
 
     async def _begin(self, start: Message) -> None:
         self.held = HeldAnswer(_NOT_FOUND, start.get("headers", []), start)
-        self.stall = Stall(self._give_up, stall.JUDGED)
+        self.stall = Stall(self._give_up, JUDGED)
 
     async def _hold(self, held: HeldAnswer, message: Message) -> None:
         piece = message.get("body", b"")
