@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Final, NoReturn
 
-from proxy import __version__
+from proxy import __version__, build
 from proxy.commands.arguments import Parser
 from proxy.settings import SettingsError, address, load, read, wants_color, warnings
 from proxy.settings.sources import CONFIG, flag_of
@@ -45,7 +45,7 @@ def _parser() -> Parser:
         description="Stateless reverse proxy for the OpenAI Responses API: any conversation goes on, on any server.",
         epilog="Without a command, `serve` is done; `unpinned serve --help` shows its settings.",
     )
-    parser.add_argument("--version", action="version", version=f"unpinned {__version__}")
+    parser.add_argument("--version", action="version", version=f"unpinned {__version__} ({build()})")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_serve(commands.add_parser("serve", help="run the proxy (the default)"))
     _add_explain(commands.add_parser("explain", help="say what would become of a request, and why"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy import __version__, cli
+from proxy import __version__, build, cli
 from proxy.fake_openai.refusal_streams import SHAPES
 from proxy.settings import Loaded, Settings
 from proxy.settings.address import Address
@@ -39,9 +39,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--version` says the version, which stands in one place."""
+    """`--version` says the version, which stands in one place, and whether the core is compiled."""
     assert exit_code("--version") == 0
-    assert capsys.readouterr().out == f"unpinned {__version__}\n"
+    assert capsys.readouterr().out == f"unpinned {__version__} ({build()})\n"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["hatch"]["version"] == {"path": "proxy/__init__.py"}
 
@@ -145,7 +145,7 @@ def test_the_fake_apis_shapes_of_refusals() -> None:
 def test_as_a_module() -> None:
     """`python -m proxy` is `unpinned`."""
     done = subprocess.run([sys.executable, "-m", "proxy", "--version"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"unpinned {__version__}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"unpinned {__version__} ({build()})\n", "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ dict: order and repetition are content (two Set-Cookie fields stay two).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -96,11 +96,9 @@ def hop_fields(fields: Fields) -> Fields:
     return [field for field in fields if field[0] in _OF_THE_HOP]
 
 
-def tokens(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> Iterator[bytes]:
+def tokens(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """The members of the comma separated list that all fields called `name` make together, in lower case."""
-    for line in values(fields, name):
-        for token in line.split(b","):
-            yield token.strip(b" \t").lower()
+    return [token.strip(b" \t").lower() for line in values(fields, name) for token in line.split(b",")]
 
 
 def end_to_end(fields: Fields, own: frozenset[bytes] = HOP_BY_HOP) -> Fields:

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from proxy import __version__
+from proxy import __version__, build
 from proxy.hints import BOUND, MADE_AT
 from proxy.http.faults import HOP
 from proxy.observers.gauges import Gauges
@@ -182,9 +182,9 @@ FAMILIES: Final = (
     Family(
         GaugeMetricFamily,
         "unpinned_build_info",
-        ("version",),
-        "Always 1; the label is the version that runs.",
-        lambda _metrics, _now: [((__version__,), 1)],
+        ("version", "build"),
+        "Always 1; the labels are the version that runs, and whether its core is compiled or interpreted.",
+        lambda _metrics, _now: [((__version__, build()), 1)],
     ),
 )
 

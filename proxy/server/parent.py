@@ -19,7 +19,7 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING, Any
 
-from proxy import __version__
+from proxy import __version__, build
 from proxy.admin import Readiness, Reading
 from proxy.observers.gauges import Gauges
 from proxy.observers.logs import LOGGER
@@ -231,14 +231,15 @@ class Parent:
         upstream, mode, store = settings.upstream, settings.mode, named(settings.store)
         proxy = settings.upstream_proxy
         facts = {"listen": listen, "admin_listen": admin_listen, "upstream": upstream, "mode": mode}
-        facts |= {"upstream_proxy": str(proxy) if proxy else None, "store": store, "version": __version__}
+        facts |= {"upstream_proxy": str(proxy) if proxy else None, "store": store}
+        facts |= {"version": __version__, "build": build()}
         through = f" through {proxy}" if proxy else ""
         health = "" if admin_listen is None else f", health and metrics on {admin_listen}"
         workers = f", {settings.workers} workers" if settings.workers > 1 else ""
         memory = settings.max_memory >> 20
         LOGGER.info(
-            "Listening on %s (upstream %s%s, mode %s, store %s, memory %d MiB, version %s%s)%s",
-            *(listen, upstream, through, mode, store, memory, __version__, workers, health),
+            "Listening on %s (upstream %s%s, mode %s, store %s, memory %d MiB, version %s %s%s)%s",
+            *(listen, upstream, through, mode, store, memory, __version__, build(), workers, health),
             extra={"told": {**facts, "max_memory": settings.max_memory, "workers": settings.workers}},
         )
 
