@@ -9,7 +9,8 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Final, NoReturn
 
-from proxy import __version__, build
+from proxy import __version__
+from proxy.build import build
 from proxy.commands.arguments import Parser
 from proxy.settings import SettingsError, address, load, read, wants_color, warnings
 from proxy.settings.sources import CONFIG, flag_of

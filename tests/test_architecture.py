@@ -33,13 +33,14 @@ LAYERS = (
     ("proxy.events",),
     ("proxy.report",),
     ("proxy.hints",),
+    ("proxy.build",),
 )
 
 # The top of the package, and nothing beside it.
 ROOMS = frozenset({
-    "__init__", "__main__", "admin", "app", "cli", "commands", "demo", "drivers", "events", "fake_openai", "hints",
-    "http", "middleware", "observers", "report", "responses", "server", "settings", "store", "streams", "transports",
-    "upstream",
+    "__init__", "__main__", "admin", "app", "build", "cli", "commands", "demo", "drivers", "events", "fake_openai",
+    "hints", "http", "middleware", "observers", "report", "responses", "server", "settings", "store", "streams",
+    "transports", "upstream",
 })  # fmt: skip
 
 # Within the core as well imports go down only.

@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from proxy import __version__, build
+from proxy import __version__
+from proxy.build import build
 from proxy.hints import BOUND, MADE_AT
 from proxy.http.faults import HOP
 from proxy.observers.gauges import Gauges

@@ -19,8 +19,9 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING, Any
 
-from proxy import __version__, build
+from proxy import __version__
 from proxy.admin import Readiness, Reading
+from proxy.build import build
 from proxy.observers.gauges import Gauges
 from proxy.observers.logs import LOGGER
 from proxy.observers.metrics import Metrics

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from proxy.drivers import stall
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.drivers.memory import MemoryBudget
 from proxy.drivers.offload import Offload
 from proxy.http.base_url import base_url
+from proxy.middleware import retrieval
 from proxy.middleware.recording import RecordingMiddleware
 from proxy.middleware.retrieval import RetrievalMiddleware
 from proxy.responses.policy import Policy
@@ -200,7 +200,7 @@ def test_a_refusal_that_stalls_passes(
     upstream: ScriptedUpstream, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refusal whose end does not come in time is given to the client as it arrives."""
-    monkeypatch.setattr(stall, "JUDGED", 0.05)
+    monkeypatch.setattr(retrieval, "JUDGED", 0.05)
     body = json.dumps(GONE).encode()
     gate = Gate()
     head = b"HTTP/1.1 404 Not Found\r\ncontent-length: %d\r\n\r\n" % len(body)
