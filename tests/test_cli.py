@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy import __version__, build, cli
+from proxy import __version__, cli
+from proxy.build import build
 from proxy.fake_openai.refusal_streams import SHAPES
 from proxy.settings import Loaded, Settings
 from proxy.settings.address import Address
