@@ -111,19 +111,21 @@ def tracer(settings: Settings) -> "Tracing | None":
     if chosen is None or not chosen.endpoint:
         return None
 
-    from proxy.observers.tracing import Sampling, Tracing, Upstream  # noqa: PLC0415 -- few have traces exported
+    from proxy.observers.tracing import Sampling, Tracing  # noqa: PLC0415 -- few have traces exported
 
-    upstream = base_url(settings.upstream)
-    provider = "azure.ai.openai" if profile(settings) == "azure" else "openai"
     share = {"always_on": 1.0, "always_off": 0.0}.get(chosen.sampler.removeprefix("parentbased_"), chosen.ratio)
     sampling = Sampling(chosen.sampler.startswith("parentbased_"), share)
-    return Tracing(_exporter(chosen), Upstream(provider, upstream.host or upstream.socket, upstream.port), sampling)
+    return Tracing(_exporter(settings, chosen), sampling)
 
 
-def _exporter(chosen: Telemetry) -> "SpanExporter":
-    from proxy.observers import otlp  # noqa: PLC0415 -- as above
-    from proxy.observers.span_export import Collector, SpanExporter  # noqa: PLC0415
-
+def _exporter(settings: Settings, chosen: Telemetry) -> "SpanExporter":
+    try:
+        from proxy.observers.span_export import Collector, SpanExporter  # noqa: PLC0415 -- as above
+        from proxy.observers.spans import Spans, Upstream  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise SettingsError(_missing("UNPINNED_TRACING", "otel")) from None
+    upstream = base_url(settings.upstream)
+    provider = "azure.ai.openai" if profile(settings) == "azure" else "openai"
     context = _collector_context(chosen)
     collector = Collector(chosen.endpoint, dict(chosen.headers), chosen.timeout, chosen.compresses, context)
     facts = {
@@ -133,12 +135,8 @@ def _exporter(chosen: Telemetry) -> "SpanExporter":
         "telemetry.sdk.version": __version__,
         **dict(chosen.resource),
     }
-    resource, scope = otlp.resource(facts.items()), otlp.scope("unpinned", __version__)
-
-    def body(spans: list[bytes]) -> bytes:
-        return otlp.request(resource, scope, spans)
-
-    return SpanExporter(collector, body, delay=chosen.delay, queue=chosen.queue, batch=chosen.batch)
+    spans = Spans(Upstream(provider, upstream.host or upstream.socket, upstream.port), facts)
+    return SpanExporter(collector, spans.body, delay=chosen.delay, queue=chosen.queue, batch=chosen.batch)
 
 
 def _collector_context(chosen: Telemetry) -> ssl.SSLContext | None:
@@ -216,11 +214,13 @@ def _engine(settings: Settings) -> Engine:
         return opened(settings.store, options)
     except MissingExtraError as missing:
         setting = "UNPINNED_STORE_KEY" if str(missing) == "encryption" else "UNPINNED_STORE"
-        raise SettingsError(
-            f"{setting} needs what is not installed: pip install 'unpinned[{missing}]' adds it."
-        ) from None
+        raise SettingsError(_missing(setting, str(missing))) from None
     except ValueError:
         raise SettingsError("UNPINNED_STORE is no URL that its client understands.") from None
+
+
+def _missing(setting: str, extra: str) -> str:
+    return f"{setting} needs what is not installed: pip install 'unpinned[{extra}]' adds it."
 
 
 def _terms(settings: Settings) -> Terms:

@@ -77,7 +77,7 @@ SIBLINGS = {
         "work",
     },
     "proxy.middleware": set(),
-    "proxy.observers": {"endings", "forms", "gauges", "lines", "metrics", "otlp", "redaction"},
+    "proxy.observers": {"endings", "forms", "gauges", "lines", "metrics", "redaction"},
 }
 
 PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report", "proxy.hints")

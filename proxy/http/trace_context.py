@@ -60,12 +60,18 @@ class Attempt:
 class Trace:
     """One request that is traced: its span's identity, its attempts, and the facts stated of it, in order."""
 
-    __slots__ = ("attempts", "began", "events", "parent", "span_id", "trace_id")
+    __slots__ = ("attempts", "began", "events", "parent", "request_id", "span_id", "trace_id")
 
-    def __init__(self, trace_id: bytes, span_id: bytes, parent: Parent | None, began: int) -> None:
+    def __init__(self, request_id: str, trace_id: bytes, span_id: bytes, parent: Parent | None, began: int) -> None:
+        self.request_id = request_id
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent = parent
         self.began = began
         self.attempts: list[Attempt] = []
         self.events: list[Any] = []
+
+    @property
+    def spans(self) -> int:
+        """How many it has: its own, and one for each attempt."""
+        return 1 + len(self.attempts)

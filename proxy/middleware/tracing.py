@@ -8,19 +8,15 @@ there: its `traceparent` reaches upstream as it came.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from random import getrandbits
-from typing import Final, Protocol
+from typing import Protocol
 
-import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.http.context import context_of
 from proxy.http.trace_context import Attempt, Parent, Trace, parent_in
+from proxy.responses.body.model_name import model_name
 from proxy.responses.routes import route_of
-
-_MOST: Final = 1 << 20
-"""Bytes of a body in which the model's name is looked for: it takes a millisecond."""
 
 
 class Tracer(Protocol):
@@ -29,10 +25,10 @@ class Tracer(Protocol):
     def is_sampled(self, parent: Parent | None, trace_id: bytes) -> bool:
         """Whether a request is traced."""
 
-    def begin(self, request_id: str, trace: Trace) -> None:
+    def begin(self, trace: Trace) -> None:
         """A request begins that is traced."""
 
-    def finish(self, request_id: str) -> None:
+    def finish(self, trace: Trace) -> None:
         """It is over, and all that is known of it has been stated."""
 
     def close(self) -> None:
@@ -58,12 +54,12 @@ class TracingMiddleware:
             await self.app(scope, receive, send)
             return
         context = context_of(scope)
-        context.trace = Trace(trace_id, _span_id(), parent, time.time_ns())
-        self.tracer.begin(context.request_id, context.trace)
+        context.trace = trace = Trace(context.request_id, trace_id, _span_id(), parent, time.time_ns())
+        self.tracer.begin(trace)
         try:
             await self.app(scope, receive, send)
         finally:
-            self.tracer.finish(context.request_id)
+            self.tracer.finish(trace)
 
 
 class AttemptMiddleware:
@@ -103,21 +99,13 @@ def _noting_status(send: Send, attempt: Attempt) -> Callable[[Message], Awaitabl
     return noted
 
 
-class _Body(msgspec.Struct):
-    model: str = ""
-
-
-_DECODER: Final = msgspec.json.Decoder(_Body)
-
-
 def _naming_model(receive: Receive, attempt: Attempt) -> Receive:
     """`receive`, that notes the model's name of a body that arrives whole."""
 
     async def noted() -> Message:
         message = await receive()
-        if not attempt.model and len(message.get("body", b"")) <= _MOST and not message.get("more_body", False):
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # upstream says what it thinks of it
-                attempt.model = _DECODER.decode(message["body"]).model
+        if not (attempt.model or message.get("more_body", False)):
+            attempt.model = model_name(message.get("body", b""))
         return message
 
     return noted

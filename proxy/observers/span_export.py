@@ -5,20 +5,29 @@ sleeps while there are no spans.
 """
 
 import gzip
-import http.client
 import logging
-import random
 import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
+
+import urllib3
+
+from proxy.http.trace_context import Trace
 
 _LOGGER: Final = logging.getLogger("unpinned")
-_RETRIED: Final = frozenset({429, 502, 503, 504})  # "OTLP/HTTP Response", "Retryable Response Codes"
-_ATTEMPTS: Final = 4
+_RETRIES: Final = urllib3.Retry(
+    total=3,
+    status_forcelist=[429, 502, 503, 504],  # "OTLP/HTTP Response", "Retryable Response Codes"
+    allowed_methods=None,
+    redirect=False,
+    backoff_factor=1,
+    backoff_jitter=0.5,
+    raise_on_status=False,
+)
 _LAST: Final = 3.0
 """Seconds for what waits at the end of the process."""
 _QUIET: Final = 60.0
@@ -36,29 +45,34 @@ class Collector(NamedTuple):
 
 
 class SpanExporter:
-    """Sends batches of spans; `body` makes a request's body of some."""
+    """Sends batches of spans; `body` makes a request's body of what was noted of some requests."""
 
     def __init__(
-        self, collector: Collector, body: Callable[[list[bytes]], bytes], *, delay: float, queue: int, batch: int
+        self, collector: Collector, body: Callable[[list[Trace]], bytes], *, delay: float, queue: int, batch: int
     ) -> None:
         self._collector = collector
+        self._pool = urllib3.PoolManager(ssl_context=collector.context, retries=_RETRIES, timeout=collector.timeout)
         self._body = body
         self._delay = delay
         self._most = queue
         self._batch = batch
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Trace] = deque()
+        self._added = self._taken = 0
+        """Spans, by the event loop and by the thread."""
         self._dropped = 0
         self._there_are = threading.Event()
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
         self._quiet_until = 0.0
 
-    def add(self, spans: list[bytes]) -> None:
-        """Take spans; drop them where too many wait."""
-        if len(self._waiting) + len(spans) > self._most:
-            self._dropped += len(spans)
+    def add(self, trace: Trace) -> None:
+        """Take what was noted of a request; drop it where too many spans wait."""
+        count = trace.spans
+        if self._added - self._taken + count > self._most:
+            self._dropped += count
             return
-        self._waiting.extend(spans)
+        self._added += count
+        self._waiting.append(trace)
         if not self._there_are.is_set():
             self._there_are.set()
             if self._thread is None:
@@ -81,62 +95,40 @@ class SpanExporter:
 
     def _send_all(self) -> None:
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-            fault = self._send(self._body(batch))
+            traces, count = self._next()
+            fault = self._send(self._body(traces))
             if fault:
-                self._dropped += len(batch)
+                self._dropped += count
                 self._complain(fault)
         if self._dropped:
             self._complain("too many wait")
 
+    def _next(self) -> tuple[list[Trace], int]:
+        """The next batch, and how many spans it has."""
+        traces: list[Trace] = []
+        count = 0
+        while self._waiting and count < self._batch:
+            traces.append(self._waiting.popleft())
+            count += traces[-1].spans
+        self._taken += count
+        return traces, count
+
     def _send(self, body: bytes) -> str:
         """Send a batch, again where the collector may take it later; what is wrong, or ""."""
-        fault = ""
-        for attempt in range(_ATTEMPTS):
-            try:
-                status = _post(self._collector, body)
-            except (OSError, http.client.HTTPException) as error:
-                fault = f"{type(error).__name__}: no answer"
-            else:
-                if status < 300:
-                    return ""
-                fault = f"answered {status}"
-                if status not in _RETRIED:
-                    return fault
-            if self._ends.wait(2**attempt * random.uniform(0.5, 1.0)):  # noqa: S311 -- spreads load, keeps no secret
-                break
-        return fault
+        headers = {"content-type": "application/x-protobuf", "user-agent": "unpinned", **self._collector.headers}
+        if self._collector.compresses:
+            body = gzip.compress(body, 1)
+            headers["content-encoding"] = "gzip"
+        try:
+            status = self._pool.request("POST", self._collector.url, body=body, headers=headers).status
+        except urllib3.exceptions.HTTPError as error:
+            return f"{type(getattr(error, 'reason', error)).__name__}: no answer"
+        return "" if status < 300 else f"answered {status}"
 
     def _complain(self, fault: str) -> None:
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + _QUIET
             where = urlsplit(self._collector.url)
-            _LOGGER.warning("Spans are lost: %d, to %s (%s)", self._dropped, _host(where), fault)
+            host = f"{where.scheme}://{where.netloc.rpartition('@')[2]}"  # without credentials
+            _LOGGER.warning("Spans are lost: %d, to %s (%s)", self._dropped, host, fault)
             self._dropped = 0
-
-
-def _post(collector: Collector, body: bytes) -> int:
-    """The status that a collector answers with."""
-    where = urlsplit(collector.url)
-    headers = {"content-type": "application/x-protobuf", "user-agent": "unpinned", **collector.headers}
-    if collector.compresses:
-        body = gzip.compress(body, 1)
-        headers["content-encoding"] = "gzip"
-    connection = _connection(collector, where)
-    try:
-        connection.request("POST", f"{where.path or '/'}{'?' if where.query else ''}{where.query}", body, headers)
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def _connection(collector: Collector, where: SplitResult) -> http.client.HTTPConnection:
-    host = where.hostname or ""
-    if where.scheme == "https":
-        return http.client.HTTPSConnection(host, where.port, timeout=collector.timeout, context=collector.context)
-    return http.client.HTTPConnection(host, where.port, timeout=collector.timeout)
-
-
-def _host(where: SplitResult) -> str:
-    """Where a collector is, without credentials."""
-    return f"{where.scheme}://{where.netloc.rpartition('@')[2]}"

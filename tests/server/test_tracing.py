@@ -275,7 +275,8 @@ def test_nothing_is_loaded_for_it_by_default() -> None:
     code = (
         "import sys; from proxy.app import build; from proxy.settings import load; from proxy.events import Observers; "
         "build(load({'tracing': sys.argv[1]}, {}), Observers()); "
-        "print(sorted(name for name in sys.modules if 'tracing' in name or 'span' in name or 'otlp' in name))"
+        "words = ('tracing', 'span', 'opentelemetry', 'protobuf', 'urllib3'); "
+        "print(sorted(name for name in sys.modules if any(word in name for word in words)))"
     )
     loaded = [
         subprocess.run(
@@ -284,4 +285,15 @@ def test_nothing_is_loaded_for_it_by_default() -> None:
         for switch in ("off", "on")
     ]
     assert loaded[0].strip() == "[]"
-    assert "proxy.observers.otlp" in loaded[1]
+    assert "opentelemetry.proto" in loaded[1]
+
+
+def test_what_is_not_installed() -> None:
+    """Without its extra, tracing that is asked for ends the start with one sentence, and code 2."""
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None; from proxy.cli import main; "
+        "sys.exit(main(['--tracing', 'on', '--listen', '127.0.0.1:0', '--admin-listen', 'off']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = "unpinned: UNPINNED_TRACING needs what is not installed: pip install 'unpinned[otel]' adds it.\n"
+    assert (done.returncode, done.stderr) == (2, said)

@@ -1,4 +1,4 @@
-"""The model that a request names, for the page that an operator looks at; of no consequence for the request."""
+"""The model that a request names, for the live page and for traces; of no consequence for the request."""
 
 from typing import Final
 
