@@ -7,8 +7,8 @@ synchronous client, an answer is the client's as soon as something of it arrives
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import anyio
@@ -43,10 +43,11 @@ class AsyncBody:
             if heard is not None:
                 heard(piece)
             yield piece
-        async for piece in self._answer.rest():
-            if heard is not None:
-                heard(piece)
-            yield piece
+        async with aclosing(self._answer.rest()) as rest:
+            async for piece in rest:
+                if heard is not None:
+                    heard(piece)
+                yield piece
 
     async def aclose(self) -> None:
         """Close the answer within."""
@@ -62,6 +63,7 @@ class WaitingAnswer:
         self._pieces: AsyncIterator[bytes] | None = None
         self._pending: asyncio.Task[bytes | None] | None = None
         self._failure: Exception | None = None
+        self._is_closed = False
 
     async def next(self, until: float) -> bytes | None:
         """Wait until there is a piece."""
@@ -86,7 +88,7 @@ class WaitingAnswer:
             self._failure = error
             raise
 
-    async def rest(self) -> AsyncIterator[bytes]:
+    async def rest(self) -> AsyncGenerator[bytes, None]:
         """What was not read."""
         if self._failure is not None:
             raise self._failure
@@ -96,18 +98,30 @@ class WaitingAnswer:
             if piece is None:
                 return
             yield piece
-        async for piece in self._pieces or self._stream:
+        self._pieces = self._pieces or aiter(self._stream)
+        async for piece in self._pieces:
             yield piece
 
     async def close(self) -> None:
-        """Give the connection back, or cut it; also where the task is cancelled."""
+        """Give the connection back, or cut it, once; also where the task is cancelled."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         with anyio.CancelScope(shield=True):
-            if self._pending is not None:
-                self._pending.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await self._pending
-                self._pending = None
-            await self._stream.aclose()
+            try:
+                await self._stop_reading()
+            finally:
+                await self._stream.aclose()
+
+    async def _stop_reading(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+            await asyncio.wait((pending,))
+            if not pending.cancelled():
+                pending.exception()  # nobody else asks for it
+        if isinstance(self._pieces, AsyncGenerator):
+            await self._pieces.aclose()
 
     def put(self, family: Family, pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
         """Put `pieces` in front of what was not read."""
@@ -149,7 +163,7 @@ class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of e
 
     async def handle_async_request(self, request: Any) -> Any:
         """The answer to a request, with the report's fields. Raises what the transport within raises."""
-        family, sender, route = self.taken(request)
+        family, sender, route = self.way(request)
         if route == "other":
             return await sender.handle_async_request(request)
         return await Call(self, _WAITING, family, request, sender).answer(route)

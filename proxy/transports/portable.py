@@ -79,7 +79,7 @@ class Portable:
         """Answers have the fields of the report."""
         _ALL.add(self)
 
-    def taken(self, request: Any) -> tuple[Family, Any, Route]:
+    def way(self, request: Any) -> tuple[Family, Any, Route]:
         """The package that a request is of, what sends it, and its route."""
         family = family_of(request)
         if family is None:

@@ -49,6 +49,7 @@ class BlockingAnswer:
         self.response = response
         self._stream = response.stream
         self._rest: Iterator[bytes] | None = None
+        self._is_closed = False
 
     async def next(self, until: float) -> bytes | None:
         """Block until there is a piece."""
@@ -64,12 +65,17 @@ class BlockingAnswer:
 
     async def close(self) -> None:
         """Give the connection back, or cut it."""
-        self._stream.close()
+        self._close()
+
+    def _close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._stream.close()
 
     def put(self, family: Family, pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
         """Put `pieces` in front of what was not read."""
         rest = self._stream if self._rest is None else self._rest
-        self.response.stream = family.stream(Body)(pieces, rest, self._stream.close, heard)
+        self.response.stream = family.stream(Body)(pieces, rest, self._close, heard)
 
 
 def _raising(error: Exception) -> Iterator[bytes]:
@@ -107,7 +113,7 @@ class PortableTransport(Portable, Transport):  # type: ignore[misc]  # of either
 
     def handle_request(self, request: Any) -> Any:
         """The answer to a request, with the report's fields. Raises what the transport within raises."""
-        family, sender, route = self.taken(request)
+        family, sender, route = self.way(request)
         if route == "other":
             return sender.handle_request(request)
         return finished(Call(self, _BLOCKING, family, request, sender).answer(route))
