@@ -25,6 +25,7 @@ from proxy.middleware.websockets import WebSocketMiddleware
 from proxy.observers.gauges import Gauges
 from proxy.observers.metrics import Metrics
 from proxy.responses.policy import Policy, Profile, profile_of
+from proxy.responses.recovery.pattern import compile_all
 from proxy.server.inspection import inspection
 from proxy.settings import Settings, SettingsError, Telemetry, tracing
 from proxy.store.factory import MissingExtraError, envelope, opened
@@ -55,6 +56,7 @@ def build(settings: Settings, observer: Observer, store: Store | None = None) ->
 
 def assemble(settings: Settings, observer: Observer, store: Store | None = None) -> Unpinned:
     """The proxy with its instruments; `observer` is notified of what happens as well."""
+    compile_all()
     has_own_store = store is None and settings.store != "off"
     trial = Trial(lambda: _engine(settings), settings.store) if has_own_store else None
     metrics = Metrics()

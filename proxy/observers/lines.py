@@ -4,16 +4,18 @@ A line of its own for each request costs two system calls; a batch costs them on
 written at once, with all that waits, and so is everything where no event loop runs, and at the end of the program.
 """
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from select import PIPE_BUF
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from proxy.observers.forms import Form
+
+if TYPE_CHECKING:
+    import asyncio
 
 DELAY: Final = 0.1
 """Seconds that a line may wait for others."""
@@ -85,8 +87,10 @@ class LineHandler(logging.Handler):
 
     def _is_awaited(self) -> bool:
         """Whether a loop writes what waits, soon."""
+        from asyncio import get_running_loop  # noqa: PLC0415 -- an application without a loop has no use for it
+
         try:
-            loop = asyncio.get_running_loop()
+            loop = get_running_loop()
         except RuntimeError:
             return self._loop is not None and self._loop.is_running()
         if self._loop is not loop:
@@ -94,7 +98,7 @@ class LineHandler(logging.Handler):
             loop.call_later(DELAY, self._later, loop)
         return True
 
-    def _later(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _later(self, loop: "asyncio.AbstractEventLoop") -> None:
         self.flush()
         if self._loop is loop:
             self._loop = None

@@ -7,7 +7,6 @@ reaches a terminal or breaks a line in two.
 import logging
 import sys
 import time
-from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Literal, TextIO, assert_never
@@ -209,6 +208,8 @@ class _Once:
 
 def is_news(record: logging.LogRecord) -> bool:
     """Whether the server says something that was not meant: cuts are made by leaving an answer without its end."""
+    from asyncio import CancelledError  # noqa: PLC0415 -- an application without a loop writes these lines as well
+
     cancelled = record.exc_info is not None and record.exc_info[0] is CancelledError
     return not cancelled and record.msg != "ASGI callable returned without completing response."
 

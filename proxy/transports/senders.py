@@ -9,7 +9,6 @@ from threading import RLock
 from typing import Any, Final
 from urllib.request import getproxies
 
-from proxy.http.base_url import DEFAULT_PORTS, BaseUrl
 from proxy.transports.families import Family, family_of
 
 _LIMITS: Final = {"max_connections": 1000, "max_keepalive_connections": 100}
@@ -66,7 +65,8 @@ class Senders:
 
 def _proxy(proxies: Mapping[str, str], url: Any) -> str | None:
     """The URL of the proxy by which the environment has requests to `url` sent; None: directly."""
-    from proxy.settings.outbound_proxy import variable_for  # noqa: PLC0415 -- only where there is a proxy
+    from proxy.http.base_url import DEFAULT_PORTS, BaseUrl  # noqa: PLC0415 -- only where there is a proxy
+    from proxy.settings.outbound_proxy import variable_for  # noqa: PLC0415 -- as above
 
     if url.scheme not in DEFAULT_PORTS:
         return None

@@ -399,9 +399,3 @@ def test_the_log_is_silent_unless_it_is_configured(upstream: ScriptedUpstream) -
     assert "rs_1" in told
     assert "secret" not in told
     assert "rs_1" not in _run(program, upstream.url, "INFO")
-
-
-def test_the_null_handler() -> None:
-    """The logger has a handler that writes nothing, as a library's has."""
-    program = "import logging, unpinned; unpinned.PortableTransport; print(logging.getLogger('unpinned').handlers)"
-    assert "NullHandler" in _run(program)

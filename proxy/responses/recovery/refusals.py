@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from proxy.report import RefusalKind
 from proxy.responses.items import KINDS, REQUEST_ENVELOPE
 from proxy.responses.recovery.error_bodies import Said, sayings
+from proxy.responses.recovery.pattern import Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,8 @@ class Refusal:
 
 class _Row(NamedTuple):
     kind: RefusalKind
-    text: re.Pattern[str]
-    unless: re.Pattern[str] | None = None
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE | re.DOTALL)
+    text: Pattern
+    unless: Pattern | None = None
 
 
 # Not a word about the content of the request: credentials, quota, time, size.
@@ -45,7 +42,7 @@ NEVER_OURS: Final = frozenset({402, 403, 407, 408, 413, 415, 429})
 
 _OF_AN_ITEM: Final = 401
 """A status under which GitHub Copilot refuses an item of another connection; of nothing else it is ours to judge."""
-_FOREIGN_ITEM: Final = _pattern(r"\bitem\s+id\s+does\s+not\s+belong\s+to\s+this\s+connection")
+_FOREIGN_ITEM: Final = Pattern(r"\bitem\s+id\s+does\s+not\s+belong\s+to\s+this\s+connection")
 
 _CODES: Final[dict[str, RefusalKind | None]] = {
     "conversation_locked": "locked",  # careme#379
@@ -78,7 +75,7 @@ _PREFIX: Final = r"(?:rs|msg|fco?|ctco?|ws|fs|ci|cuo?|ig|mcp[lr]?|lsh|sho?|apco?
 _ITEM_ID: Final = rf"\b{_PREFIX}_[A-Za-z0-9_-]+"
 _ITEM: Final = rf"(?:\bitems?\b|\bitem[\s_]+references?\b|{_ITEM_ID})"
 # Durable things with ids of their own: that they are not found is for the client to know.
-_OTHER: Final = _pattern(
+_OTHER: Final = Pattern(
     r"\b(?:prompt|model|deployment|file|vector[\s_]store|conversation|container|skill|assistant|thread|run|batch|"
     r"organization|project|function|tool|url|route|endpoint|path|page|resource)s?\b\s*"
     r"(?:with|id\b|'|\"|`|named|of\s+id|\S*_[A-Za-z0-9]+|does|was|is|not)|"
@@ -91,14 +88,14 @@ _BYTE: Final = 40
 _COUNTED: Final = 4 * 1024
 
 _ROWS: Final = (
-    _Row("locked", _pattern(r"another process is currently operating on this conversation|conversation_locked")),
+    _Row("locked", Pattern(r"another process is currently operating on this conversation|conversation_locked")),
     # pydantic-ai#7461
-    _Row("container", _pattern(r"expected container_id|container\b.{0,80}\bexpired|expired\b.{0,40}\bcontainer")),
+    _Row("container", Pattern(r"expected container_id|container\b.{0,80}\bexpired|expired\b.{0,40}\bcontainer")),
     # opencode#48942; opencodex PR#2228; openclaw isInvalidEncryptedContentError
-    _Row("encrypted", _pattern(r"conflicting authenticated continuation identities|decode the compaction blob")),
+    _Row("encrypted", Pattern(r"conflicting authenticated continuation identities|decode the compaction blob")),
     _Row(
         "encrypted",
-        _pattern(
+        Pattern(
             r"encrypted[\s_]+(?:reasoning|content|blob).{0,200}(?:verif|decrypt|decod|did not match|mismatch|invalid|"
             r"tamper|corrupt|malformed|belongs?\s+to\s+another|not\s+issued|another\s+(?:account|organi[sz]ation|key))|"
             r"encrypted\s+(?:function\s+)?output\s+content.{0,80}(?:decrypt|decod)|"
@@ -107,11 +104,11 @@ _ROWS: Final = (
         ),
     ),
     # A model that does not reason takes no reasoning, with or without a blob.
-    _Row("encrypted", _pattern(r"reasoning\s+(?:input\s+)?items?\s+can\s+only\s+be\s+provided\s+to\s+a\s+reasoning")),
+    _Row("encrypted", Pattern(r"reasoning\s+(?:input\s+)?items?\s+can\s+only\s+be\s+provided\s+to\s+a\s+reasoning")),
     # vscode#320060, continue#10092; other sentences of the same from vLLM, DeepSeek and gateways
     _Row(
         "pairing",
-        _pattern(
+        Pattern(
             r"no\s+(?:matching\s+|corresponding\s+|preceding\s+)?(?:\w+\s+){0,3}call\s+(?:was\s+)?found\s+for|"
             r"no\s+(?:matching\s+|corresponding\s+)?(?:\w+\s+){0,3}outputs?\s+(?:was\s+|were\s+)?found\s+for|"
             r"outputs?\b.{0,80}(?:without|no|missing|lacks)\s+(?:an?\s+|its\s+|the\s+)?(?:\w+\s+)?"
@@ -128,19 +125,19 @@ _ROWS: Final = (
     # mastra#8738, continue#8933, continue#10200
     _Row(
         "pairing",
-        _pattern(r"without its required|required .{0,20}following item|duplicate item|duplicate\s+\w*call_output"),
+        Pattern(r"without its required|required .{0,20}following item|duplicate item|duplicate\s+\w*call_output"),
     ),
     # Azure's resources; "requested response" names no id (community reports, 2026-11)
-    _Row("response", _pattern(r"\bresponse\b.{0,60}created\s+(?:under|by|in|with)\s+(?:a\s+)?different\b")),
-    _Row("item", _pattern(r"\bitems?\b.{0,60}created\s+(?:under|by|in|with)\s+(?:a\s+)?different\b")),
+    _Row("response", Pattern(r"\bresponse\b.{0,60}created\s+(?:under|by|in|with)\s+(?:a\s+)?different\b")),
+    _Row("item", Pattern(r"\bitems?\b.{0,60}created\s+(?:under|by|in|with)\s+(?:a\s+)?different\b")),
     # GitHub Copilot, whose ids belong to a connection
-    _Row("item", _pattern(r"\bitem\b.{0,40}\bdoes\s+not\s+belong\s+to\s+this\s+(?:connection|session|resource)")),
+    _Row("item", Pattern(r"\bitem\b.{0,40}\bdoes\s+not\s+belong\s+to\s+this\s+(?:connection|session|resource)")),
     # openclaw#138954 (zero data retention), oh-my-pi (no stored responses over HTTP), kaapi-backend#317 (bad id)
-    _Row("response", _pattern(rf"previous_response_not_found|{_RESPONSE}.{{0,160}}(?:{_MISSING}|{_BARRED})")),
-    _Row("response", _pattern(rf"(?:{_MISSING}|{_BARRED}).{{0,80}}{_RESPONSE}"), _pattern(r"must be provided")),
+    _Row("response", Pattern(rf"previous_response_not_found|{_RESPONSE}.{{0,160}}(?:{_MISSING}|{_BARRED})")),
+    _Row("response", Pattern(rf"(?:{_MISSING}|{_BARRED}).{{0,80}}{_RESPONSE}"), Pattern(r"must be provided")),
     # pi#3206, openai-agents-python#722; plain text from CLIProxyAPI
-    _Row("item", _pattern(rf"{_ITEM}.{{0,160}}{_MISSING}"), _OTHER),
-    _Row("item", _pattern(rf"{_MISSING}.{{0,80}}{_ITEM}"), _OTHER),
+    _Row("item", Pattern(rf"{_ITEM}.{{0,160}}{_MISSING}"), _OTHER),
+    _Row("item", Pattern(rf"{_MISSING}.{{0,80}}{_ITEM}"), _OTHER),
 )
 
 _FIELD: Final = re.compile(
@@ -150,16 +147,16 @@ _FIELD: Final = re.compile(
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
 _NESTED: Final = re.compile(r"\.(?!type$)[A-Za-z_][A-Za-z0-9_]*")
-_UNKNOWN_FIELD: Final = _pattern(
+_UNKNOWN_FIELD: Final = Pattern(
     r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected|"
     r"property\s+is\s+(?:unsupported|not\s+supported)"
 )
-_TOO_LONG: Final = _pattern(r"string_above_max_length|too long")
+_TOO_LONG: Final = Pattern(r"string_above_max_length|too long")
 # OpenAI takes no readable content of a reasoning, which open models send; of other items the rung says no.
-_EMPTY_ONLY: Final = _pattern(r"maximum length 0\b")
-_MISSING_FIELD: Final = _pattern(r"missing[\s_]required|field required|is required|required parameter|expected a value")
+_EMPTY_ONLY: Final = Pattern(r"maximum length 0\b")
+_MISSING_FIELD: Final = Pattern(r"missing[\s_]required|field required|is required|required parameter|expected a value")
 _UNKNOWN_TOP: Final = re.compile(r"Unknown parameter: '([A-Za-z0-9_]+)'")
-_ID_REQUIRED: Final = _pattern(
+_ID_REQUIRED: Final = Pattern(
     r"(?:^|[.:;]\s|\b(?:item|items|reasoning|the|an)\s)['\"`]?id['\"`]?(?:\s+field)?\s+is\s+required|"
     r"missing\s+(?:required\s+)?(?:field\s+)?['\"`]?id\b(?!\s+(?:of|for)\b)"
 )
@@ -177,7 +174,7 @@ _NULLS: Final = frozenset({"status", "content"})
 """Fields that some clients send as null: the status of any item, the content of a reasoning (codex 0.171)."""
 
 # It speaks of what the request says, or how much, and may quote a user's words.
-OF_CONTENT: Final = _pattern(
+OF_CONTENT: Final = Pattern(
     r"\bflagged\b|(?:content|usage)\s+polic|moderation|safety\s+system|context\s+(?:length|window)|rate\s+limit"
 )
 # Parameters under which a refusal may speak of items or of a previous response; of others it quotes names and texts.
