@@ -21,7 +21,7 @@ from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
 from proxy.responses.steps import Recall
 
-AGAIN: Final = (0.05, 0.15)
+AGAIN: Final[Sequence[float]] = (0.05, 0.15)
 """Seconds before what was not found is looked for again: another process may be writing it down just now."""
 
 

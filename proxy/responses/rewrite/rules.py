@@ -290,7 +290,7 @@ def _mark_parts(draft: Draft, entry: Entry, names: frozenset[str]) -> None:
     content = entry.came.array(member)
     if content is None or member in entry.cut:
         return
-    found = sum(len(names & part.keys()) for part in objects(content) if not names.isdisjoint(part))
+    found = sum(len(names.intersection(part)) for part in objects(content) if not names.isdisjoint(part))
     if found:
         entry.cut_parts |= names
         draft.removed["envelope_field"] += found
