@@ -49,6 +49,7 @@ CORE = (
     ("exchange",),
     ("attempts", "outcome"),
     ("early", "recovery.budget", "recovery.ladders", "recovery.learning"),
+    ("conversations",),
     ("history",),
     ("recovery",),
     ("rewrite",),
@@ -61,6 +62,8 @@ CORE = (
 SIBLINGS = {
     "proxy.drivers": {
         "attempt",
+        "conversation_routes",
+        "conversation_turn",
         "feed",
         "first_events",
         "interface",

@@ -23,12 +23,14 @@ async def initialize(engine: Engine) -> str:
 
 async def purge(engine: Engine) -> str:
     """Forget what was not used for the store's TTL."""
-    return _forgotten(await engine.purge(progress=_shown))
+    conversations = await engine.conversations.purge(_shown, everything=False)
+    return _forgotten(await engine.purge(progress=_shown), conversations)
 
 
 async def purge_everything(engine: Engine) -> str:
     """Forget all that any Unpinned remembered there."""
-    return _forgotten(await engine.purge(everything=True, progress=_shown))
+    conversations = await engine.conversations.purge(_shown, everything=True)
+    return _forgotten(await engine.purge(everything=True, progress=_shown), conversations)
 
 
 def _shown(count: int) -> None:
@@ -37,8 +39,13 @@ def _shown(count: int) -> None:
         sys.stderr.write(f"{count:,} forgotten so far\r")
 
 
-def _forgotten(count: int) -> str:
-    return f"{count} {'response' if count == 1 else 'responses'} forgotten"
+def _forgotten(responses: int, conversations: int) -> str:
+    kept = f" and {_counted(conversations, 'conversation')}" if conversations else ""
+    return f"{_counted(responses, 'response')}{kept} forgotten"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def upkeep(settings: Settings, work: Work) -> int:

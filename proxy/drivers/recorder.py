@@ -39,9 +39,11 @@ class Recorder:
         self._asked: RequestRecord | None = None
         self._asking: asyncio.Task[RequestRecord | None] | None = None
         """Makes the record of a large request in another thread, while the answer passes."""
+        self._hears: Callable[[Made], None] | None = None
 
-    def begin(self, ask: Compute | None) -> bool:
-        """Begin with what makes the record of the request; whether there is anything to remember."""
+    def begin(self, ask: Compute | None, hears: Callable[[Made], None] | None = None) -> bool:
+        """Begin with what makes the record of the request; whether there is anything to remember, or to be heard."""
+        self._hears = hears
         if ask is not None and ask.cost > INLINE:
             self._asking = asyncio.create_task(self._shortened_beside(ask))
         elif ask is not None:
@@ -49,7 +51,7 @@ class Recorder:
                 self._asked = self._shortened(ask)
             except Exception:  # noqa: BLE001 -- the answer goes on, even if the request cannot be read
                 self.failed()
-        return self._asked is not None or self._asking is not None or bool(self._response_id)
+        return bool(self._asked or self._asking or self._response_id or hears)
 
     def _shortened(self, ask: Compute) -> RequestRecord | None:
         asked: RequestRecord | None = ask.work()
@@ -68,7 +70,8 @@ class Recorder:
 
     def events(self) -> EventStream:
         """A parser of the answer's events."""
-        return EventStream(background=self._asking is not None or (self._asked is not None and self._asked.background))
+        background = self._asking is not None or (self._asked is not None and self._asked.background)
+        return EventStream(background=background or self._hears is not None)
 
     async def perform(self, cost: int, work: Callable[[], _Result]) -> _Result:
         """What `work` returns: in another thread where it costs more than the event loop may be held."""
@@ -80,7 +83,11 @@ class Recorder:
             self._asked, self._asking = await self._asking, None
 
     async def tell(self, found: Made, cost: int) -> None:
-        """Have the response remembered."""
+        """Have the response remembered, and heard."""
+        if self._hears is not None:
+            self._hears(found)
+        if found.failed:
+            return
         await self.know()
         asked = self._asked
         told = self._told(asked, found)

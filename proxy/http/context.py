@@ -10,7 +10,8 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | client_wait, upstream_wait | AccessMiddleware, the reverse proxy | AccessMiddleware |
 | is_forwarded | the reverse proxy | AccessMiddleware |
 | report | the ASGI driver | AccessMiddleware |
-| request_record | the ASGI driver | RecordingMiddleware |
+| request_record | the ASGI driver, a conversation's turn | RecordingMiddleware |
+| hears | a conversation's turn | RecordingMiddleware |
 | socket | WebSocketMiddleware, the reverse proxy, a driver | AccessMiddleware |
 | conversation | a driver that reads a tunnel's bytes | the reverse proxy |
 | trace | TracingMiddleware | AttemptMiddleware |
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.http.faults import Fault
     from proxy.http.trace_context import Trace
     from proxy.report import Report, SocketKind
+    from proxy.responses.history.recording import Made
     from proxy.responses.steps import Compute
     from proxy.streams.stream import Stream
 
@@ -57,6 +59,7 @@ class RequestContext:
         "conversation",
         "fault",
         "has_bare_query",
+        "hears",
         "is_forwarded",
         "model",
         "report",
@@ -83,6 +86,8 @@ class RequestContext:
         self.report: Report | None = None
         self.request_record: Compute | None = None
         """Makes what a store records of the request, once it is answered."""
+        self.hears: Callable[[Made], None] | None = None
+        """Is given the response that an answer holds, as far as it has been read."""
         self.socket: Socket | None = None
         """What becomes of the WebSocket that the request asks for."""
         self.conversation: Callable[[Stream, Stream], Awaitable[None]] | None = None

@@ -114,7 +114,8 @@ class _Answer:
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)
         ask, context.request_record = context.request_record, None
-        is_wanted = self.recorder.begin(ask)
+        hears, context.hears = context.hears, None
+        is_wanted = self.recorder.begin(ask, hears)
         self.coding = content_coding.coding_of(fields)
         if not is_wanted or not content_coding.is_known(self.coding):
             return

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import Remembered
+from proxy.store.conversations import Conversations
 from proxy.store.envelope import Envelope, Plain
 
 __all__ = ["DEFAULTS", "Engine", "Options", "Progress", "Recalled", "Remembered", "Store", "quietly"]
@@ -40,6 +41,8 @@ class Store(Protocol):
 
     lookups: int
     """How many lookups it performs at a time; more than that only wait for each other."""
+    conversations: Conversations
+    """Those that live in the store."""
 
     def is_unreachable(self, error: Exception) -> bool:
         """Whether an exception of this store says that no call can succeed now, whoever makes it."""
@@ -67,7 +70,7 @@ class Engine(Store, Protocol):
         """A line about the server and what it holds. Raises the engine's exception where it cannot work."""
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
-        """Forget what was not used for the TTL, or everything; the number of responses.
+        """Forget what was not used for the TTL, or everything, conversations as well; the number of responses.
 
         `progress` is called with the number so far. It works in bounded memory, and goes on where it was interrupted.
         """

@@ -12,6 +12,8 @@ from typing import Final
 
 from proxy.responses.history.recording import is_response
 from proxy.store.beside import beside
+from proxy.store.conversations import Conversations
+from proxy.store.conversations_memory import MemoryConversations
 from proxy.store.envelope import Entry, Plain, entries
 from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembered, quietly
 
@@ -67,6 +69,8 @@ class MemoryStore:
         self._turns: OrderedDict[Key, _Turn] = OrderedDict()
         self._items: dict[tuple[str, bytes], _Shared] = {}
         self._ids: dict[Key, bytes] = {}
+        self._kept = MemoryConversations(self, options.lifetime, clock)
+        self.conversations = Conversations(self._kept, _PLAIN)
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
@@ -114,14 +118,27 @@ class MemoryStore:
 
     def _remember(self, scope: str, response: Remembered, kept: list[Entry]) -> None:
         self._drop((scope, response.response_id))
-        digests = tuple(self._add(scope, entry) for entry in kept)
+        digests = tuple(self.add(scope, entry) for entry in kept)
         self._turns[scope, response.response_id] = _Turn(response.previous, digests, self._clock())
         self._longest = max(self._longest, digests, key=len)
-        self._size += _OVERHEAD + _LISTED * len(digests)
-        while self._size > self._options.capacity:
-            self._drop(next(iter(self._turns)))
+        self.take(_OVERHEAD + _LISTED * len(digests))
 
-    def _add(self, scope: str, entry: Entry) -> bytes:
+    def take(self, size: int) -> None:
+        """Count so many bytes more, or less; where they are too many, what was used longest ago makes room."""
+        self._size += size
+        while self._size > self._options.capacity:
+            if self._turns:
+                self._drop(next(iter(self._turns)))
+            elif not self._kept.drop_oldest():
+                return
+
+    def value(self, scope: str, digest: bytes) -> bytes:
+        """What is kept of an item, or `b""`."""
+        shared = self._items.get((scope, digest))
+        return shared.json if shared is not None else b""
+
+    def add(self, scope: str, entry: Entry) -> bytes:
+        """Keep an item, or count one use more of it; its digest."""
         shared = self._items.get((scope, entry.digest))
         if shared is None:
             shared = self._items[scope, entry.digest] = _Shared(entry.digest, entry.value, entry.id)
@@ -137,9 +154,10 @@ class MemoryStore:
             return
         self._size -= _OVERHEAD + _LISTED * len(turn.items)
         for digest in turn.items:
-            self._release(key[0], digest)
+            self.release(key[0], digest)
 
-    def _release(self, scope: str, digest: bytes) -> None:
+    def release(self, scope: str, digest: bytes) -> None:
+        """Count one use less of an item, and let go of it where that was the last."""
         shared = self._items[scope, digest]
         shared.turns -= 1
         if shared.turns:
@@ -172,6 +190,7 @@ class MemoryStore:
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses."""
+        await self._kept.purge(quietly, everything=everything)
         async with self._alone:
             most = len(self._turns)
             count = await beside(self._longest, self._drop_all if everything else self._expire, most)

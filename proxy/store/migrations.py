@@ -4,14 +4,14 @@ from typing import Final
 
 from sqlalchemy import Connection, LargeBinary, delete, insert, inspect, select, text
 
+from proxy.store.conversation_tables import CONVERSATIONS, TURNS
 from proxy.store.tables import METADATA, SCHEMA
 
-VERSION: Final = 2
+VERSION: Final = 3
 _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {2: ("ALTER TABLE unpinned_responses ADD COLUMN signature {bytes}",)}
-"""By version: the statements that lead to it from the one before, with a database's name of a type in braces.
-
-New tables are made as they are defined.
-"""
+"""By version: the statements that lead to it from the one before, with a database's name of a type in braces."""
+_NEW_TABLES: Final = {3: (CONVERSATIONS, TURNS)}
+"""By version: tables that the one before has not; they are made as they are defined."""
 _LOCK: Final = 8_176_173_620_011
 """PostgreSQL's advisory lock under which the tables are made: an arbitrary number of our own."""
 
@@ -50,7 +50,8 @@ def migrate(connection: Connection) -> int | None:
         METADATA.create_all(connection)
     bytes_ = LargeBinary().compile(connection.dialect)
     for step in range(found or VERSION, VERSION):
-        for statement in _MIGRATIONS[step + 1]:
+        METADATA.create_all(connection, _NEW_TABLES.get(step + 1, ()))
+        for statement in _MIGRATIONS.get(step + 1, ()):
             connection.execute(text(statement.format(bytes=bytes_)))
     if found is None or found < VERSION:
         connection.execute(delete(SCHEMA))

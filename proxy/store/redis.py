@@ -5,7 +5,7 @@ long or large goes in parts: while Redis works on one, nobody else is served.
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from hashlib import sha1
 from typing import Any, Final
 
@@ -16,13 +16,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoScriptError
 
 from proxy.responses.history.recording import is_response
+from proxy.store.conversations import Conversations
+from proxy.store.conversations_redis import RedisConversations
 from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.redis_reading import BYTES, ITEMS, ForeignAnswerError, Reading
-from proxy.store.redis_scripts import FORGET, RECALL, RELEASE, REMEMBER
+from proxy.store.redis_scripts import FORGET, RECALL, RELEASE, REMEMBER, VERSION, prefix
 
-_VERSION: Final = 2
-_EVERYTHING: Final = f"unpinned:[1-{_VERSION}]:*"
+_EVERYTHING: Final = f"unpinned:[1-{VERSION}]:*"
 _CONNECTIONS: Final = 64
 _AT_ONCE: Final = 1000
 _WRITTEN: Final = 150
@@ -44,22 +45,27 @@ class RedisStore:
         pool: Any = redis.asyncio.BlockingConnectionPool.from_url(url, **retry)
         self._redis: Any = redis.asyncio.Redis.from_pool(pool)
         self._is_cluster = False
+        self.conversations = Conversations(RedisConversations(self, options), options.envelope)
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
         """What is known; it counts as used."""
         reading = Reading(response_id, list(item_ids), self._options.largest)
-        while (question := reading.question()) is not None:
-            word = secrets.token_bytes(8)  # it shows an answer that belongs to another request
-            told: list[Any] = await self._run(RECALL, scope, word, ITEMS, BYTES, *question)
-            if not told or told[0] != word:
-                raise ForeignAnswerError
-            reading.take(told[1:])
-            await self._join(scope, reading)
+        await self.read(scope, reading)
         envelope, whose, named = self._options.envelope, owner(scope), dict(reading.items())
         kept = reading.conversation(whose, envelope)
         conversation = whole(await opened(envelope, whose, kept)) if kept is not None else None
         found = zip(named, await opened(envelope, whose, [*named.values()]), strict=True)
         return Recalled(conversation, {id_: item for id_, item in found if item is not None and id_of(item) == id_})
+
+    async def read(self, scope: str, reading: Reading) -> None:
+        """Perform a lookup."""
+        while (question := reading.question()) is not None:
+            word = secrets.token_bytes(8)  # it shows an answer that belongs to another request
+            told: list[Any] = await self.run(RECALL, scope, word, ITEMS, BYTES, *question)
+            if not told or told[0] != word:
+                raise ForeignAnswerError
+            reading.take(told[1:])
+            await self._join(scope, reading)
 
     async def _join(self, scope: str, reading: Reading) -> None:
         """Read the further pieces of large items."""
@@ -73,33 +79,42 @@ class RedisStore:
         """Remember a response: its items, then what it is, then nothing more of what it replaces."""
         envelope, whose = self._options.envelope, owner(scope)
         kept = await entries(envelope, whose, response.items, response.made)
-        for entry in kept:
-            if len(entry.value) > _PIECE:
-                await self._remember_large(scope, entry)
-        slices = [*_slices([entry for entry in kept if len(entry.value) <= _PIECE])]
+        slices = await self._add_large(scope, kept)
         for entries_ in slices[:-1]:
-            await self._run(REMEMBER, scope, "", "", "", "", *_told(entries_))
+            await self.run(REMEMBER, scope, "", "", "", "", *_told(entries_))
         id_, previous, digests = response.response_id, response.previous or "", b"".join(entry.digest for entry in kept)
         signature = envelope.sign(whose + id_.encode(), whose + previous.encode() if previous else b"", digests)
         last = _told(slices[-1]) if slices else ()
-        await self._release(scope, await self._run(REMEMBER, scope, id_, previous, digests, signature, *last))
+        await self.release(scope, await self.run(REMEMBER, scope, id_, previous, digests, signature, *last))
+
+    async def add(self, scope: str, kept: Sequence[Entry]) -> None:
+        """Count one use more of each item, and keep those that are new."""
+        for entries_ in await self._add_large(scope, kept):
+            await self.run(REMEMBER, scope, "", "", "", "", *_told(entries_))
+
+    async def _add_large(self, scope: str, kept: Sequence[Entry]) -> list[Sequence[Entry]]:
+        """Add the large items; what one script after the other is to add of the others."""
+        for entry in kept:
+            if len(entry.value) > _PIECE:
+                await self._remember_large(scope, entry)
+        return [*_slices([entry for entry in kept if len(entry.value) <= _PIECE])]
 
     async def _remember_large(self, scope: str, entry: Entry) -> None:
         pieces = [entry.value[start : start + _PIECE] for start in range(0, len(entry.value), _PIECE)]
-        await self._run(REMEMBER, scope, "", "", "", "", entry.digest, pieces[0], len(pieces), entry.id)
+        await self.run(REMEMBER, scope, "", "", "", "", entry.digest, pieces[0], len(pieces), entry.id)
         for number, piece in enumerate(pieces[1:], 1):
             await self._redis.execute_command("HSET", _item(scope, entry.digest), number, piece)
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
-        await self._release(scope, await self._run(FORGET, scope, response_id))
+        await self.release(scope, await self.run(FORGET, scope, response_id))
 
-    async def _release(self, scope: str, digests: bytes) -> None:
+    async def release(self, scope: str, digests: bytes) -> None:
         """Count one use less of each item."""
         for start in range(0, len(digests), _WRITTEN * DIGEST):
-            await self._run(RELEASE, scope, digests[start : start + _WRITTEN * DIGEST])
+            await self.run(RELEASE, scope, digests[start : start + _WRITTEN * DIGEST])
 
-    async def _run(self, script: str, scope: str, *arguments: Any) -> Any:
+    async def run(self, script: str, scope: str, *arguments: Any) -> Any:
         """Have Redis do something; a script is sent once, and then named by its digest."""
         key = prefix(scope)
         digest = sha1(script.encode()).hexdigest()  # noqa: S324 -- as Redis names scripts
@@ -112,7 +127,7 @@ class RedisStore:
             if self._is_cluster:
                 raise
         await self._join_cluster()
-        return await self._run(script, scope, *arguments)
+        return await self.run(script, scope, *arguments)
 
     async def _join_cluster(self) -> None:
         """From now on ask whichever of a cluster's nodes has a scope."""
@@ -143,34 +158,40 @@ class RedisStore:
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget everything; what exceeds its TTL expires by itself."""
-        if everything and not self._is_cluster and (await self._redis.info())["cluster_enabled"]:
-            await self._join_cluster()
         count = 0
         if everything:
-            found: list[bytes] = []
-            # Keys that are deleted while a scan goes on do not disturb it (redis.io, SCAN, guarantees).
-            async for key in self._redis.scan_iter(match=_EVERYTHING, count=_AT_ONCE):
-                found.append(key)
-                if len(found) == _AT_ONCE:
-                    count += await self._unlink(found)
-                    progress(count)
-                    found = []
-            count += await self._unlink(found)
+            async for found in self.scan(_EVERYTHING):
+                count += await self._unlink(found)
+                progress(count)
         progress(count)
         return count
 
+    async def scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """The keys that match, so many at a time; those given may be deleted before the next are asked for."""
+        if not self._is_cluster and (await self._redis.info())["cluster_enabled"]:
+            await self._join_cluster()
+        found: list[bytes] = []
+        # Keys that are deleted while a scan goes on do not disturb it (redis.io, SCAN, guarantees).
+        async for key in self._redis.scan_iter(match=pattern, count=_AT_ONCE):
+            found.append(key)
+            if len(found) == _AT_ONCE:
+                yield found
+                found = []
+        if found:
+            yield found
+
     async def _unlink(self, keys: Sequence[bytes]) -> int:
-        """Delete keys of any slots, a part of them in one round trip; the number of responses among them."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.execute_command("UNLINK", key)
-            gone = await pipeline.execute()  # a scan may tell a key twice
+        """Delete keys of any slots; the number of responses among them."""
+        gone = await self.each([("UNLINK", key) for key in keys])  # a scan may tell a key twice
         return sum(count for key, count in zip(keys, gone, strict=True) if _is_response(key))
 
-
-def prefix(scope: str) -> str:
-    """With what all keys of a scope begin: the part in braces is what a cluster looks at."""
-    return f"unpinned:{_VERSION}:{{{owner(scope).hex()}}}:"
+    async def each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """What comes of commands for keys of any slots, many of them in one round trip."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = await pipeline.execute()
+        return answers
 
 
 def _is_response(key: bytes) -> bool:

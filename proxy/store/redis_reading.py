@@ -30,13 +30,15 @@ class _Turn(NamedTuple):
 
 
 class Reading:
-    """A lookup of a conversation by the id of its last response, and of items by theirs."""
+    """A lookup of a conversation by the id of its last response, of items by theirs, or of items by their digests."""
 
-    def __init__(self, response_id: str | None, ids: Sequence[str], largest: int) -> None:
+    def __init__(
+        self, response_id: str | None, ids: Sequence[str], largest: int, digests: Sequence[bytes] = ()
+    ) -> None:
         self._ids = ids
         self._largest = largest
         self._next = (response_id or "").encode()
-        self._unread: list[bytes] = []
+        self._unread: list[bytes] = [*dict.fromkeys(digests)]
         """Digests of turns that came without their items."""
         self._read = 0
         """How many of these have come since."""
@@ -112,6 +114,10 @@ class Reading:
             digests += apart(turn.digests)
         values = [self._values[digest] for digest in digests]
         return [*zip(digests, values, strict=True)] if all(values) and sum(map(len, values)) <= self._largest else None
+
+    def values(self, digests: Sequence[bytes]) -> list[bytes]:
+        """What is kept of items; `b""` of one that is not there."""
+        return [self._values.get(digest, b"") for digest in digests]
 
     def items(self) -> Iterator[tuple[str, Item]]:
         """Those that were asked for by their ids and are known, of at most `largest` bytes in all."""

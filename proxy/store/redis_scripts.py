@@ -12,6 +12,16 @@ which expire by themselves.
 
 from typing import Final
 
+from proxy.store.envelope import owner
+
+VERSION: Final = 2
+
+
+def prefix(scope: str) -> str:
+    """With what all keys of a scope begin: the part in braces is what a cluster looks at."""
+    return f"unpinned:{VERSION}:{{{owner(scope).hex()}}}:"
+
+
 _AT: Final = "local at, life = ARGV[1], ARGV[2]\n"
 
 # ARGV: prefix, lifetime, a word that comes back first, how many turns, items and ids and how many bytes of items are

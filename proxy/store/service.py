@@ -12,7 +12,7 @@ or a replica) can still answer lookups. After a dropped write the next turn is a
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -69,13 +69,14 @@ class StoreService:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self.store = store
         self._observer = observer
         self._terms = terms
         self._clock = clock
         self._lookups = CircuitBreaker()
         self._writes = CircuitBreaker()
         self._turns = asyncio.Semaphore(store.lookups)
+        self._before_close: list[Callable[[], Awaitable[None]]] = []
         self._queue = WriteBehind(self._written, lambda: self._writes.left(self._clock()))
 
     @property
@@ -108,7 +109,7 @@ class StoreService:
     async def _recall(self, scope: str, wanted: Recall, request_id: str) -> Recalled | None:
         try:
             async with asyncio.timeout(self._terms.timeout):
-                found = await self._store.recall(scope, wanted.response_id, wanted.item_ids)
+                found = await self.store.recall(scope, wanted.response_id, wanted.item_ids)
         except Exception as error:  # noqa: BLE001 -- engines have their own exceptions, and the request goes on
             self._judge(error, scope, small=len(wanted.item_ids) <= _SMALL)
             self._observer.notice(request_id, StoreFailed("recall", type(error).__name__))
@@ -121,7 +122,7 @@ class StoreService:
 
     def _judge(self, error: Exception, scope: str, *, small: bool) -> None:
         """What a failed lookup says about the store."""
-        if self._store.is_unreachable(error):
+        if self.store.is_unreachable(error):
             self._lookups.failed(self._clock())
         elif isinstance(error, TimeoutError) and small:
             self._lookups.timed_out(scope, self._clock())
@@ -151,12 +152,12 @@ class StoreService:
         try:
             async with asyncio.timeout(_PATIENCE):
                 if isinstance(write.what, str):
-                    await self._store.forget(write.scope, write.what)
+                    await self.store.forget(write.scope, write.what)
                 else:
-                    await self._store.remember(write.scope, await self._inlined(write.scope, write.what))
+                    await self.store.remember(write.scope, await self._inlined(write.scope, write.what))
         except Exception as error:  # noqa: BLE001 -- engines have their own exceptions, and the write is retried
             self._observer.notice(write.request_id, StoreFailed("remember", type(error).__name__))
-            if not self._store.is_unreachable(error):
+            if not self.store.is_unreachable(error):
                 return "failed"
             self._writes.failed(self._clock())
             return "unreachable"
@@ -168,14 +169,20 @@ class StoreService:
         ids = (await beside(response.items, references, response))[:_REFERENCES]
         if not ids:
             return response
-        known = (await self._store.recall(scope, None, ids)).items
+        known = (await self.store.recall(scope, None, ids)).items
         return await beside(response.items, inlined, response, known)
+
+    def before_close(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have something else done that needs the store before it is let go of."""
+        self._before_close.append(work)
 
     async def close(self) -> None:
         """Write what is left, as far as that can be done in a few seconds, and let the store go."""
+        for work in self._before_close:
+            await work()
         await self._queue.flush(_FLUSH)
         with suppress(Exception):
-            await self._store.close()
+            await self.store.close()
 
 
 async def _within(seconds: float, waiting: Coroutine[Any, Any, Any]) -> bool:

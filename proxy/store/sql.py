@@ -6,10 +6,9 @@ written in one transaction.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,9 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proxy.responses.history.recording import is_response
 from proxy.store import migrations, tables
 from proxy.store.beside import beside
+from proxy.store.conversations import Conversations
+from proxy.store.conversations_sql import SqlConversations
 from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.sql_connection import engine, located
+from proxy.store.sql_execution import SLICE, execute_each, in_slices, release
 from proxy.store.sql_rows import Turn, few_of, in_order, key_of, rows_of, turns_of
 
 _READING: Final = {"sqlite": 4, "postgresql": 16}
@@ -27,8 +29,6 @@ _READING: Final = {"sqlite": 4, "postgresql": 16}
 _PURGED_EVERY: Final = 600.0
 _AT_ONCE: Final = 100
 """Responses that are forgotten together, at most."""
-_SLICE: Final = 1000
-"""Keys of one statement, and items of one transaction that forgets."""
 _RENEWED_AFTER: Final = 1 / 30
 """Part of its life after which what is used is renewed: not every look is a write."""
 
@@ -52,6 +52,8 @@ class SqlStore:
         self._inserts = tables.inserts(where.get_backend_name())
         self._prepared = False
         self._preparing = asyncio.Lock()
+        self._kept = SqlConversations(where, options, self._reading, self._ready)
+        self.conversations = Conversations(self._kept, options.envelope)
         self._purged = time.monotonic()
 
     async def recall(self, scope: str, response_id: str | None, item_ids: Collection[str]) -> Recalled:
@@ -81,7 +83,7 @@ class SqlStore:
 
     async def _named(self, connection: AsyncConnection, scope: bytes, ids: Sequence[str]) -> dict[str, bytes]:
         keys = {key_of(scope, id_): id_ for id_ in ids}
-        rows = await _in_slices(connection, tables.NAMED, [*keys], largest=self._options.largest)
+        rows = await in_slices(connection, tables.NAMED, [*keys], largest=self._options.largest)
         items = await opened(self._options.envelope, scope, [(row.key[DIGEST:], row.value) for row in rows])
         found = ((keys[row.named], item) for row, item in zip(rows, items, strict=True) if item is not None)
         return {id_: item for id_, item in found if id_of(item) == id_}
@@ -91,7 +93,7 @@ class SqlStore:
         soon = until - self._options.lifetime * _RENEWED_AFTER
         keys = [key for key, turn in turns.items() if turn.expires < soon]
         if keys:
-            await _in_slices(connection, tables.RENEW, keys, until=until)
+            await in_slices(connection, tables.RENEW, keys, until=until)
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response."""
@@ -119,11 +121,11 @@ class SqlStore:
         async with self._writing.begin() as connection:
             # What is replaced goes first: SQLite then has its lock from the first statement on.
             before = await _vacated(connection, [key], _FOREVER)
-            await _in_slices(connection, tables.DROP, [key])
+            await in_slices(connection, tables.DROP, [key])
             await connection.execute(self._inserts.response, row)
-            await _add(connection, self._inserts.item, items)
-            await _add(connection, self._inserts.place, places)
-            await _release(connection, before)
+            await execute_each(connection, self._inserts.item, items)
+            await execute_each(connection, self._inserts.place, places)
+            await release(connection, before)
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""
@@ -132,22 +134,22 @@ class SqlStore:
         async def forget() -> None:
             await self._ready()
             async with self._writing.begin() as connection:
-                await _in_slices(connection, tables.RENEW, [key], until=0)  # unknown from now on, whatever happens
+                await in_slices(connection, tables.RENEW, [key], until=0)  # unknown from now on, whatever happens
             await self._clear([key])
 
         await self._tried(forget)
 
     async def _clear(self, responses: Sequence[bytes]) -> list[bytes]:
-        """Forget responses in transactions of `_SLICE` items; the keys of those that are gone.
+        """Forget responses in transactions of `SLICE` items; the keys of those that are gone.
 
         A response goes when its last item has gone: one that is cut in between is not known, and its rest is found.
         """
         while True:
             async with self._writing.begin() as connection:
-                items = await _vacated(connection, responses, _SLICE)
-                await _release(connection, items)
-                if len(items) < _SLICE:
-                    return [row.key for row in await _in_slices(connection, tables.DROP, responses)]
+                items = await _vacated(connection, responses, SLICE)
+                await release(connection, items)
+                if len(items) < SLICE:
+                    return [row.key for row in await in_slices(connection, tables.DROP, responses)]
 
     def is_unreachable(self, error: Exception) -> bool:
         """The database is away, or closed the connection; a statement that fails by itself says nothing of others."""
@@ -159,6 +161,7 @@ class SqlStore:
         """Let go of the connections."""
         await self._reading.dispose()
         await self._writing.dispose()
+        await self._kept.close()
 
     async def prepare(self) -> str:
         """Make the tables, or bring them up to date."""
@@ -192,11 +195,12 @@ class SqlStore:
         it is started again.
         """
         await self._ready()
+        await self._kept.purge(quietly, everything=everything)
         asked = {"now": _FOREVER if everything else int(time.time()), "most": _AT_ONCE}
         count = 0
         while True:
             async with self._reading.connect() as connection:
-                expired = few_of(await connection.execute(tables.EXPIRED, asked), _SLICE)
+                expired = few_of(await connection.execute(tables.EXPIRED, asked), SLICE)
             gone = await self._clear(expired) if expired else []
             count += len([key for key in gone if is_response(key[DIGEST:].decode())])
             progress(count)
@@ -215,31 +219,4 @@ class SqlStore:
 
 async def _vacated(connection: AsyncConnection, responses: Sequence[bytes], most: int) -> list[bytes]:
     """Delete the places of at most so many items of responses; the items."""
-    return [row.item for row in await _in_slices(connection, tables.VACATE, responses, most=most)]
-
-
-async def _release(connection: AsyncConnection, items: Sequence[bytes]) -> None:
-    """Count one use less of each, and let go of what nothing has any more."""
-    uses = sorted(Counter(items).items())
-    await _add(connection, tables.RELEASE, [{"item": item, "times": times} for item, times in uses])
-    await _in_slices(connection, tables.SWEEP, [item for item, _ in uses])
-
-
-async def _add(connection: AsyncConnection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """Execute a statement for each of any number of rows; the event loop goes on in between."""
-    for start in range(0, len(rows), _SLICE):
-        await connection.execute(statement, rows[start : start + _SLICE])
-
-
-async def _in_slices(connection: AsyncConnection, statement: Any, keys: Sequence[bytes], **more: Any) -> list[Any]:
-    """The rows of a statement for all `keys`, however many: a database bounds the parameters of one statement.
-
-    PostgreSQL's protocol allows 32,767, SQLite 32,766 unless it was built with more. Every statement that takes keys
-    goes through here.
-    """
-    rows: list[Any] = []
-    for start in range(0, len(keys), _SLICE):
-        found = await connection.execute(statement, {"keys": tables.padded(keys[start : start + _SLICE]), **more})
-        if found.returns_rows:
-            rows += found
-    return rows
+    return [row.item for row in await in_slices(connection, tables.VACATE, responses, most=most)]

@@ -1,4 +1,4 @@
-"""Whether a store can do what it is for: a test entry is written, read back and deleted.
+"""Whether a store can do what it is for: a test entry, and a conversation of it, are written, read back and deleted.
 
 The trial runs at start and, where the store is required, every few seconds; `unpinned check` and `unpinned store check`
 run it once. Its result is one sentence, which names the store and never its password.
@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from proxy.responses.conversations.ledger import NAME, Kept, Turn, marks_of
+from proxy.store.conversations import Conversations, Lock
 from proxy.store.interface import Engine, Remembered
 
 Result = TypeVar("Result")
@@ -46,8 +48,20 @@ async def _round_trip(engine: Engine) -> None:
     await engine.remember(scope, Remembered("resp_check", None, (item,)))
     found = await engine.recall(scope, "resp_check", ())
     await engine.forget(scope, "resp_check")
-    if found.conversation != (item,):
+    if found.conversation != (item,) or await _conversed(engine.conversations, scope, item) != [item, item]:
         raise ForgetfulError
+
+
+async def _conversed(conversations: Conversations, scope: str, item: bytes) -> list[bytes] | None:
+    """What is in a conversation of an item, to which the same is added, and which is then forgotten."""
+    lock, kept = Lock(scope, "conv_check", secrets.token_hex(8)), [Kept(item, bytes(NAME))]
+    await conversations.create(lock, b"{}", 0, kept)
+    await conversations.lock(lock, PATIENCE)
+    await conversations.append(lock, Turn(1, True, b"", 0), kept)
+    ledger = await conversations.ledger(scope, lock.conversation_id)
+    found = await conversations.items(scope, marks_of(ledger.turns)) if ledger is not None else None
+    await conversations.forget(lock)
+    return found
 
 
 def named(url: str) -> str:

@@ -18,6 +18,7 @@ from proxy.settings.parsers import STORE
 from proxy.store import trial
 from proxy.store.factory import ENGINES, opened
 from proxy.store.interface import Recalled, Remembered
+from proxy.store.migrations import VERSION
 from tests.support.redis_server import redis_running
 
 ITEM = b'{"role":"user","content":"hi"}'
@@ -59,8 +60,8 @@ def test_a_database(told: Any, url: str) -> None:
     """Tables are made, looked at, and emptied; a look says first that they are missing."""
     code, said = told("check", "--store", url)
     assert (code, said) == (1, f"BAD  the store ({url}): its tables are missing: run `unpinned store init`\n")
-    assert told("init", "--store", url) == (0, f"ok   the store ({url}): the tables are made, version 2\n")
-    assert told("init", "--store", url) == (0, f"ok   the store ({url}): the tables are of version 2\n")
+    assert told("init", "--store", url) == (0, f"ok   the store ({url}): the tables are made, version {VERSION}\n")
+    assert told("init", "--store", url) == (0, f"ok   the store ({url}): the tables are of version {VERSION}\n")
     fill(url)
     code, said = told("check", "--store", url)
     assert code == 0

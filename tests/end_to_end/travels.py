@@ -20,7 +20,7 @@ import openai
 from redis import Redis
 
 from proxy import fake_openai
-from proxy.store.redis import prefix
+from proxy.store.redis_scripts import prefix
 from tests.deploy.balancers import ADMIN_PORT, NGINX, PORT, Fleet, balanced, own_addresses, program
 from tests.end_to_end.test_conversations import WEATHER
 from tests.support.process import Process, running

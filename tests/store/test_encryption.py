@@ -18,7 +18,7 @@ from proxy.store.envelope import Entry, Envelope, Plain, apart, entries, owner
 from proxy.store.envelope import opened as read
 from proxy.store.factory import opened
 from proxy.store.interface import DEFAULTS, Recalled, Store
-from proxy.store.redis import prefix
+from proxy.store.redis_scripts import prefix
 from tests.store.talks import FIRST, KEY, LAST, NEXT, SAID, SECOND, USER, run
 
 OTHER = bytes(reversed(KEY))

@@ -10,9 +10,9 @@ import redis
 from proxy.store.envelope import owner
 from proxy.store.factory import opened
 from proxy.store.interface import Recalled, Store
-from proxy.store.redis import RedisStore, prefix
+from proxy.store.redis import RedisStore
 from proxy.store.redis_reading import BYTES, ITEMS, ForeignAnswerError, Reading
-from proxy.store.redis_scripts import RECALL, RELEASE, REMEMBER
+from proxy.store.redis_scripts import RECALL, RELEASE, REMEMBER, prefix
 from tests.store.talks import FIRST, NOTHING, SAID, SECOND, USER, made, run
 from tests.support.redis_server import RedisServer
 
@@ -139,7 +139,7 @@ class TestRedis:
                 async def told(*_: Any, answer: Any = answer) -> Any:
                     return answer
 
-                monkeypatch.setattr(store, "_run", told)
+                monkeypatch.setattr(store, "run", told)
                 with pytest.raises(ForeignAnswerError):
                     await store.recall("me", "resp_1", ())
 
@@ -186,8 +186,8 @@ class TestRedis:
                 sizes.append(sum(map(len, values)))
                 return answer
 
-            real = store._run
-            monkeypatch.setattr(store, "_run", watched)
+            real = store.run
+            monkeypatch.setattr(store, "run", watched)
             await store.remember("me", made("resp_1", None, many))
             await store.remember("me", made("resp_2", "resp_1", large))
             found = await store.recall("me", "resp_2", ["l_5000000", "m_2999", "m_x"])
@@ -212,7 +212,7 @@ class TestRedis:
         async def talk(store: Store) -> None:
             assert isinstance(store, RedisStore)
             await store.remember("me", made("resp_1", None, items))
-            real = store._run
+            real = store.run
 
             async def disturbed(script: str, scope: str, *arguments: Any) -> Any:
                 answer = await real(script, scope, *arguments)
@@ -220,7 +220,7 @@ class TestRedis:
                     client.delete(key)
                 return answer
 
-            monkeypatch.setattr(store, "_run", disturbed)
+            monkeypatch.setattr(store, "run", disturbed)
             assert await store.recall("me", "resp_1", ()) == NOTHING
 
         run(lambda: opened(redis_url), talk)

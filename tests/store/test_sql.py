@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from proxy.store import migrations, sql, tables
+from proxy.store import migrations, sql, sql_execution, tables
+from proxy.store.conversation_tables import CONVERSATIONS, TURNS
 from proxy.store.factory import opened
 from proxy.store.interface import DEFAULTS, Recalled, Store
-from proxy.store.migrations import SchemaError
+from proxy.store.migrations import VERSION, SchemaError
 from proxy.store.sql import SqlStore
 from tests.store.talks import FIRST, LAST, NEXT, NOTHING, SAID, SECOND, USER, made, run
 from tests.support.postgresql_server import postgresql_running
@@ -79,7 +80,7 @@ class TestTables:
         async def whole() -> None:
             stores = [opened(f"sqlite:///{file}") for _ in range(8)]
             await asyncio.gather(*(store.remember(f"{number}", FIRST) for number, store in enumerate(stores)))
-            assert {await store.prepare() for store in stores} == {"the tables are of version 2"}
+            assert {await store.prepare() for store in stores} == {f"the tables are of version {VERSION}"}
             for store in stores:
                 await store.close()
 
@@ -111,7 +112,10 @@ class TestTables:
             async with stores[0]._writing.begin() as connection:
                 await connection.run_sync(tables.METADATA.drop_all)
             said = await asyncio.gather(*(store.prepare() for store in stores))
-            assert sorted(said) == ["the tables are made, version 2", *["the tables are of version 2"] * 7]
+            assert sorted(said) == [
+                f"the tables are made, version {VERSION}",
+                *[f"the tables are of version {VERSION}"] * 7,
+            ]
             await told(stores[0], FIRST)
             for store in stores:
                 await store.close()
@@ -147,11 +151,11 @@ class TestTables:
 
         async def leave(store: Any) -> None:
             for use in (store.standing, lambda: store.recall("me", "resp_1", ()), store.prepare):
-                with pytest.raises(SchemaError, match="knows only 2"):
+                with pytest.raises(SchemaError, match=f"knows only {VERSION}"):
                     await use()
 
         run(lambda: opened(url), fill)
-        changed(file, "UPDATE unpinned_schema SET version = 3")
+        changed(file, f"UPDATE unpinned_schema SET version = {VERSION + 1}")
         run(lambda: opened(url), leave)
 
     @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -164,12 +168,15 @@ class TestTables:
             await told(store, FIRST)
             async with store._writing.begin() as connection:
                 await connection.execute(text("ALTER TABLE unpinned_responses DROP COLUMN signature"))
+                for table in (CONVERSATIONS, TURNS):  # of version 3
+                    await connection.execute(text(f"DROP TABLE {table.name}"))
                 await connection.execute(text("UPDATE unpinned_schema SET version = 1"))
-            with pytest.raises(SchemaError, match=r"version 1, not 2: run `unpinned store init`"):
+            with pytest.raises(SchemaError, match=f"version 1, not {VERSION}: run `unpinned store init`"):
                 await store.standing()
-            assert await store.prepare() == "the tables are of version 2, were 1"
+            assert await store.prepare() == f"the tables are of version {VERSION}, were 1"
             await told(store, SECOND)
             assert (await store.recall("me", "resp_2", ())).conversation == (USER, SAID, NEXT, LAST)
+            assert await store.conversations.ledger("me", "conv_1") is None
 
         run(lambda: opened(url), migrate)
 
@@ -249,10 +256,10 @@ class TestKept:
                 released.append(len(gone))
                 await real(connection, gone)
 
-            real = sql._release
+            real = sql_execution.release
             with monkeypatch.context() as patch:
-                patch.setattr(sql, "_SLICE", 10)
-                patch.setattr(sql, "_release", release)
+                patch.setattr(sql, "SLICE", 10)
+                patch.setattr(sql, "release", release)
                 with pytest.raises(KeyError):
                     await (store.purge(everything=True) if way == "purge" else store.forget("me", "resp_1"))
             assert released == [10] * 4

@@ -7,6 +7,7 @@ import orjson
 
 from proxy.responses.history.recall import Recalled
 from proxy.responses.history.recording import ANSWER, Remembered
+from proxy.store.memory import MemoryStore
 from tests.support.product import Notebook
 
 
@@ -16,6 +17,7 @@ class Shelf:
     lookups = 100
 
     def __init__(self) -> None:
+        self.conversations = MemoryStore().conversations
         self.responses: dict[tuple[str, str], Remembered] = {}
         """By scope and name; not how they were answered."""
         self.answers: dict[tuple[str, str], Remembered] = {}

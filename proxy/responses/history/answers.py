@@ -18,6 +18,7 @@ LARGEST: Final = 16 * 1024 * 1024
 _ENDS: Final = (b"response.completed", b"response.incomplete")
 _ITEM: Final = b"response.output_item.done"
 _BEGIN: Final = b"response.created"
+_FAILURES: Final = (b"response.failed", b"response.cancelled")
 _BOUNDARY: Final = re.compile(rb"\r?\n\r?\n")
 _EDGE: Final = 3
 _DELTA: Final = b".delta"
@@ -62,10 +63,10 @@ class WholeAnswer:
 
 
 class EventStream:
-    """A stream of server-sent events; with `background` the beginning of the response is reported as well."""
+    """A stream of server-sent events; with `background` its beginning and its failure are reported as well."""
 
     def __init__(self, *, background: bool = False) -> None:
-        self._wanted = (*_ENDS, _ITEM, _BEGIN) if background else (*_ENDS, _ITEM)
+        self._wanted = (*_ENDS, _ITEM, _BEGIN, *_FAILURES) if background else (*_ENDS, _ITEM)
         self._tail: list[bytes] = []
         self._size = 0
         self._edge = b""
@@ -128,7 +129,7 @@ class EventStream:
             self._keep(document)
             return None
         response = made(document.raw("response") or b"")
-        if response is None or response.output or kind == _BEGIN:
+        if response is None or response.output or kind == _BEGIN or response.failed:
             return response
         if self._held > LARGEST:
             return None

@@ -77,7 +77,7 @@ def is_id(text: str | None) -> bool:
 
 def wanted(document: Document) -> Recall | None:
     """What a store has to know so that the request needs no reference; None where there is nothing to ask for."""
-    if _input(document) is None:
+    if the_input(document) is None:
         return None
     references = dict.fromkeys(filter(is_id, _references(document)))
     previous = document.text("previous_response_id")
@@ -87,7 +87,7 @@ def wanted(document: Document) -> Recall | None:
     return Recall(previous, tuple(references), compares=previous is not None and not _is_new(_items(document)))
 
 
-def _input(document: Document) -> Member | None:
+def the_input(document: Document) -> Member | None:
     """The one `input` of a request, if it is one that a history can stand in front of."""
     inputs = [member for member in document.members if member.name == "input"]
     return inputs[0] if len(inputs) == 1 and document.body[inputs[0].value : inputs[0].value + 1] in b'["' else None
@@ -114,9 +114,9 @@ def resolve(document: Document, asked: Recall, found: Recalled) -> Resolved:
     places = _places(document, found.items, inline) if found.items else {}
     edits: list[Edit] = [(start, end, found.items[id_]) for id_, (start, end) in places.items()]
     ids: list[tuple[RemovedName, str]] = [("item_reference", id_) for id_ in places]
-    member = _input(document)
+    member = the_input(document)
     if history and member is not None:
-        edits += [*document.cut({"previous_response_id"}), _front(document, member, history)]
+        edits += [*document.cut({"previous_response_id"}), front(document, member, history)]
         ids.insert(0, ("previous_response_id", asked.response_id or ""))
     body = splice(document.body, edits) if edits else document.body
     missed = bool(asked.response_id and found.conversation is None) or not places.keys() | inline >= {*asked.item_ids}
@@ -141,7 +141,7 @@ def _read(items: Sequence[bytes]) -> list[Item]:
     return items_of(b"[%b]" % b",".join(items))
 
 
-def _front(document: Document, member: Member, history: Sequence[bytes]) -> Edit:
+def front(document: Document, member: Member, history: Sequence[bytes]) -> Edit:
     """The edit that puts the history in front of the input; a text becomes the user message that it stands for."""
     joined = b",".join(history)
     literal = document.body[member.value : member.end]

@@ -28,6 +28,7 @@ ANSWER: Final = "answer of "
 
 _FINISHED: Final = frozenset({"completed", "incomplete", None})
 _WAITING: Final = frozenset({"queued", "in_progress"})
+_FAILED: Final = frozenset({"failed", "cancelled"})
 _REPLAYS: Final = 10_000
 _LONGEST_REFERENCE: Final = 1024
 """Bytes that a reference has at most; larger items need not be read to see that they are none."""
@@ -81,7 +82,7 @@ def asked(
     history = resolved.history if resolved is not None else 0
     # Where only a history was put in front, the client's own items are unchanged.
     only_history = resolved is None or all(name == "previous_response_id" for name, _ in resolved.ids)
-    items = _input(came) if memory is None or only_history else _input(memory.document)[history:]
+    items = input_items(came) if memory is None or only_history else input_items(memory.document)[history:]
     background = came.raw("background") == b"true"
     if came.raw("conversation") is not None and not removed.get("conversation"):
         return RequestRecord(ELSEWHERE, items, None, background)
@@ -93,7 +94,8 @@ def asked(
     return RequestRecord(previous, items, None, background)
 
 
-def _input(document: Document) -> tuple[bytes, ...]:
+def input_items(document: Document) -> tuple[bytes, ...]:
+    """The items of a request's input; a text is the user message that it stands for."""
     if document.arrays:
         return tuple(document.body[start:end] for start, end in document.arrays[-1].elements.spans)
     text = document.raw("input")
@@ -153,6 +155,8 @@ class Made(NamedTuple):
     output: tuple[bytes, ...]
     outline: Outline | None = None
     """What it is besides its output, where it is finished."""
+    failed: bool = False
+    """It ended without an answer: nothing of it is remembered."""
 
 
 def made(response: bytes) -> Made | None:
@@ -166,11 +170,12 @@ def made(response: bytes) -> Made | None:
     except MalformedError:
         return None
     status = document.text("status")
-    if status not in _FINISHED | _WAITING:
+    if status not in _FINISHED | _WAITING | _FAILED:
         return None
     finished, background = status in _FINISHED, document.raw("background") == b"true"
     stored = document.raw("store") != b"false"
-    return Made(response_id, finished, background, stored, output, outline(document) if finished and stored else None)
+    kept = outline(document) if finished and stored else None
+    return Made(response_id, finished, background, stored, output, kept, status in _FAILED)
 
 
 def _elements(document: Document, name: str) -> tuple[bytes, ...]:

@@ -83,7 +83,9 @@ def test_an_incomplete_response() -> None:
     cut = RESPONSE.replace(b"completed", b"incomplete")
     assert heard([event("response.incomplete", response=cut)]) == [MADE]
     failed = RESPONSE.replace(b"completed", b"failed")
-    assert heard([event("response.failed", response=failed), event("response.completed", response=failed)]) == []
+    assert heard([event("response.failed", response=failed), event("response.completed", response=failed)]) == [
+        MADE._replace(finished=False, failed=True)
+    ]
 
 
 def test_a_stream_that_does_not_repeat_its_items() -> None:

@@ -1,0 +1,128 @@
+"""The tables of conversations in a database, and their statements: the same for SQLite and PostgreSQL.
+
+A conversation is a row with its lock, and one for each turn; what a turn holds is one value, which `conversations`
+writes and reads. Time is the database's own, so that the clocks of machines do not matter.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Executable,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from proxy.store.tables import ITEMS, METADATA
+
+CONVERSATIONS: Final = Table(
+    "unpinned_conversations",
+    METADATA,
+    Column("key", LargeBinary, primary_key=True),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("made", BigInteger, nullable=False, comment="Seconds since 1970."),
+    Column("turns", Integer, nullable=False, comment="How many rows it has: a part of them is none."),
+    Column("expires", BigInteger, nullable=False, comment="Seconds since 1970."),
+    Column("lock", Text, comment="The token of its holder."),
+    Column("lock_until", BigInteger, comment="Milliseconds since 1970."),
+    Column("head", Text, nullable=False, comment="A response that has its first turns as its history."),
+    Column("covered", Integer, nullable=False, comment="How many turns that are."),
+    Column("waiting", LargeBinary, comment="The key of a response in the background that is waited for."),
+    Column("waiting_turn", Integer),
+    Index("unpinned_conversations_expires", "expires"),
+    Index("unpinned_conversations_waiting", "waiting"),
+)
+TURNS: Final = Table(
+    "unpinned_turns",
+    METADATA,
+    Column("conversation", LargeBinary, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("value", LargeBinary, nullable=False),
+)
+
+_C: Final = CONVERSATIONS.c
+_T: Final = TURNS.c
+_KEY: Final = _C.key == bindparam("conversation")
+_HELD: Final = _C.lock == bindparam("token")
+_KEYS: Final[Any] = bindparam("keys", expanding=True)
+
+CREATE: Final = insert(CONVERSATIONS)
+RECORD: Final = select(
+    _C.metadata, _C.made, _C.turns, _C.expires, _C.head, _C.covered, _C.lock.is_not(None).label("has_lock")
+).where(_KEY)
+ROWS: Final = select(_T.number, _T.value).where(_T.conversation == bindparam("conversation")).order_by(_T.number)
+VALUES: Final = select(ITEMS.c.key, ITEMS.c.value).where(ITEMS.c.key.in_(_KEYS))
+USED: Final = update(CONVERSATIONS).where(_KEY).values(expires=bindparam("until"))
+WAITING: Final = select(_C.key, _C.lock, _C.waiting_turn).where(_C.waiting == bindparam("response"))
+
+_FREED: Final = {"lock": None, "lock_until": None, "waiting": None, "waiting_turn": None}
+CHANGE: Final = (
+    update(CONVERSATIONS)
+    .where(_KEY, _HELD)
+    .values(
+        turns=bindparam("count"),
+        head=case((bindparam("moves"), bindparam("response")), else_=_C.head),
+        covered=case((bindparam("moves"), bindparam("covers")), else_=_C.covered),
+    )
+)
+"""conversation, token, count, moves, response, covers -> how many rows: one where the lock is held."""
+FREE: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_FREED)
+DESCRIBE: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_FREED | {"metadata": bindparam("sealed")})
+GIVE_UP: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_FREED | {"expires": 0})
+"""From now on it is not known, whatever happens before all of it is gone."""
+
+FIRST_ROWS: Final = ROWS.limit(bindparam("most"))
+DROP_ROW: Final = delete(TURNS).where(_T.conversation == bindparam("conversation"), _T.number == bindparam("turn"))
+DROP: Final = delete(CONVERSATIONS).where(_KEY)
+EXPIRED: Final = select(_C.key).where(_C.expires <= bindparam("now")).limit(bindparam("most"))
+COUNT: Final = select(func.count()).select_from(CONVERSATIONS)
+
+
+class Timed(NamedTuple):
+    """Statements with a database's words for the time."""
+
+    lock: Executable
+    """conversation, token, milliseconds, until, now -> a row where the lock was free and is taken."""
+    renew: Executable
+    """conversation, token, milliseconds, response, turn -> how many rows."""
+    held: Executable
+    """conversation, now -> whether its lock is held; no row where it is not known."""
+    row: Executable
+    """A turn, new or in the place of another."""
+
+
+def timed(dialect: str) -> Timed:
+    """The words of a database."""
+    clock: dict[str, Any] = {
+        "sqlite": cast((func.julianday("now") - 2440587.5) * 86_400_000, BigInteger),
+        "postgresql": cast(func.date_part("epoch", func.clock_timestamp()) * 1000, BigInteger),
+    }
+    insert_: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+    now = clock[dialect]
+    until = now + bindparam("milliseconds", type_=BigInteger)
+    known = _C.expires > bindparam("now")
+    free = or_(_C.lock.is_(None), _C.lock_until <= now)
+    taken = {"lock": bindparam("token"), "lock_until": until, "waiting": None, "waiting_turn": None}
+    lock = update(CONVERSATIONS).where(_KEY, known, free).values(taken | {"expires": bindparam("until")})
+    renewed = {"lock_until": until, "waiting": bindparam("response"), "waiting_turn": bindparam("turn")}
+    row = insert_(TURNS)
+    return Timed(
+        lock.returning(_C.key),
+        update(CONVERSATIONS).where(_KEY, _HELD).values(renewed),
+        select((_C.lock_until > now).label("held")).where(_KEY, known),
+        row.on_conflict_do_update(index_elements=("conversation", "number"), set_={"value": row.excluded.value}),
+    )
