@@ -5,6 +5,7 @@ A WebSocket's: request id, access, server errors, WebSockets, ASGI driver, rever
 """
 
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp
@@ -12,10 +13,12 @@ from starlette.types import ASGIApp
 from proxy import __version__
 from proxy.admin import Instruments
 from proxy.drivers.asgi import PortableMiddleware
+from proxy.drivers.conversation_call import Options as ConversationOptions
 from proxy.drivers.memory import MemoryBudget
 from proxy.events import Observer, Observers
 from proxy.http.base_url import base_url
 from proxy.middleware.access import AccessMiddleware
+from proxy.middleware.conversations import ConversationsMiddleware
 from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.recording import RecordingMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
@@ -28,6 +31,7 @@ from proxy.responses.policy import Policy, Profile, profile_of
 from proxy.responses.recovery.pattern import compile_all
 from proxy.server.inspection import inspection
 from proxy.settings import Settings, SettingsError, Telemetry, tracing
+from proxy.store.conversation_service import ConversationService
 from proxy.store.factory import MissingExtraError, envelope, opened
 from proxy.store.interface import Engine, Options, Store
 from proxy.store.service import StoreService, Terms
@@ -87,8 +91,12 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     )
     recorded: ASGIApp = portable
     if service is not None:
-        found = RetrievalMiddleware(portable, service, memory=memory, offload=portable.offload, report=settings.report)
-        recorded = RecordingMiddleware(found, service, portable.recording)
+        recorded = RetrievalMiddleware(
+            portable, service, memory=memory, offload=portable.offload, report=settings.report
+        )
+        if settings.conversations != "upstream":
+            recorded = _conversations(recorded, portable, service, settings)
+        recorded = RecordingMiddleware(recorded, service, portable.recording)
     limited = LimitMiddleware(recorded, settings.max_requests)
     sockets = WebSocketMiddleware(
         limited,
@@ -105,6 +113,28 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
         return Gauges(*counts, memory.held, memory.most)
 
     return Unpinned(RequestIdMiddleware(traceable, report=settings.report), Instruments(metrics, levels, shown, trial))
+
+
+def _conversations(app: ASGIApp, portable: PortableMiddleware, service: StoreService, settings: Settings) -> ASGIApp:
+    """An app with the conversations of a store before it; what has its history goes on from `portable`."""
+    resolved = portable
+    if settings.mode == "recover":  # no upstream knows what these requests refer to, so that there is nothing to try
+        resolved = portable.with_policy(replace(portable.policy, mode="auto"))
+    kept = ConversationService(service.store, portable.observer)
+    service.before_close(kept.close)
+    options = ConversationOptions(
+        app=app,
+        service=kept,
+        resolved=resolved if settings.mode != "observe" else None,
+        largest=settings.store_max_conversation,
+        max_body=settings.max_body,
+        upload_idle_timeout=settings.upload_idle_timeout,
+        remembers_all=settings.store_unstored,
+        report=settings.report,
+        memory=portable.memory,
+        offload=portable.offload,
+    )
+    return ConversationsMiddleware(options, service.scope)
 
 
 def tracer(settings: Settings) -> "Tracing | None":

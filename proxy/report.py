@@ -43,8 +43,8 @@ Name = RemovedName | RepairedName
 LeftOut = Literal[
     "organization_mismatch", "end_user_mismatch", "model_mismatch", "prefix_mismatch", "turn_boundary", "other"
 ]
-StoreOutcome = Literal["hit", "miss", "down"]
-StoreFailure = Literal["recall", "remember", "overflow", "read", "too_large"]
+StoreOutcome = Literal["hit", "miss", "down", "gap"]
+StoreFailure = Literal["recall", "remember", "overflow", "read", "too_large", "conversation"]
 
 
 class Explanation(NamedTuple):
@@ -212,6 +212,7 @@ STORE: Final[dict[StoreOutcome, str]] = {
     "hit": "The store knows all that the request refers to.",
     "miss": "The store does not know all that the request refers to.",
     "down": "The store could not be reached.",
+    "gap": "The conversation has a turn whose answer was never seen.",
 }
 """Values of `x-unpinned-store`, and outcomes of the metric `unpinned_store_total`."""
 
@@ -221,6 +222,7 @@ STORE_FAILURES: Final[dict[StoreFailure, str]] = {
     "overflow": "responses arrive faster than they can be written: one is not remembered",
     "read": "an answer could not be read: it is not remembered",
     "too_large": "a response has over 20,000 items, or one larger than UNPINNED_STORE_MAX_ITEM: it is not remembered",
+    "conversation": "a conversation could not be read or written: 503, or the turn is left without its answer",
 }
 """What can go wrong beside a lookup's outcome; the metric's outcome is the name with `_failed` behind it."""
 

@@ -90,7 +90,7 @@ def test_the_readme_lists_them(field: str, table: dict[str, object]) -> None:
 
 def test_the_store_metric_has_every_outcome() -> None:
     """Each outcome of a lookup, and each failure of the store, is a label of `unpinned_store_total`."""
-    assert ("hit", "miss", "down", *(f"{failure}_failed" for failure in STORE_FAILURES)) == OUTCOMES
+    assert ("hit", "miss", "down", "gap", *(f"{failure}_failed" for failure in STORE_FAILURES)) == OUTCOMES
     assert "unpinned_store_total" in {family.name for family in FAMILIES}
 
 

@@ -7,6 +7,7 @@ from the app to the client as they arrive, and all that belongs to the request i
 
 import time
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,6 +68,12 @@ class PortableMiddleware:
         self.recording: Recording | None = None
         if service is not None:
             self.recording = Recording(service, remembers_all=self.policy.remembers_all, offload=self.offload)
+
+    def with_policy(self, policy: Policy) -> "PortableMiddleware":
+        """The same with another policy, with lessons and a budget of its own."""
+        other = copy(self)
+        other.policy, other.budget, other.lessons = policy, Budget(policy), Lessons()
+        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind."""

@@ -127,7 +127,7 @@ FAMILIES: Final = (
         CounterMetricFamily,
         "unpinned_store_total",
         ("outcome",),
-        "Requests that referred to what a store may know (hit, miss, down), and what failed by what was being done.",
+        "Requests that referred to what a store may know (hit, miss, down, gap), and what failed by what was done.",
         lambda metrics, _: _counted(metrics.store, OUTCOMES),
     ),
     Family(

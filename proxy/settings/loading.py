@@ -145,6 +145,7 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
             f"{sources['store']} is memory, which belongs to one process, but {sources['workers']} asks for "
             f"{settings.workers}: a store that they share is sqlite:///FILE."
         )
+    _check_conversations(settings, sources)
     for name in ("tls_key", "tls_client_ca"):
         if getattr(settings, name) is not None and settings.tls_cert is None:
             raise SettingsError(f"{sources[name]} is set, but {sources['tls_cert']} is not.")
@@ -154,3 +155,13 @@ def _check(settings: Settings, sources: Mapping[str, str]) -> None:
                 f"{sources['upstream']} is {shown(settings.upstream)}, but must not be where {sources[name]} "
                 f"({listening}) listens: it would call itself."
             )
+
+
+def _check_conversations(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.conversations != "upstream" and settings.store == "off":
+        raise SettingsError(f"{sources['conversations']} is {settings.conversations}, but {sources['store']} is off.")
+    if settings.conversations == "store" and settings.store == "memory":
+        raise SettingsError(
+            f"{sources['conversations']} is store, but {sources['store']} is memory, which belongs to one process: "
+            "where there is only one, say process."
+        )

@@ -54,6 +54,7 @@ class Settings:
     store_key: Keys = field(repr=False)
     store_required: bool
     store_unstored: bool
+    conversations: Literal["upstream", "store", "process"]
     report: bool
     inspect: bool
     tracing: bool

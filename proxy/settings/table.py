@@ -245,6 +245,13 @@ TABLE: Final = (
         "Whether a store that does not work ends the start (exit code 1), and `/readyz` answers 503 while it is down.",
     ),
     Row("store_unstored", "off", SWITCH, "Whether responses with `store: false` are remembered as well."),
+    Row(
+        "conversations",
+        "upstream",
+        choice("upstream", "store", "process"),
+        "Where conversations (`/conversations`, `conversation`) live: `upstream`; `store`: in the store, so that they "
+        "go on at every server; `process`: the same with a store that only this one process has (`memory`).",
+    ),
     Row("report", "on", SWITCH, "Add the `x-unpinned-*` response fields."),
     Row("inspect", "off", SWITCH, "Whether the admin listener has a live page, at `/`, of the last 200 exchanges."),
     Row(

@@ -411,3 +411,13 @@ def test_tls_begins_with_a_certificate() -> None:
     assert (
         refused({}, {"UNPINNED_TLS_CLIENT_CA": "/ca"}) == "UNPINNED_TLS_CLIENT_CA is set, but UNPINNED_TLS_CERT is not."
     )
+
+
+def test_where_conversations_live() -> None:
+    """They need a store, and one that processes share, unless a process says that there is no other."""
+    sentence = refused({"conversations": "store"})
+    assert sentence == "--conversations is store, but UNPINNED_STORE is off."
+    assert "where there is only one, say process" in refused({"conversations": "store", "store": "memory"})
+    assert load({"conversations": "process", "store": "memory"}, {}).conversations == "process"
+    assert load({"conversations": "store", "store": "redis://h/0"}, {}).conversations == "store"
+    assert load({}, {}).conversations == "upstream"
