@@ -8,9 +8,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.chromium import Browser, browsing
 from tests.support.upstream_server import ScriptedUpstream
+
+settings.register_profile("whole machine", deadline=None)
+settings.load_profile("whole machine")  # how long an example takes depends on what else runs
 
 
 def pytest_xdist_auto_num_workers() -> int:

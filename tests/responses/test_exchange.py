@@ -470,6 +470,7 @@ def test_side_routes_ask_nothing(route: Any) -> None:
     assert sent(exchange.receive(404, refused(NO_ITEM))) == [USER, SAID]
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("mode", ["strip", "recover"])
 @pytest.mark.parametrize(
     ("items", "status", "refusal"),

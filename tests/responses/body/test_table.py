@@ -134,6 +134,7 @@ def test_names_of_our_own(name: str) -> None:
     assert item.raw(name) == b'{"name": "reasoning"}'
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("separators", [COMPACT, SPACED])
 @pytest.mark.parametrize("parts", [1, 2000])
 def test_a_long_input_is_read_in_slices(
@@ -150,6 +151,7 @@ def test_a_long_input_is_read_in_slices(
     assert [json.loads(item.json) for item in found.items] == items
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("odd", [b'{"id":5}', b'{"created_by":"x"}', b'{"a":"\\ud800"}', b"5"])
 def test_an_odd_item_behind_many(odd: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the quick reader refuses in a later slice is read by the slower one, as a whole."""

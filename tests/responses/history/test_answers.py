@@ -123,6 +123,7 @@ def test_no_end(pieces: Any) -> None:
     assert heard(pieces) == []
 
 
+@pytest.mark.interpreted
 def test_large_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that is larger than may be held is let pass, and what comes behind it is heard."""
     monkeypatch.setattr(answers, "LARGEST", 400)
@@ -140,6 +141,7 @@ def test_large_events(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plain(stream.feed(cut[1])) == MADE
 
 
+@pytest.mark.interpreted
 def test_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items are held up to a limit; beyond it only a last event that repeats them tells what was made."""
     monkeypatch.setattr(answers, "LARGEST", len(SAID) + 1)
@@ -148,6 +150,7 @@ def test_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard([*items, STREAM[3]]) == [MADE]
 
 
+@pytest.mark.interpreted
 def test_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A JSON answer tells at its end, unless it is too large."""
     for largest in (len(RESPONSE), len(RESPONSE) - 1):

@@ -83,6 +83,7 @@ def test_it_allows_no_more_than_is_set() -> None:
     assert Day(most=0).live([(0, 100, 100)]) == 0
 
 
+@pytest.mark.interpreted
 def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps four counts for each caller, and forgets the caller that sent no request for longest."""
     monkeypatch.setattr(module, "_CAPACITY", 3)
