@@ -4,7 +4,7 @@ Names and attributes are those of OpenTelemetry's semantic conventions for HTTP 
 and ours under `unpinned.`: what the report says, which refusals there were, and what was sent after each.
 
 Made beside the event loop, a batch at a time. Most of a span is the same for many requests: its *sort*, a message that
-is made once, remembered and copied, which takes a tenth of the time (docs/decisions/0020).
+is made once, remembered and copied, which takes an eighth of the time (docs/decisions/0020).
 """
 
 import time
@@ -29,7 +29,7 @@ _METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PAT
 _ROUTES: Final = {"responses": "/responses", "input_tokens": "/responses/input_tokens", "compact": "/responses/compact"}
 _SAMPLED: Final = 0x01
 _AT_A_TIME: Final = 16
-"""Requests whose spans are made in one go: they take half a millisecond, in which the event loop may have to wait."""
+"""Requests whose spans are made in one go: they take a third of a millisecond, in which the event loop may have to wait."""
 _PAUSE: Final = 0.0001
 """Seconds in which the interpreter's lock is given up for it; in none at all it is taken back too soon."""
 
