@@ -93,7 +93,7 @@ def test_the_pythons_are_the_same_everywhere() -> None:
 
 @in_a_checkout
 def test_nothing_is_published_before_everything_is_built() -> None:
-    """What publishes waits, directly or not, for the checks, the packages on every Python, the bill and the image."""
+    """What publishes waits, directly or not, for the checks, all packages, the bill and the image."""
     yaml = pytest.importorskip("yaml", reason="pip install '.[test-deploy]'")
     jobs = yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]
 
@@ -102,6 +102,6 @@ def test_nothing_is_published_before_everything_is_built() -> None:
         direct = {needs} if isinstance(needs, str) else set(needs)
         return direct.union(*map(before, direct))
 
-    assert before("pypi") == {"check", "packages", "install", "bill", "image"}
+    assert before("pypi") == {"check", "packages", "install", "wheels", "bill", "image"}
     assert before("release") == before("pypi") | {"pypi"}
     assert {name for name, job in jobs.items() if job.get("permissions")} == {"pypi", "release"}
