@@ -94,10 +94,11 @@ REMOVED: Final[dict[RemovedName, Explanation]] = {
         "Let all servers of a conversation use keys of one organization, or of one resource.",
     ),
     "compaction": Explanation(
-        "always",
+        "sometimes",
         "A compaction can be read only for the organization, or the resource, that it was made for.",
-        "the history that it stood for",
-        "Let all servers of a conversation use keys of one organization, or keep the items that were compacted.",
+        "the history that it stood for, where a store does not know it",
+        "Let all servers of a conversation use keys of one organization, keep the items that were compacted, or run "
+        "Unpinned with a store.",
     ),
     "envelope_field": Explanation(
         "never",

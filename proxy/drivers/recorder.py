@@ -10,7 +10,16 @@ from typing import TypeVar
 
 from proxy.drivers.offload import Offload
 from proxy.responses.history.answers import EventStream
-from proxy.responses.history.recording import Made, Remembered, Replays, RequestRecord, completed, remembered
+from proxy.responses.history.compaction_record import before_compaction
+from proxy.responses.history.recording import (
+    Made,
+    Remembered,
+    Replays,
+    RequestRecord,
+    completed,
+    names_of,
+    remembered,
+)
 from proxy.responses.history.retrieval import answered
 from proxy.responses.steps import INLINE, Compute
 from proxy.store.service import StoreService
@@ -29,13 +38,19 @@ class Recording:
 
 
 class Recorder:
-    """One response of `owner`; `response_id` is known of one that was made before."""
+    """One response of `owner`; `response_id` is known of one that was made before.
 
-    def __init__(self, shared: Recording, owner: str, request_id: str, response_id: str = "") -> None:
+    With `compacts` it is a compaction's, which no response continues: what it stands for is remembered.
+    """
+
+    def __init__(
+        self, shared: Recording, owner: str, request_id: str, response_id: str = "", *, compacts: bool = False
+    ) -> None:
         self._shared = shared
         self._owner = owner
         self._request_id = request_id
         self._response_id = response_id
+        self._compacts = compacts
         self._asked: RequestRecord | None = None
         self._asking: asyncio.Task[RequestRecord | None] | None = None
         """Makes the record of a large request in another thread, while the answer passes."""
@@ -63,6 +78,12 @@ class Recorder:
         except Exception:  # noqa: BLE001 -- the answer goes on, even if the request cannot be read
             self.failed()
             return None
+
+    def forget(self) -> None:
+        """Have it forgotten, with all that belongs to it."""
+        self._shared.replays.forget(self._owner, self._response_id)
+        for name in names_of(self._response_id):
+            self._shared.service.forget(self._owner, name, self._request_id)
 
     def failed(self) -> None:
         """State that the answer could not be read."""
@@ -93,6 +114,11 @@ class Recorder:
         told = self._told(asked, found)
         if told is None:
             return
+        if asked is not None:
+            for record in before_compaction(asked, found):
+                self._shared.service.remember(self._owner, record, self._request_id)
+        if self._compacts:
+            return
         if asked is not None and asked.trail is not None and found.finished:
             said = await self.perform(cost, partial(asked.trail.after, found.output))
             self._shared.replays.learn(self._owner, said, told.response_id)
@@ -103,6 +129,8 @@ class Recorder:
     def _told(self, asked: RequestRecord | None, found: Made) -> Remembered | None:
         if asked is None:
             return completed(found) if self._response_id else None
+        if self._compacts and asked.previous is None and not self._shared.remembers_all:
+            return None  # it cannot say `store: false`: what it compacts is kept where it is already
         if not (found.stored or self._shared.remembers_all) or not (found.finished or found.background):
             return None
         return remembered(asked, found)

@@ -17,12 +17,13 @@ from proxy.http import content_coding, headers
 from proxy.http.context import context_of
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
 from proxy.responses.history.recall import is_id
-from proxy.responses.history.recording import Made, made, names_of
+from proxy.responses.history.recording import Made, made
 from proxy.responses.routes import route_of
 from proxy.responses.steps import INLINE
 from proxy.store.service import StoreService
 
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
+_ROUTES: Final = frozenset({"responses", "compact"})
 _METHODS: Final = frozenset({"POST", "GET", "DELETE"})
 _FORGETTING: Final = frozenset({200, 204, 404})
 """Statuses of a deletion after which the response is forgotten; 404 as well: another server's key may not know it."""
@@ -44,7 +45,8 @@ class RecordingMiddleware:
             return await self.app(scope, receive, send)
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         named = _RESPONSE.search(path) if scope["method"] != "POST" else None
-        if named is None and route_of(scope["method"], path) != "responses":
+        route = route_of(scope["method"], path)
+        if named is None and route not in _ROUTES:
             return await self.app(scope, receive, send)
         owner = self.service.scope(scope["headers"])
         if owner is None:
@@ -52,7 +54,9 @@ class RecordingMiddleware:
         response_id = unquote(named[1].decode("latin-1")) if named is not None else ""
         if named is not None and not is_id(response_id):
             return await self.app(scope, receive, send)
-        return await self.app(scope, receive, _Answer(self, scope, send, owner, response_id).relay)
+        request_id = context_of(scope).request_id
+        recorder = Recorder(self.recording, owner, request_id, response_id, compacts=route == "compact")
+        return await self.app(scope, receive, _Answer(self, scope, send, recorder).relay)
 
     def _flushing(self, receive: Receive) -> Receive:
         """A `receive` that lets the shutdown wait until everything is written."""
@@ -69,14 +73,11 @@ class RecordingMiddleware:
 class _Answer:
     """One answer, as it passes."""
 
-    def __init__(self, options: RecordingMiddleware, scope: Scope, send: Send, owner: str, response_id: str) -> None:
+    def __init__(self, options: RecordingMiddleware, scope: Scope, send: Send, recorder: Recorder) -> None:
         self.options = options
         self.scope = scope
         self.send = send
-        self.owner = owner
-        self.response_id = response_id
-        self.request_id = context_of(scope).request_id
-        self.recorder = Recorder(options.recording, owner, self.request_id, response_id)
+        self.recorder = recorder
         self.answer: EventStream | WholeAnswer | None = None
         self.coding = ""
         self.streams = False
@@ -107,9 +108,7 @@ class _Answer:
 
     def _forget(self, status: int) -> None:
         if status in _FORGETTING:
-            self.options.recording.replays.forget(self.owner, self.response_id)
-            for name in names_of(self.response_id):
-                self.options.service.forget(self.owner, name, self.request_id)
+            self.recorder.forget()
 
     def _begin(self, fields: headers.Fields) -> None:
         context = context_of(self.scope)

@@ -55,10 +55,20 @@ class Attempts:
             policy.profile, policy.drop_conversation, self._is_side_route, portable, strict=policy.mode == "strip"
         )
 
-    def first(self, came: Document, known: Document) -> Attempt:
-        """The first attempt for the document that arrived, `came`; `known` has what the store knew, or is the same."""
+    def is_unreadable(self, made: Sequence[Attempt], blob: bytes) -> bool:
+        """Whether upstream cannot read a blob: it was refused before, or one of the request just was."""
+        refusal = made[-1].refusal if made else None
+        return (refusal is not None and refusal.kind == "encrypted") or digest(blob) in self._scope.facts.blobs
+
+    def first(self, came: Document, known: Document, behind: frozenset[bytes] = frozenset()) -> Attempt:
+        """The first attempt for the document that arrived, `came`; `known` has what the store knew, or is the same.
+
+        `behind` are the blobs of a compaction whose history stands in `known`: those that cannot be read.
+        """
         names = self._learnt_manner(known)
         form = self._learnt_form(known, names)
+        if behind:
+            form = replace(form, blobs=form.blobs | behind)
         if AS_IT_CAME in names:
             return self._as_it_came(form, came)
         refused = bool(form.blobs) or form.portable or self.will_be_refused(known)
@@ -131,14 +141,23 @@ class Attempts:
         return portable.stands_alone
 
     def will_be_refused(self, document: Document) -> bool:
-        """Whether the request holds an id that was refused to its credential before."""
+        """Whether the request holds an id or a blob that was refused to its credential before."""
         known = self._scope.facts.ids
-        return bool(known) and not known.isdisjoint(ids_of(document))
+        return (bool(known) and not known.isdisjoint(ids_of(document))) or bool(self._refused_blobs(document))
 
-    def after(self, refusal: Refusal, made: Sequence[Attempt], document: Document, *, resolved: bool) -> Attempt | None:
+    def after(
+        self,
+        refusal: Refusal,
+        made: Sequence[Attempt],
+        document: Document,
+        behind: frozenset[bytes] = frozenset(),
+        *,
+        resolved: bool,
+    ) -> Attempt | None:
         """The attempt that follows the last of those `made`, which was refused; None where none is left.
 
-        `document` is what it is made from; `resolved` says that the store's answer stands in it already.
+        `document` is what it is made from; `resolved` says that the store's answer stands in it already; `behind` as in
+        `first`.
         """
         last = made[-1]
         if len(made) > self._policy.max_recoveries:
@@ -147,7 +166,9 @@ class Attempts:
         if not last.rewrite.entries:  # it was sent as it came, or was let go of
             last.rewrite = rewrite(last.document or document, last.form)
         situation = self._situation(last, document)
-        for remedy, form in remedies(refusal, situation):
+        expanded = replace(last.form, portable=True, blobs=last.form.blobs | behind)
+        begun: list[tuple[Remedy, Form]] = [("repaired", expanded)] if behind and refusal.kind == "encrypted" else []
+        for remedy, form in (*begun, *remedies(refusal, situation)):
             if remedy == "same":
                 if len(made) == 1 and not resolved and self._may_repeat(refusal):
                     return Attempt(form, last.rewrite, remedy, document=last.document)

@@ -26,13 +26,13 @@ from collections.abc import Generator, Iterable
 from functools import partial
 from typing import Any, Final
 
-from proxy.events import Event, Read, Recovered, Refused, Removal, Removed, Unrecovered
+from proxy.events import Event, Recovered, Refused, Removal, Removed, Unrecovered
 from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, glance, read
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import MOST, cost, holds_too_much
-from proxy.responses.history.recall import RESOLVABLE, Recalled, Recollection, takes_closer_look
+from proxy.responses.history.recall import Recalled, Recollection, may_help, takes_closer_look
 from proxy.responses.history.recording import RequestRecord, asked
 from proxy.responses.left_out import may_be_left_out
 from proxy.responses.outcome import losses, read_by, report
@@ -98,8 +98,8 @@ class Exchange:
         refusal = yield first
         while True:
             status, body = refusal
-            last = self._made[-1]
-            last.refusal, last.bound = yield Compute(partial(judged, status, body), judging_cost(body))
+            attempt = self._made[-1]
+            attempt.refusal, attempt.bound = yield Compute(partial(judged, status, body), judging_cost(body))
             yield from self._resolve()
             refusal = yield (yield Compute(partial(self._judge, status), _RUNGS * self._look_cost()))
 
@@ -152,11 +152,12 @@ class Exchange:
 
     def _wanted(self) -> Recall | None:
         """What to ask the store before the first attempt, or before what follows a refusal; None: nothing."""
+        document = self._document
+        if document is None or not self._may_recall(document):
+            return None
         if self._memory is None:
-            document = self._document
-            if document is None or not self._may_recall(document):
-                return None
-            self._memory = Recollection(document, self.policy)
+            self._memory = Recollection(document, self.policy, partial(self._attempts.is_unreadable, self._made))
+        self._memory.look_behind()
         return self._memory.next
 
     def _may_recall(self, document: Document) -> bool:
@@ -165,7 +166,9 @@ class Exchange:
         if not self._made:
             return self.policy.mode != "recover" or self._attempts.will_be_refused(document)
         refusal = self._made[-1].refusal
-        return len(self._made) <= self.policy.max_recoveries and refusal is not None and refusal.kind in RESOLVABLE
+        if len(self._made) > self.policy.max_recoveries or refusal is None:
+            return False
+        return may_help(refusal.kind, document)
 
     def _take(self, memory: Recollection, found: Recalled | None) -> Recall | None:
         """Take what the store knows; what to ask next, None: nothing."""
@@ -179,8 +182,8 @@ class Exchange:
         came = self._document_that_came
         if came is None:
             return self._forward(self._body)
-        attempt = self._attempts.first(came, self._document or came)
-        self.events.append(self._facts(came))
+        attempt = self._attempts.first(came, self._document or came, self._behind)
+        self.events.append(read_by(came, self.policy.tell_ids))
         self.in_background = came.raw("background") == b"true"
         step = self._begin(attempt)
         if self._size > INLINE:
@@ -210,7 +213,7 @@ class Exchange:
         following = None
         if refusal is not None and document is not None and not self._is_exhausted:
             resolved = self._memory is not None and self._memory.resolved is not None
-            following = self._attempts.after(refusal, self._made, document, resolved=resolved)
+            following = self._attempts.after(refusal, self._made, document, self._behind, resolved=resolved)
         if refusal is None or following is None:
             self._relayed = True
             return Relay()
@@ -226,6 +229,11 @@ class Exchange:
         return self._memory.document if self._memory is not None else self._document_that_came
 
     @property
+    def _behind(self) -> frozenset[bytes]:
+        """Blobs that cannot be read, with a compaction whose place its history has taken."""
+        return self._memory.behind if self._memory else frozenset()
+
+    @property
     def _document_that_came(self) -> Document | None:
         if self._memory is not None:
             return self._memory.came
@@ -236,9 +244,6 @@ class Exchange:
             except MalformedError:
                 self._is_readable = False
         return self._came
-
-    def _facts(self, came: Document) -> Read:
-        return read_by(came, self.policy.tell_ids)
 
     def _note_removed(self, taken: Iterable[tuple[RemovedName, str]]) -> None:
         removals = tuple(Removal(*one) for one in taken)

@@ -151,3 +151,31 @@ def test_strip_loses_nothing_that_its_upstream_knows(sites: Sites, asked: str) -
     assert (fields(raw)["action"], fields(raw)["fidelity"]) == ("recovered", "lossy")
     raw = sites.there.strip.responses.with_raw_response.create(**question)
     assert fields(raw)["attempts"] == "1"  # what was learnt of that id spares the second refusal
+
+
+@pytest.mark.parametrize("made_by", ["/responses/compact", "compaction_trigger"])
+def test_a_compaction_of_another_organization_is_what_it_stood_for(sites: Sites, made_by: str) -> None:
+    """Where upstream cannot read a compaction, the history that it stood for takes its place; nothing said is lost.
+
+    It was dropped before, and the model started without all that it stood for.
+    """
+    here = sites.here.auto.responses
+    first = here.create(model=MODEL, input="My name is Ada.")
+    second: Any = here.create(model=MODEL, input="My dog is Bo.", previous_response_id=first.id)
+    if made_by == "compaction_trigger":
+        trigger: Any = [{"type": "compaction_trigger"}]
+        compacted = here.create(model=MODEL, input=trigger, previous_response_id=second.id).output
+    else:
+        compacted = here.compact(model=MODEL, previous_response_id=second.id).output
+    window: Any = [item.to_dict(warnings=False) for item in compacted]
+    assert window[-1]["type"] == "compaction"
+    retrieved(sites.there.auto, second.id)
+    question: Any = [*window, {"role": "user", "content": "What is my name?"}]
+    for attempts in ("2", "1"):  # what was learnt of the blob spares the second refusal
+        raw = sites.there.auto.responses.with_raw_response.create(model=MODEL, input=question)
+        assert "your name is Ada" in raw.parse().output_text
+        assert "3 user messages" in raw.parse().output_text
+        assert (fields(raw)["attempts"], fields(raw)["store"]) == (attempts, "hit")
+        assert "compaction=1" in fields(raw)["removed"]
+    raw = sites.here.auto.responses.with_raw_response.create(model=MODEL, input=question)
+    assert (fields(raw)["attempts"], "compaction" in fields(raw).get("removed", "")) == ("1", False)

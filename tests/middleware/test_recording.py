@@ -13,7 +13,7 @@ from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import StoreFailed
 from proxy.http.base_url import base_url
 from proxy.middleware.recording import RecordingMiddleware
-from proxy.responses.history.recording import Replays
+from proxy.responses.history.recording import Replays, names_of
 from proxy.responses.policy import Policy
 from proxy.store.service import StoreService, Terms
 from proxy.upstream.client import Http1Client
@@ -371,7 +371,7 @@ def test_a_deletion_forgets_every_name(upstream: ScriptedUpstream, shelf: Shelf,
     upstream.will_always_answer(json_answer({}))
     with product(upstream.url, shelf) as port:
         ask(port, b"DELETE", path, ME)
-    assert shelf.forgotten == ["resp_1", "request of resp_1", "answer of resp_1"]
+    assert shelf.forgotten == [*names_of("resp_1")]
 
 
 @pytest.mark.parametrize("path", [b"/v1/responses/request%20of%20resp_1", b"/v1/responses/a%2Fb", b"/v1/responses/%ff"])
@@ -382,3 +382,29 @@ def test_what_is_no_id_passes_unheard(upstream: ScriptedUpstream, shelf: Shelf, 
         ask(port, b"DELETE", path, ME)
     assert upstream.received[0].target == path
     assert shelf.forgotten == []
+
+
+COMPACTED = {"id": "resp_9", "output": [{"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAA"}]}
+
+
+@pytest.mark.parametrize(
+    ("previous", "all_", "kept"), [("resp_1", False, True), (None, False, False), (None, True, True)]
+)
+def test_what_compact_stands_for(
+    upstream: ScriptedUpstream, shelf: Shelf, previous: str | None, all_: bool, kept: bool
+) -> None:
+    """`/compact` cannot say `store: false`: what it compacts is kept where it continues what is stored, or all is."""
+    upstream.will_answer(json_answer(RESPONSE), json_answer(COMPACTED))
+    more = {"previous_response_id": previous} if previous else {}
+    with product(upstream.url, shelf, Policy(recalls=True, remembers_all=all_)) as port:
+        post(port, FIRST, ME)
+        exchange(
+            port,
+            request(
+                b"POST", b"/v1/responses/compact", [ME], json.dumps({"model": "m", "input": [NEXT], **more}).encode()
+            ),
+        )
+        post(port, FIRST, ME)  # writes are in order
+    names = {name for _, name in shelf.responses}
+    assert ("before resp_9" in names) == kept
+    assert "resp_9" not in names

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.history.recording import Made, made, names_of
+from proxy.responses.history.compaction import name_of_compaction
+from proxy.responses.history.compaction_record import before_compaction
+from proxy.responses.history.recording import Made, RequestRecord, made, names_of
 from proxy.responses.history.retrieval import Answer, answer, answered
 from proxy.store.interface import Remembered, Store
-from tests.store.talks import NOTHING, SAID, USER, Open, run
+from tests.store.talks import FIRST, NEXT, NOTHING, SAID, USER, Open, run
 
 TOOLS = [{"type": "function", "name": "f", "description": "what it is for " * 30, "parameters": {}}]
 BODY: dict[str, Any] = {
@@ -116,5 +118,25 @@ def test_what_is_not_finished_has_a_place_only(engine: Open, output: Any) -> Non
         found = await known(store, "resp_1")
         assert found is not None
         assert json.loads(found.response or b"")["output"] == (output or [])
+
+    run(engine, talk)
+
+
+def test_what_a_compaction_stood_for(engine: Open) -> None:
+    """It is found by the compaction's blob, from the first turn on, until the response that held it is deleted."""
+    compaction = b'{"type":"compaction","id":"cmp_1","encrypted_content":"gAAA"}'
+    found = Made("resp_2", True, False, True, (compaction,))
+    records = before_compaction(RequestRecord("resp_1", (NEXT,)), found)
+
+    async def talk(store: Store) -> None:
+        for each in (FIRST, *records):
+            await store.remember("me", each)
+        name = name_of_compaction(b'"gAAA"')
+        assert (await store.recall("me", name, ())).conversation == (USER, SAID, NEXT)
+        assert (await store.recall("you", name, ())).conversation is None
+        for each_name in names_of("resp_2"):
+            await store.forget("me", each_name)
+        assert (await store.recall("me", name, ())).conversation is None
+        assert (await store.recall("me", "resp_1", ())).conversation == (USER, SAID)
 
     run(engine, talk)

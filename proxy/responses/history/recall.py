@@ -5,17 +5,18 @@ Pure. What the store does not know stays unchanged; items are the store's bytes,
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
-from proxy.report import RemovedName, Report, StoreOutcome
+from proxy.report import RefusalKind, RemovedName, Report, StoreOutcome
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.edits import Edit, splice
 from proxy.responses.body.item import Item
 from proxy.responses.body.lenient import MalformedError, Member, Span
 from proxy.responses.body.objects import REFUSED
 from proxy.responses.body.table import Array, items_of
+from proxy.responses.history.compaction import Compaction, expanded, last_compaction
 from proxy.responses.history.fingerprint import fingerprint
 from proxy.responses.items import REFERENCE
 from proxy.responses.policy import Policy
@@ -27,7 +28,7 @@ AGAIN: Final[Sequence[float]] = (0.05, 0.15)
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
-RESOLVABLE: Final = frozenset({"response", "item"})
+_RESOLVABLE: Final = frozenset({"response", "item"})
 """Kinds of refusals: something was not found that a store may know."""
 
 
@@ -73,6 +74,11 @@ def is_id(text: str | None) -> bool:
     Names of our own in a store (see `recording`) have a character that no id has.
     """
     return text is not None and _ID.fullmatch(text) is not None
+
+
+def may_help(refusal: RefusalKind, document: Document) -> bool:
+    """Whether a store may know what upstream does not: a reference, or what an unreadable compaction stood for."""
+    return refusal in _RESOLVABLE or (refusal == "encrypted" and last_compaction(document) is not None)
 
 
 def wanted(document: Document) -> Recall | None:
@@ -181,10 +187,20 @@ def _keys(item: Item) -> list[str | bytes]:
 
 
 class Recollection:
-    """The lookups of one request, and their results."""
+    """The lookups of one request, and their results: what it refers to, and what a compaction in it stood for.
 
-    def __init__(self, document: Document, policy: Policy) -> None:
+    `is_unreadable` says of a blob whether upstream cannot read it: other compactions stay.
+    """
+
+    def __init__(self, document: Document, policy: Policy, is_unreadable: Callable[[bytes], bool]) -> None:
         self.came = document
+        self.unexpanded = document
+        """The request with what was found of its references, and with the client's compactions."""
+        self.behind: frozenset[bytes] = frozenset()
+        """The blob of the compaction that was replaced, and those in what it stood for."""
+        self._is_unreadable = is_unreadable
+        self._compaction: Compaction | None = None
+        """The one that is looked for, or was found."""
         self.next = wanted(document) if policy.drop_conversation or document.raw("conversation") is None else None
         """What to ask next."""
         self.resolved: Resolved | None = None
@@ -194,11 +210,21 @@ class Recollection:
         self._store: StoreOutcome | None = None
         self._delays = [] if policy.mode == "observe" else list(reversed(AGAIN))
 
+    def look_behind(self) -> None:
+        """Ask, where nothing else is to be asked, for what the last compaction stood for, if that cannot be read."""
+        if self.next is None and self._compaction is None:
+            last = last_compaction(self.document)
+            if last is not None and self._is_unreadable(last.blob):
+                self._compaction, self.next = last, Recall(last.name, ())
+
     def take(self, found: Recalled | None) -> None:
         """Take what was found; what is missing is looked for again, and None says that the store is down."""
         asked, self.next = self.next, None
         if found is None or asked is None:
             self._store = "down"
+            return
+        if self._compaction is not None:
+            self._take_history(self._compaction, found.conversation or ())
             return
         done, document = self._resolved(asked, found)
         if done.missed and self._delays:
@@ -206,7 +232,21 @@ class Recollection:
             return
         self._store = "miss" if done.missed else "hit"
         if done.ids:
-            self.resolved, self.document = done, document
+            self.resolved, self.document, self.unexpanded = done, document, document
+        self.look_behind()
+
+    def _take_history(self, compaction: Compaction, history: Sequence[bytes]) -> None:
+        """Take what a compaction stood for; nothing: it is not known."""
+        try:
+            done = expanded(self.document, compaction, history) if history else None
+            document = read(done.body) if done is not None else None
+        except MalformedError:
+            done = document = None
+        if done is None or document is None:
+            self._store = "miss"
+            return
+        self.document, self.behind = document, done.blobs
+        self._store = self._store or "hit"
 
     def _resolved(self, asked: Recall, found: Recalled) -> tuple[Resolved, Document]:
         try:
@@ -218,7 +258,9 @@ class Recollection:
     @property
     def ids(self) -> tuple[tuple[RemovedName, str], ...]:
         """(name of `x-unpinned-removed`, id) of everything resolved."""
-        return self.resolved.ids if self.resolved is not None else ()
+        named = self.resolved.ids if self.resolved is not None else ()
+        replaced = self._compaction if self.behind else None
+        return (*named, ("compaction", replaced.id)) if replaced is not None else named
 
     def reported(self, report: Report, sent: Document | None) -> Report:
         """`report` with what the store knew, and what of it is in the request that was made from `sent`."""

@@ -82,7 +82,7 @@ def asked(
     history = resolved.history if resolved is not None else 0
     # Where only a history was put in front, the client's own items are unchanged.
     only_history = resolved is None or all(name == "previous_response_id" for name, _ in resolved.ids)
-    items = input_items(came) if memory is None or only_history else input_items(memory.document)[history:]
+    items = input_items(came) if memory is None or only_history else input_items(memory.unexpanded)[history:]
     background = came.raw("background") == b"true"
     if came.raw("conversation") is not None and not removed.get("conversation"):
         return RequestRecord(ELSEWHERE, items, None, background)
@@ -220,9 +220,14 @@ def completed(answer: Made) -> Remembered | None:
     return Remembered(answer.response_id, _waiting(answer.response_id), answer.output, len(answer.output))
 
 
-def names_of(response_id: str) -> tuple[str, str, str]:
-    """Every name under which something of a response is remembered: its id, and those of its request and answer."""
-    return response_id, _waiting(response_id), name_of_answer(response_id)
+def names_of(response_id: str) -> tuple[str, ...]:
+    """Every name under which something of a response is remembered: its id, and those of what belongs to it."""
+    return response_id, _waiting(response_id), name_of_answer(response_id), name_before(response_id)
+
+
+def name_before(response_id: str) -> str:
+    """The name of what stood in front of a compaction in a response."""
+    return f"before {response_id}"
 
 
 def is_response(name: str) -> bool:
