@@ -137,6 +137,8 @@ def test_a_conversation_goes_on_in_the_other_region(running: Running) -> None:
         ask = client.responses
         first = ask.create(model="gpt-5", input="My name is Ada.")
         second = ask.create(model="gpt-5", input="My dog is Bo.", previous_response_id=first.id)
+        conversation = client.conversations.create()
+        ask.create(model="gpt-5", input="My name is Eve.", conversation=conversation.id)
         running.stop("eu")
         raw = ask.with_raw_response.create(model="gpt-5", input="What is my name?", previous_response_id=second.id)
         assert "your name is Ada" in raw.parse().output_text
@@ -147,6 +149,8 @@ def test_a_conversation_goes_on_in_the_other_region(running: Running) -> None:
         assert refused.value.response.headers["x-unpinned-hint"] == "made-at=eu"
         third = ask.create(model="gpt-5", input="And now?", previous_response_id=raw.parse().id)
         assert "your name is Ada" in third.output_text
+        other = ask.create(model="gpt-5", input="What is my name?", conversation=conversation.id)
+        assert "your name is Eve" in other.output_text
 
 
 def test_an_unknown_application_is_refused(running: Running) -> None:
