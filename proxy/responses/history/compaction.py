@@ -44,7 +44,7 @@ def last_compaction(document: Document) -> Compaction | None:
     if array is None or not places:
         return None
     item = array.items[places[-1]]
-    return Compaction(places[-1], item.id or "", bytes(item.encrypted_content))
+    return Compaction(places[-1], item.id or "", bytes(item.encrypted_content)) if item.has_blob else None
 
 
 class Expanded(NamedTuple):

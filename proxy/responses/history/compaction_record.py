@@ -31,7 +31,10 @@ def before_compaction(asked: RequestRecord, made: Made) -> tuple[Remembered, ...
 
 
 def _is_compaction(item: bytes) -> bool:
-    return _LITERAL in item and item_of(item).kind is COMPACTION
+    if _LITERAL not in item:
+        return False
+    read = item_of(item)
+    return read.kind is COMPACTION and read.has_blob
 
 
 def _is_said(item: bytes) -> bool:

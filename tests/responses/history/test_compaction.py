@@ -18,6 +18,7 @@ from tests.support.driven import Driven
 
 BLOB = b'"gAAAcompact=="'
 COMPACTION = b'{"type":"compaction","id":"cmp_0123456789","encrypted_content":%b}' % BLOB
+EMPTY = b'{"type":"compaction","id":"cmp_1","encrypted_content":null}'
 THOUGHT = b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAAthought=="}'
 TRIGGER = b'{"type":"compaction_trigger"}'
 HISTORY = (USER, THOUGHT, SAID)
@@ -46,7 +47,9 @@ def test_what_a_client_said_is_not_remembered_twice() -> None:
     assert before.items == (USER, SAID)
 
 
-@pytest.mark.parametrize(("previous", "output"), [("resp_1", (SAID,)), (ELSEWHERE, (COMPACTION,)), (None, ())])
+@pytest.mark.parametrize(
+    ("previous", "output"), [("resp_1", (SAID,)), (ELSEWHERE, (COMPACTION,)), (None, ()), (None, (EMPTY,))]
+)
 def test_what_is_not_remembered(previous: str | None, output: tuple[bytes, ...]) -> None:
     """Without a compaction there is nothing to remember, nor where only upstream has what it stands for."""
     assert before_compaction(RequestRecord(previous, (USER,)), made(*output)) == ()
@@ -72,9 +75,9 @@ def test_it_takes_the_place(sent: tuple[bytes, ...], expected: tuple[bytes, ...]
     assert done.blobs == {BLOB, b'"gAAAthought=="'}
 
 
-@pytest.mark.parametrize("request_", [b'{"input":"x"}', b"{}", body(NEXT), b'{"input":[],"input":[]}'])
+@pytest.mark.parametrize("request_", [b'{"input":"x"}', b"{}", body(NEXT), b'{"input":[],"input":[]}', body(EMPTY)])
 def test_no_compaction(request_: bytes) -> None:
-    """A request may have none."""
+    """A request may have none, or one that holds nothing."""
     assert last_compaction(document(request_)) is None
 
 
