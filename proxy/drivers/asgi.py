@@ -34,7 +34,16 @@ from proxy.store.service import StoreService
 
 
 class PortableMiddleware:
-    """Makes requests of the Responses API portable and recovers refused ones; passes on everything else."""
+    """Makes requests of the Responses API portable and recovers refused ones; passes on everything else.
+
+    `app` answers for upstream: a `ReverseProxy`, or a gateway of one's own.
+
+    ```python
+    from unpinned import Policy, PortableMiddleware, ReverseProxy
+
+    app = PortableMiddleware(ReverseProxy.to("https://api.openai.com/v1"), Policy(mode="strip"))
+    ```
+    """
 
     def __init__(  # noqa: PLR0913 -- options, each with a default and a name
         self,

@@ -16,7 +16,14 @@ def profile_of(host: str) -> Profile:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that decide what may be done to a request."""
+    """The settings that decide what may be done to a request.
+
+    ```python
+    from unpinned import Policy
+
+    policy = Policy(mode="recover", max_recoveries=1)
+    ```
+    """
 
     mode: Mode = "auto"
     profile: Profile = "openai"

@@ -155,7 +155,12 @@ _WAITING: Final = _Waiting()
 class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of either package
     """A transport for asynchronous clients of httpx and httpx2, as `PortableTransport` is for synchronous ones.
 
+    ```python
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+    from unpinned import AsyncPortableTransport
+
     client = AsyncOpenAI(http_client=DefaultAsyncHttpxClient(transport=AsyncPortableTransport()))
+    ```
     """
 
     _method = "handle_async_request"

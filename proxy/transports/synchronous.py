@@ -102,7 +102,12 @@ _BLOCKING: Final = _Blocking()
 class PortableTransport(Portable, Transport):  # type: ignore[misc]  # of either package
     """A transport for synchronous clients of httpx and httpx2 that makes requests portable, and recovers refused ones.
 
-        client = OpenAI(http_client=DefaultHttpxClient(transport=PortableTransport()))
+    ```python
+    from openai import DefaultHttpxClient, OpenAI
+    from unpinned import PortableTransport
+
+    client = OpenAI(http_client=DefaultHttpxClient(transport=PortableTransport()))
+    ```
 
     It may serve several clients and threads, and goes on after a fork. A client that is closed closes it: a request
     that comes later, of another client, opens new connections.

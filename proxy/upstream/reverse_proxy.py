@@ -9,14 +9,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.events import Observer, UpstreamFailed
+from proxy.events import Observer, Observers, UpstreamFailed
 from proxy.http import headers
-from proxy.http.base_url import BaseUrl, climbs
+from proxy.http.base_url import BaseUrl, base_url, climbs
 from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.http.receive import ClientGone
@@ -24,6 +24,7 @@ from proxy.http.via import Via
 from proxy.streams.offer import START, Offer, offer_in
 from proxy.streams.stream import Stream
 from proxy.streams.tunnel import relay
+from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Answer, Client, Request, Tunnel
 from proxy.upstream.upload import Upload
 
@@ -34,7 +35,14 @@ WEBSOCKET: Final = b"websocket"
 class ReverseProxy:
     """Sends every request to `upstream` through `client`, and relays the answer as it arrives.
 
-    `upload_idle_timeout`: how long a client may pause while it sends a body, in seconds.
+    `upload_idle_timeout`: how long a client may pause while it sends a body, in seconds. Where it is mounted under a
+    path of another app (the scope's `root_path`), paths go upstream without that.
+
+    ```python
+    from unpinned import ReverseProxy
+
+    app = ReverseProxy.to("https://api.openai.com/v1")
+    ```
     """
 
     def __init__(
@@ -45,6 +53,16 @@ class ReverseProxy:
         self.observer = observer
         self.upload_idle_timeout = upload_idle_timeout
         self.via = Via(secrets.token_hex(8))
+
+    @classmethod
+    def to(cls, url: str, observer: Observer | None = None) -> Self:
+        """A reverse proxy to a base URL, with a client of its own. Raises ValueError where `url` is none."""
+        upstream = base_url(url)
+        return cls(Http1Client(upstream), upstream, observer or Observers())
+
+    async def close(self) -> None:
+        """Close all connections; where an app that mounts it has a lifespan of its own, at its end."""
+        await self.client.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, refuse one WebSocket, or take part in the server's lifespan."""
@@ -60,7 +78,7 @@ class ReverseProxy:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self.client.close()
+        await self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -121,6 +139,8 @@ class _Hop:
         if self.proxy.via.has_passed(of_the_hop):
             raise hop_fault("loop_detected")
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
+        if scope.get("root_path"):
+            raw_path = raw_path.removeprefix(quote(scope["root_path"]).encode("ascii")) or b"/"
         if self.proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
         target = self.proxy.upstream.target(raw_path, scope["query_string"])

@@ -3,9 +3,13 @@
 import gzip
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from tests.support.raw_client import Fields, request
+from proxy.upstream.reverse_proxy import ReverseProxy
+from tests.support.raw_client import Fields, exchange, request
 from tests.support.scripts import answer, head, json_answer, script
+from tests.support.serving import serving
 from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.conftest import Proxied, Start
 
@@ -47,6 +51,23 @@ def test_clients_may_leave_the_version_out(start: Start, upstream: ScriptedUpstr
     upstream.will_answer(answer())
     start(path="/openai/v1").exchange(request(b"GET", target))
     assert upstream.received[0].target == b"/openai/v1/responses?a=1"
+
+
+@pytest.mark.parametrize(("target", "sent"), [(b"/a%20b/x%2Fy?z", b"/x%2Fy?z"), (b"/a%20b/v1/", b"/v1/")])
+def test_below_the_path_of_another_app(upstream: ScriptedUpstream, target: bytes, sent: bytes) -> None:
+    """Mounted under a path, what is below that path reaches upstream in the bytes the client wrote."""
+    upstream.will_answer(answer())
+    app = Starlette(routes=[Mount("/a b", ReverseProxy.to(upstream.url))])
+    with serving(app) as port:
+        assert exchange(port, request(b"GET", target, [(b"Connection", b"close")])).status == 200
+        upstream.close()
+    assert upstream.received[0].target == sent
+
+
+def test_a_base_url_that_is_none() -> None:
+    """What is no base URL is refused with a sentence when the proxy is made."""
+    with pytest.raises(ValueError, match="must be an http:// or https:// URL with a host"):
+        ReverseProxy.to("api.openai.com")
 
 
 @pytest.mark.parametrize("method", METHODS)
