@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 # Imports go down only, and never sideways between two parts of one layer.
 LAYERS = (
     ("proxy.__main__",),
-    ("proxy.cli",),
+    ("proxy.cli", "proxy.testing"),
     ("proxy.commands", "proxy.demo"),
     ("proxy.app", "proxy.transports"),
     ("proxy.server",),
@@ -40,7 +40,7 @@ LAYERS = (
 ROOMS = frozenset({
     "__init__", "__main__", "admin", "app", "build", "cli", "commands", "demo", "drivers", "events", "fake_openai",
     "hints", "http", "middleware", "observers", "report", "responses", "server", "settings", "store", "streams",
-    "transports", "upstream",
+    "testing", "transports", "upstream",
 })  # fmt: skip
 
 # Within the core as well imports go down only.
