@@ -31,11 +31,18 @@ class Server:
     """A server of an application: its own key and instance of the API, and an Unpinned."""
 
     def __init__(
-        self, name: str, database: Path, stack: ExitStack, *, own_process: bool = False, **variables: str
+        self,
+        name: str,
+        store: Path | str,
+        stack: ExitStack,
+        *,
+        own_process: bool = False,
+        delay: float = 0.1,
+        **variables: str,
     ) -> None:
-        self.upstream = stack.enter_context(fake_openai.running(fake_openai.build(instance=name, delay=0.1)))
+        self.upstream = stack.enter_context(fake_openai.running(fake_openai.build(instance=name, delay=delay)))
         settings = {
-            "UNPINNED_STORE": f"sqlite:///{database}",
+            "UNPINNED_STORE": f"sqlite:///{store}" if isinstance(store, Path) else store,
             "UNPINNED_STORE_SCOPE": "shop",
             "UNPINNED_CONVERSATIONS": "store",
             **variables,
