@@ -29,7 +29,7 @@ _METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PAT
 _ROUTES: Final = {"responses": "/responses", "input_tokens": "/responses/input_tokens", "compact": "/responses/compact"}
 _SAMPLED: Final = 0x01
 _AT_A_TIME: Final = 16
-"""Requests whose spans are made in one go: they take a third of a millisecond, in which the event loop may have to wait."""
+"""Requests whose spans are made in one go: they take a third of a millisecond, in which the loop may have to wait."""
 _PAUSE: Final = 0.0001
 """Seconds in which the interpreter's lock is given up for it; in none at all it is taken back too soon."""
 
