@@ -15,11 +15,12 @@ from typing import Any, NoReturn
 
 from tests.bench import arrival, growth, plot, processes, report, rounds
 from tests.bench.measuring import Bench, NotAnsweringError
-from tests.bench.proxies import NGINX, RIVALS, Proxy, chosen
+from tests.bench.proxies import NGINX, RIVALS, VARIANTS, Proxy, chosen
 from tests.bench.report import say
 from tests.bench.traffic import Traffic
 
 _QUICK = 0.3
+_ONLY = f"of the candidates only these, and nginx; beside the usual ones: {', '.join(VARIANTS)}"
 
 
 def main() -> None:
@@ -41,10 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured [5]")
     parser.add_argument("--quick", action="store_true", help="short measures, and no more than a thousand streams")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="of the candidates only these, and nginx")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=_ONLY)
     parser.add_argument("--work", nargs="+", default=rounds.NAMES, choices=rounds.NAMES, help="measure only this")
     parser.add_argument("--serve", default="", metavar="ARGUMENTS", help="more arguments for `python -m proxy serve`")
     parser.add_argument("--before", type=Path, metavar="DIR", help="also measure the sources of Unpinned in DIR")
+    parser.add_argument("--compiled", type=Path, metavar="DIR", help="the same, where they were compiled")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="also measure growth, and draw it in DIR")
     parser.add_argument("--markdown", action="store_true", help="print the table for docs/performance.md")
@@ -70,7 +72,8 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _candidates(options: argparse.Namespace) -> list[Proxy]:
-    present, missing = chosen(options.only, options.serve, options.before)
+    others = {name: getattr(options, name) for name in ("before", "compiled") if getattr(options, name) is not None}
+    present, missing = chosen(options.only, options.serve, others)
     for proxy in missing:
         say(f"{proxy.name} is not installed: {proxy.install}")
     if NGINX not in present:

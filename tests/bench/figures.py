@@ -2,6 +2,8 @@
 
 from typing import Final, Literal, NamedTuple
 
+from tests.bench.shapes import SIZES, shapes
+
 Values = dict[str, float]
 
 
@@ -21,6 +23,11 @@ FIGURES: Final = (
     Figure("w1", "W1: 2 KB with ids, CPU", "µs/request", 1, "ratio", 5, 3),
     Figure("w2", "W2: 200 KB, 150 items with ids, CPU", "µs/request", 0, "ratio", 6, 3),
     Figure("w2_plain", "W2 without ids, CPU", "µs/request"),
+    *(
+        Figure(f"{size}, {shape}", f"{size}, {shape}, CPU", "µs/request")
+        for size in SIZES
+        for shape in shapes(*SIZES[size])
+    ),
     Figure("w3", "W3: 8 MB of images, CPU", "µs/request", 0, "ratio", 5, 3),
     Figure("event", "W4: an event every ms, 10 streams, CPU", "µs/event", 1, "ratio", 1.6, 1.2),
     Figure("burst", "W4: 500 events at once, CPU", "µs/event", 2, "ratio", 2.5, 1.5),

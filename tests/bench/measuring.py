@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from tests.bench import processes, work
 from tests.bench.figures import Values
 from tests.bench.proxies import Place, Proxy
+from tests.bench.shapes import SIZES, shapes
 from tests.bench.traffic import Load, Outcome, Traffic
 from tests.bench.work import Work
 
@@ -130,6 +132,17 @@ def cpu_a_request(name: str, task: Callable[[], Work], seconds: float = 1.0) -> 
         return _shared(name, processes.cpu_seconds(running.session) - before, outcome.answered, outcome.failed)
 
     return measure
+
+
+def each_shape(bench: Bench, running: Running) -> Values:
+    """CPU microseconds for each request, by its size and shape."""
+    values: Values = {"failed": 0}
+    for size, (turns, bytes_a_turn) in SIZES.items():
+        for shape, body in shapes(turns, bytes_a_turn).items():
+            measure = cpu_a_request(f"{size}, {shape}", partial(work.answered, 4000, body, 8), 0.6)
+            found = measure(bench, running)
+            values = {**values, **found, "failed": values["failed"] + found["failed"]}
+    return values
 
 
 def burst(bench: Bench, running: Running) -> Values:
@@ -283,6 +296,7 @@ SHARED: Final[dict[str, Measure]] = {
     "w1": cpu_a_request("w1", lambda: work.answered(1500, work.small(), 16), 1.2),
     "w2": cpu_a_request("w2", lambda: work.answered(4000, work.large(), 8), 1.2),
     "w2_plain": cpu_a_request("w2_plain", lambda: work.answered(4000, work.large(ids=False), 8)),
+    "shapes": each_shape,
     "w3": cpu_a_request("w3", lambda: work.answered(700, work.images(), 4), 1.2),
     "burst": burst,
     "event": paced,

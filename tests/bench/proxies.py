@@ -9,8 +9,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,11 +54,14 @@ class Proxy:
     """Whether WebSockets pass."""
 
 
-def ours(arguments: str = "", *, name: str = "unpinned", directory: Path = ROOT) -> Proxy:
-    """Unpinned, from the sources in `directory`."""
+_PORTABLE: Final = "makes requests portable"
+
+
+def ours(arguments: str = "", *, name: str = "unpinned", what: str = _PORTABLE, directory: Path = ROOT) -> Proxy:
+    """Unpinned at its default settings but for `arguments`, from the sources in `directory`."""
     return Proxy(
         name=name,
-        what="makes requests portable; access log off",
+        what=what,
         install="pip install .",
         is_installed=(directory / "proxy" / "__main__.py").exists,
         version=lambda: f"Python {sys.version.split()[0]}, {_commit(directory)}",
@@ -68,7 +71,7 @@ def ours(arguments: str = "", *, name: str = "unpinned", directory: Path = ROOT)
 
 
 def _our_command(arguments: str, place: Place) -> list[str]:
-    listen = ["--listen", f"127.0.0.1:{place.port}", "--admin-listen", "off", "--log-level", "warning"]
+    listen = ["--listen", f"127.0.0.1:{place.port}", "--admin-listen", "off"]
     upstream = ["--upstream", f"http://127.0.0.1:{place.upstream}"]
     return [sys.executable, "-m", "proxy", "serve", *listen, *upstream, *shlex.split(arguments)]
 
@@ -212,17 +215,28 @@ RIVALS: Final = (
 )
 
 
-def chosen(names: Iterable[str], our_arguments: str, before: Path | None) -> tuple[list[Proxy], list[Proxy]]:
-    """The candidates by name (all, if there is none), those that can run and those that are missing; nginx first."""
+VARIANTS: Final = {
+    "quiet": ("--log-level warning", f"{_PORTABLE}; no line for a request"),
+    "strip": ("--mode strip", f"{_PORTABLE}, in any case"),
+    "recover": ("--mode recover", "sends requests as they came"),
+    "observe": ("--mode observe", "says what it would do"),
+    "store": ("--store memory", f"{_PORTABLE}; hears each answer for a store"),
+}
+"""Unpinned otherwise than by default: more arguments, and what it then does; measured where they are named."""
+
+
+def chosen(names: Iterable[str], our_arguments: str, others: Mapping[str, Path]) -> tuple[list[Proxy], list[Proxy]]:
+    """The candidates by name (all but variants, if there is none), those that can run and those that are missing.
+
+    nginx is the first; `others` are sources of Unpinned elsewhere, by the name that they have in the table.
+    """
     wanted = set(names)
-    rows = [NGINX, ours(our_arguments), *RIVALS]
-    if before is not None:
-        rows.insert(1, ours(our_arguments, name="before", directory=before))
-    if "unpinned+log" in wanted:
-        logging = ours(f"{our_arguments} --log-level info", name="unpinned+log")
-        rows.append(replace(logging, what="makes requests portable; access log on"))
-    if "unpinned+store" in wanted:
-        storing = ours(f"{our_arguments} --store memory", name="unpinned+store")
-        rows.append(replace(storing, what="makes requests portable; hears each answer for a store"))
-    rows = [row for row in rows if not wanted or row.name in wanted or row is NGINX]
+    elsewhere = [ours(our_arguments, name=name, directory=directory) for name, directory in others.items()]
+    variants = [
+        ours(f"{our_arguments} {arguments}", name=name, what=what)
+        for name, (arguments, what) in VARIANTS.items()
+        if name in wanted
+    ]
+    rows = [NGINX, *elsewhere, ours(our_arguments), *variants, *RIVALS]
+    rows = [row for row in rows if not wanted or row.name in {*wanted, *others} or row is NGINX]
     return [row for row in rows if row.is_installed()], [row for row in rows if not row.is_installed()]
