@@ -114,17 +114,20 @@ class Recorder:
         told = self._told(asked, found)
         if told is None:
             return
-        if asked is not None:
-            for record in before_compaction(asked, found):
-                self._shared.service.remember(self._owner, record, self._request_id)
+        before = before_compaction(asked, found) if asked is not None else ()
         if self._compacts:
+            self._remember(before)
             return
         if asked is not None and asked.trail is not None and found.finished:
             said = await self.perform(cost, partial(asked.trail.after, found.output))
             self._shared.replays.learn(self._owner, said, told.response_id)
         answer = answered(found, self._shared.service.place)
-        if self._shared.service.remember(self._owner, told, self._request_id) and answer is not None:
-            self._shared.service.remember(self._owner, answer, self._request_id)
+        self._remember((told, *([answer] if answer is not None else []), *before))
+
+    def _remember(self, records: tuple[Remembered, ...]) -> None:
+        if records:
+            together = records[0]._replace(besides=records[1:])
+            self._shared.service.remember(self._owner, together, self._request_id)
 
     def _told(self, asked: RequestRecord | None, found: Made) -> Remembered | None:
         if asked is None:

@@ -51,7 +51,7 @@ class Store(Protocol):
         """What is known of a response's conversation, from its first turn on, and of items."""
 
     async def remember(self, scope: str, response: Remembered) -> None:
-        """Remember a response; one that is remembered already is replaced."""
+        """Remember a response, with what belongs to it; what is remembered already is replaced."""
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Forget a response, and its items where no other response has them."""

@@ -111,10 +111,11 @@ class MemoryStore:
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Remember a response, and forget what was used longest ago where there is no room."""
-        kept = await entries(_PLAIN, b"", response.items, response.made)
-        async with self._alone:
-            longest = max(response.items, self._longest, key=len)
-            await beside(longest, self._remember, scope, response, kept)
+        for record in response.records:
+            kept = await entries(_PLAIN, b"", record.items, record.made)
+            async with self._alone:
+                longest = max(record.items, self._longest, key=len)
+                await beside(longest, self._remember, scope, record, kept)
 
     def _remember(self, scope: str, response: Remembered, kept: list[Entry]) -> None:
         self._drop((scope, response.response_id))

@@ -76,7 +76,12 @@ class RedisStore:
             reading.join(digest, pieces)
 
     async def remember(self, scope: str, response: Remembered) -> None:
-        """Remember a response: its items, then what it is, then nothing more of what it replaces."""
+        """Remember a response, with what belongs to it."""
+        for record in response.records:
+            await self._remember(scope, record)
+
+    async def _remember(self, scope: str, response: Remembered) -> None:
+        """Remember a record: its items, then what it is, then nothing more of what it replaces."""
         envelope, whose = self._options.envelope, owner(scope)
         kept = await entries(envelope, whose, response.items, response.made)
         slices = await self._add_large(scope, kept)

@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from itertools import filterfalse
 from typing import Any, Final, NamedTuple
 
 from proxy.events import Observer, StoreFailed
@@ -133,15 +134,16 @@ class StoreService:
         """An answer could not be read, and is not remembered."""
         self._observer.notice(request_id, StoreFailed("read"))
 
-    def remember(self, scope: str, response: Remembered, request_id: str = "") -> bool:
-        """Have a response remembered, some time soon; whether it will be."""
-        if len(response.items) > _ITEMS or any(len(item) > self._terms.largest for item in response.items):
+    def remember(self, scope: str, response: Remembered, request_id: str = "") -> None:
+        """Have a response remembered, some time soon, with what belongs to it."""
+        together = response._replace(besides=tuple(filterfalse(self._is_too_large, response.besides)))
+        if self._is_too_large(response):
             self._observer.notice(request_id, StoreFailed("too_large"))
-        elif not self._queue.put(scope, response, request_id):
+        elif not self._queue.put(scope, together, request_id):
             self._observer.notice(request_id, StoreFailed("overflow"))
-        else:
-            return True
-        return False
+
+    def _is_too_large(self, record: Remembered) -> bool:
+        return len(record.items) > _ITEMS or any(len(item) > self._terms.largest for item in record.items)
 
     def forget(self, scope: str, response_id: str, request_id: str = "") -> None:
         """Have a response forgotten, behind what is to be remembered before."""

@@ -18,11 +18,11 @@ from proxy.store import migrations, tables
 from proxy.store.beside import beside
 from proxy.store.conversations import Conversations
 from proxy.store.conversations_sql import SqlConversations
-from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
+from proxy.store.envelope import DIGEST, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.sql_connection import engine, located
 from proxy.store.sql_execution import SLICE, execute_each, in_slices, release
-from proxy.store.sql_rows import Turn, few_of, in_order, key_of, rows_of, turns_of
+from proxy.store.sql_rows import Turn, Written, few_of, in_one_order, in_order, key_of, rows_of, turns_of
 
 _READING: Final = {"sqlite": 4, "postgresql": 16}
 """Connections for lookups (each of SQLite's is a thread). Writes are serialised."""
@@ -96,16 +96,17 @@ class SqlStore:
             await in_slices(connection, tables.RENEW, keys, until=until)
 
     async def remember(self, scope: str, response: Remembered) -> None:
-        """Remember a response."""
-        kept = await entries(self._options.envelope, owner(scope), response.items, response.made)
-        await self._tried(lambda: self._remember(owner(scope), response, kept))
+        """Remember a response, with what belongs to it, in one transaction."""
+        written = [await self._written(owner(scope), record) for record in response.records]
+        await self._tried(lambda: self._remember(written))
         if time.monotonic() - self._purged > _PURGED_EVERY:
             self._purged = time.monotonic()
             with suppress(DBAPIError):  # the response is written; what could not be purged is purged the next time
                 await self.purge()
 
-    async def _remember(self, scope: bytes, response: Remembered, kept: Sequence[Entry]) -> None:
-        await self._ready()
+    async def _written(self, scope: bytes, response: Remembered) -> Written:
+        """The rows of a record."""
+        kept = await entries(self._options.envelope, scope, response.items, response.made)
         key = key_of(scope, response.response_id)
         previous = key_of(scope, response.previous) if response.previous is not None else None
         digests = b"".join(entry.digest for entry in kept)
@@ -117,14 +118,18 @@ class SqlStore:
             "expires": int(time.time()) + self._options.lifetime,
             "signature": self._options.envelope.sign(key, previous or b"", digests) or None,
         }
-        items, places = await beside(response.items, rows_of, scope, key, kept)
+        return Written(row, *(await beside(response.items, rows_of, scope, key, kept)))
+
+    async def _remember(self, written: Sequence[Written]) -> None:
+        await self._ready()
+        keys = [record.response["key"] for record in written]
         async with self._writing.begin() as connection:
             # What is replaced goes first: SQLite then has its lock from the first statement on.
-            before = await _vacated(connection, [key], _FOREVER)
-            await in_slices(connection, tables.DROP, [key])
-            await connection.execute(self._inserts.response, row)
-            await execute_each(connection, self._inserts.item, items)
-            await execute_each(connection, self._inserts.place, places)
+            before = await _vacated(connection, keys, _FOREVER)
+            await in_slices(connection, tables.DROP, keys)
+            await execute_each(connection, self._inserts.response, [record.response for record in written])
+            await execute_each(connection, self._inserts.item, in_one_order(written))
+            await execute_each(connection, self._inserts.place, [row for record in written for row in record.places])
             await release(connection, before)
 
     async def forget(self, scope: str, response_id: str) -> None:

@@ -3,7 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from proxy.store.envelope import DIGEST, Entry, Envelope
 
@@ -58,10 +59,24 @@ def in_order(turns: Mapping[bytes, Turn], response: bytes, now: int, envelope: E
 
 
 Rows = list[dict[str, Any]]
+_KEY: Final = itemgetter("key")
+
+
+class Written(NamedTuple):
+    """The rows that a record is: its own, one for each item, and one for each place."""
+
+    response: dict[str, Any]
+    items: Rows
+    places: Rows
+
+
+def in_one_order(written: Iterable[Written]) -> Rows:
+    """The rows of the items of several records: by their keys, so that two writers cannot deadlock."""
+    return sorted((row for record in written for row in record.items), key=_KEY)
 
 
 def rows_of(scope: bytes, response: bytes, kept: Sequence[Entry]) -> tuple[Rows, Rows]:
-    """A row for each item, in one order, so that two writers cannot deadlock; and one for each place."""
+    """A row for each item, by its key; and one for each place."""
     uses = Counter(entry.digest for entry in kept)
     written = time.time_ns() // 1_000_000
     items: Rows = [

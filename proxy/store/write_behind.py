@@ -30,10 +30,11 @@ class Write(NamedTuple):
     request_id: str = ""
     """The request whose answer it is."""
 
-    @property
-    def response_id(self) -> str:
-        """The name of the response."""
-        return self.what if isinstance(self.what, str) else self.what.response_id
+    def concerns(self, name: str | None) -> bool:
+        """Whether it is about the record with that name."""
+        if isinstance(self.what, str):
+            return self.what == name
+        return any(record.response_id == name for record in self.what.records)
 
 
 Outcome = Literal["written", "failed", "unreachable"]
@@ -52,7 +53,7 @@ class WriteBehind:
 
     def put(self, scope: str, what: Remembered | str, request_id: str = "") -> bool:
         """Have something written soon; whether there is room for it."""
-        size = sum(map(len, what.items)) if isinstance(what, Remembered) else 0
+        size = _size(what) if isinstance(what, Remembered) else 0
         if self._count >= _MOST or self.size + size > _MOST_BYTES:
             return False
         self._queues.setdefault(scope, deque()).append(Write(scope, what, size, asyncio.Event(), request_id))
@@ -65,7 +66,7 @@ class WriteBehind:
     def pending(self, scope: str, response_id: str | None) -> asyncio.Event | None:
         """What is set when the last write of a response is done; None where none waits."""
         for write in reversed(self._queues.get(scope, ())):
-            if write.response_id == response_id:
+            if write.concerns(response_id):
                 return write.done
         return None
 
@@ -97,3 +98,10 @@ class WriteBehind:
         if self.worker is not None:
             with suppress(TimeoutError, asyncio.CancelledError):
                 await asyncio.wait_for(self.worker, seconds)
+
+
+def _size(what: Remembered) -> int:
+    """The bytes of its items, and of those that what belongs to it does not share with it."""
+    own = set(map(id, what.items))
+    others = [item for record in what.besides for item in record.items if id(item) not in own]
+    return sum(map(len, what.items)) + sum(map(len, others))

@@ -55,6 +55,23 @@ def test_it_is_known_as_it_was_answered(engine: Open) -> None:
     run(engine, talk)
 
 
+def test_what_belongs_together_is_written_together(engine: Open) -> None:
+    """One write remembers a response and how it was answered, each item once, and again in place of what was before."""
+
+    async def talk(store: Store) -> None:
+        conversation, answers = told()
+        for _ in range(2):
+            await store.remember("me", conversation._replace(besides=(answers,)))
+        assert (await store.recall("me", "resp_1", ["msg_1"])).items == {"msg_1": SAID}
+        assert await known(store, "resp_1") is not None
+        for name in names_of("resp_1"):
+            await store.forget("me", name)
+        assert await store.recall("me", "resp_1", ["msg_1"]) == NOTHING
+        assert await known(store, "resp_1") is None
+
+    run(engine, talk)
+
+
 def test_strangers_know_nothing_of_it(engine: Open) -> None:
     """Another scope does not know it, and cannot forget it."""
 

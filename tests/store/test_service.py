@@ -244,6 +244,27 @@ def test_the_queue_is_bounded(case: Case, monkeypatch: pytest.MonkeyPatch) -> No
     assert [id_ for _, id_ in case.shelf.responses] == ["resp_1"]
 
 
+def test_what_belongs_to_a_response_is_written_with_it(case: Case) -> None:
+    """It is one write, it is waited for by its own name, and what of it is too large does not keep the response out."""
+    large = Remembered("answer of resp_1", None, (b"x" * 100,))
+    other = Remembered("answer of resp_1", None, FIRST.items)
+
+    async def talk() -> None:
+        case.service.remember("me", FIRST._replace(besides=(other,)))
+        assert case.service._queue.size == sum(map(len, FIRST.items))
+        found = await case.service.recall("me", Recall("answer of resp_1", ()))
+        assert found is not None
+        assert found.conversation == FIRST.items
+        case.service._terms = Terms(largest=50)
+        case.service.remember("me", FIRST._replace(response_id="resp_2", besides=(large._replace(response_id="x"),)))
+        await case.written()
+
+    run(talk())
+    assert [id_ for _, id_ in case.shelf.responses] == ["resp_1", "resp_2"]
+    assert case.shelf.answers == {("me", "answer of resp_1"): other}
+    assert case.failures == []
+
+
 def test_nothing_is_lost_at_the_end(case: Case) -> None:
     """Who closes waits for what is still to be written."""
     case.shelf.slow = 0.01

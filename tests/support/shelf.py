@@ -72,12 +72,13 @@ class Shelf:
 
     async def remember(self, scope: str, response: Remembered) -> None:
         """Keep it."""
-        is_answer = response.response_id.startswith(ANSWER)
-        self.told += not is_answer
+        self.told += 1
         await self._happen()
         if self.full or response.response_id == self.poison:
             raise MemoryError
-        (self.answers if is_answer else self.responses)[scope, response.response_id] = response
+        for record in response.records:
+            kept = self.answers if record.response_id.startswith(ANSWER) else self.responses
+            kept[scope, record.response_id] = record._replace(besides=())
 
     async def forget(self, scope: str, response_id: str) -> None:
         """Keep it no more."""

@@ -44,6 +44,13 @@ class Remembered(NamedTuple):
     """The turn's new items in order: the input sent, then the output made."""
     made: int = 0
     """How many of the last items upstream made. Only these are found by their ids: a client cannot name an item."""
+    besides: tuple["Remembered", ...] = ()
+    """What belongs to it and is a record of its own, written together with it."""
+
+    @property
+    def records(self) -> "tuple[Remembered, ...]":
+        """It, and what belongs to it."""
+        return self, *self.besides
 
 
 class Trail(NamedTuple):
