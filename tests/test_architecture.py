@@ -66,6 +66,7 @@ SIBLINGS = {
         "conversation_turn",
         "feed",
         "first_events",
+        "hearing",
         "interface",
         "loop",
         "memory",

@@ -5,21 +5,16 @@ A response is remembered when its end has been given to the client; one that is 
 
 import re
 from collections.abc import Awaitable
-from contextlib import suppress
-from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.drivers.hearing import Hearing
 from proxy.drivers.recorder import Recorder, Recording
-from proxy.http import content_coding, headers
 from proxy.http.context import context_of
-from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
 from proxy.responses.history.recall import is_id
-from proxy.responses.history.recording import Made, made
 from proxy.responses.routes import route_of
-from proxy.responses.steps import INLINE
 from proxy.store.service import StoreService
 
 _RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
@@ -78,26 +73,28 @@ class _Answer:
         self.scope = scope
         self.send = send
         self.recorder = recorder
-        self.answer: EventStream | WholeAnswer | None = None
-        self.coding = ""
-        self.streams = False
+        self.hearing: Hearing | None = None
 
     def relay(self, message: Message) -> Awaitable[None]:
         """Give a message on; of most pieces no more than that."""
-        answer = self.answer
-        if answer is None:
+        hearing = self.hearing
+        if hearing is None:
             return self._relay_start(message) if message["type"] == "http.response.start" else self.send(message)
-        if message.get("more_body", False) and not answer.concerns(message.get("body", b"")):
+        if message.get("more_body", False) and not hearing.concerns(message.get("body", b"")):
             return self.send(message)
-        return self._relay_and_hear(answer, message)
+        return self._relay_and_hear(hearing, message)
 
     async def _relay_start(self, start: Message) -> None:
         await self.send(start)
         if self.scope["method"] == "DELETE":
             self._forget(start["status"])
         elif 200 <= start["status"] < 300 and not self._is_known:
-            self._begin([(name.lower(), value) for name, value in start.get("headers", ())])
-            if not self.streams:
+            context = context_of(self.scope)
+            ask, context.request_record = context.request_record, None
+            hears, context.hears = context.hears, None
+            fields = [(name.lower(), value) for name, value in start.get("headers", ())]
+            self.hearing = Hearing(self.recorder, fields, ask, hears)
+            if not self.hearing.streams:
                 await self.recorder.know()  # before the client has the end of its answer, and goes on from there
 
     @property
@@ -110,39 +107,6 @@ class _Answer:
         if status in _FORGETTING:
             self.recorder.forget()
 
-    def _begin(self, fields: headers.Fields) -> None:
-        context = context_of(self.scope)
-        ask, context.request_record = context.request_record, None
-        hears, context.hears = context.hears, None
-        is_wanted = self.recorder.begin(ask, hears)
-        self.coding = content_coding.coding_of(fields)
-        if not is_wanted or not content_coding.is_known(self.coding):
-            return
-        self.streams = headers.is_event_stream(fields)
-        self.answer = self.recorder.events() if self.streams and not self.coding else WholeAnswer()
-
-    async def _relay_and_hear(self, answer: EventStream | WholeAnswer, message: Message) -> None:
+    async def _relay_and_hear(self, hearing: Hearing, message: Message) -> None:
         await self.send(message)
-        piece, last = message.get("body", b""), not message.get("more_body", False)
-        try:
-            cost = answer.cost(piece, last=last)
-            if cost and self.coding:
-                cost += INLINE  # how much it decodes to is not known before
-            found = await self.recorder.perform(cost, partial(self._hear, answer, piece, last=last))
-            if found is not None:
-                await self.recorder.tell(found, cost)
-        except Exception:  # noqa: BLE001 -- the answer goes on, even if it cannot be read
-            self.answer = None
-            self.recorder.failed()
-
-    def _hear(self, answer: EventStream | WholeAnswer, piece: bytes, *, last: bool) -> Made | None:
-        found = answer.feed(piece)
-        return (self._end(answer) or found) if last else found
-
-    def _end(self, answer: EventStream | WholeAnswer) -> Made | None:
-        if not self.coding or not isinstance(answer, WholeAnswer):
-            return answer.end()
-        with suppress(content_coding.CorruptError, content_coding.TooLargeError):
-            body = content_coding.decode(self.coding, answer.body, LARGEST)
-            return self.recorder.events().feed(body) if self.streams else made(body)
-        return None
+        await hearing.hear(message.get("body", b""), last=not message.get("more_body", False))
