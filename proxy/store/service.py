@@ -178,11 +178,15 @@ class StoreService:
         """Have something else done that needs the store before it is let go of."""
         self._before_close.append(work)
 
-    async def close(self) -> None:
-        """Write what is left, as far as that can be done in a few seconds, and let the store go."""
+    async def flush(self) -> None:
+        """Write what is left, as far as that can be done in a few seconds."""
         for work in self._before_close:
             await work()
         await self._queue.flush(_FLUSH)
+
+    async def close(self) -> None:
+        """Write what is left, and let the store go."""
+        await self.flush()
         with suppress(Exception):
             await self.store.close()
 

@@ -20,6 +20,10 @@ from proxy.transports.interface import Late
 from proxy.transports.portable import Portable
 
 if TYPE_CHECKING:
+    from proxy.drivers.hearing import Hearing
+    from proxy.store.interface import Store
+    from proxy.transports.stored import Stores
+
     Transport: Any  # httpx's AsyncBaseTransport and httpx2's: a client of either takes it
 else:
     Transport = object
@@ -32,22 +36,32 @@ class AsyncBody:
 
     base: ClassVar = "AsyncByteStream"
 
-    def __init__(self, answer: "WaitingAnswer", pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
+    def __init__(self, answer: "WaitingAnswer", pieces: Sequence[bytes], heard: Any, hearing: Any) -> None:
         self._answer = answer
         self._pieces = pieces
-        self._heard = heard
+        self._heard: Callable[[bytes], None] | None = heard
+        self._hearing: Hearing | None = hearing
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        heard = self._heard
+        listens = self._heard is not None or self._hearing is not None
         for piece in self._pieces:
-            if heard is not None:
-                heard(piece)
+            if listens:
+                await self._hear(piece)
             yield piece
         async with aclosing(self._answer.rest()) as rest:
             async for piece in rest:
-                if heard is not None:
-                    heard(piece)
+                if listens:
+                    await self._hear(piece)
                 yield piece
+        if self._hearing is not None:
+            await self._hearing.hear(b"", last=True)
+
+    async def _hear(self, piece: bytes) -> None:
+        """Read a piece before the client has it: with the last event it may go on, and ask for nothing more."""
+        if self._heard is not None:
+            self._heard(piece)
+        if self._hearing is not None and self._hearing.concerns(piece):
+            await self._hearing.hear(piece)
 
     async def aclose(self) -> None:
         """Close the answer within."""
@@ -123,9 +137,15 @@ class WaitingAnswer:
         if isinstance(self._pieces, AsyncGenerator):
             await self._pieces.aclose()
 
-    def put(self, family: Family, pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
+    def put(
+        self,
+        family: Family,
+        pieces: Sequence[bytes],
+        heard: Callable[[bytes], None] | None,
+        hearing: "Hearing | None" = None,
+    ) -> None:
         """Put `pieces` in front of what was not read."""
-        self.response.stream = family.stream(AsyncBody)(self, pieces, heard)
+        self.response.stream = family.stream(AsyncBody)(self, pieces, heard, hearing)
 
 
 def _is_on_asyncio() -> bool:
@@ -166,15 +186,30 @@ class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of e
     _method = "handle_async_request"
     _kind = "AsyncHTTPTransport"
 
+    def _stores(self, store: "str | Store", scope: str | None) -> "Stores":
+        from proxy.transports.stored import Stores  # noqa: PLC0415 -- only where there is a store
+
+        return Stores(store, scope, self)
+
     async def handle_async_request(self, request: Any) -> Any:
         """The answer to a request, with the report's fields. Raises what the transport within raises."""
-        family, sender, route = self.way(request)
-        if route == "other":
-            return await sender.handle_async_request(request)
-        return await Call(self, _WAITING, family, request, sender).answer(route)
+        way = self.way(request)
+        if way.route == "other":
+            return await self._passed(request, way.sender)
+        return await Call(self, _WAITING, request, way).answer()
+
+    async def _passed(self, request: Any, sender: Any) -> Any:
+        """The answer to a request of another route: a response that is deleted is forgotten by the store as well."""
+        response = await sender.handle_async_request(request)
+        if self.stores is not None and request.method == "DELETE":
+            fields = [(name.lower(), value) for name, value in request.headers.raw]
+            self.stores.forget(fields, request.url.path, response.status_code)
+        return response
 
     async def aclose(self) -> None:
-        """Close the transport within."""
+        """Close the transport within, and write to the store what is left."""
+        if self.stores is not None:
+            await self.stores.close()
         for sender in self._senders.drop():
             await sender.aclose()
 

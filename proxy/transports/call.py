@@ -12,14 +12,13 @@ from proxy.http.context import new_request_id
 from proxy.http.credential import credential
 from proxy.http.faults import CLIENT, Fault, id_fields
 from proxy.http.headers import Fields, without_own
-from proxy.report import Report, Route
+from proxy.report import Report
 from proxy.responses.exchange import TooComplexError
 from proxy.responses.left_out import left_out
 from proxy.responses.steps import Compute
-from proxy.transports.families import Family
 from proxy.transports.interface import Io
 from proxy.transports.performer import Performer
-from proxy.transports.portable import Portable
+from proxy.transports.portable import Portable, Way
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of a body that is read, as sent and decoded; a larger one passes unread."""
@@ -28,25 +27,24 @@ LARGEST: Final = 64 * 1024 * 1024
 class Call:
     """A request, the transport within that sends it, and what the call needs to wait for it."""
 
-    def __init__(self, portable: Portable, io: Io, family: Family, request: Any, sender: Any) -> None:
+    def __init__(self, portable: Portable, io: Io, request: Any, way: Way) -> None:
         self.portable = portable
         self.io = io
-        self.family = family
         self.request = request
-        self.sender = sender
+        self.family, self.sender, self.route = way
         self.fields: Fields = [(name.lower(), value) for name, value in request.headers.raw]
         self.caller = credential(self.fields) or ""
         self.work = Work(io, self.caller, Reservation(MemoryBudget()))
-        self._request_id = new_request_id()
+        self.request_id = new_request_id()
 
-    async def answer(self, route: Route) -> Any:
+    async def answer(self) -> Any:
         """The answer, in the form in which upstream takes the request. Raises what the transport within raises."""
         try:
             body = self.family.body(self.request)
             plain = await self._plain(body) if body is not None else None
             if body is None or plain is None:
                 return await self._unread()
-            exchange = self.portable.exchange(plain, route, self.request.url.host, self.caller)
+            exchange = self.portable.exchange(plain, self.route, self.request.url.host, self.caller)
             return await Performer(self, exchange, body, plain).run()
         except TooComplexError:
             return self._faulty(too_complex())
@@ -88,19 +86,21 @@ class Call:
     def _faulty(self, fault: Fault) -> Any:
         """An answer that upstream did not give."""
         start, body = fault.messages()
-        fields = [*start["headers"], *id_fields(self._request_id)]
+        fields = [*start["headers"], *id_fields(self.request_id)]
         return self.family.response(fault.status, fields, body["body"])
 
     def reported(self, response: Any, report: Report) -> Any:
         """An answer with the report's fields, in the place of those that another Unpinned behind it has set."""
         if self.portable.reports:
-            fields = [*report.fields(), *id_fields(self._request_id)[:1]]
+            fields = [*report.fields(), *id_fields(self.request_id)[:1]]
             response.headers = self.family.package.Headers([*without_own(response.headers.raw), *fields])
         return response
 
     def notice(self, events: list[Event]) -> None:
         """Tell the observer the facts, and take them out of the list."""
-        self.portable.notice(self._request_id, events)
+        for event in events:
+            self.portable.notice(self.request_id, event)
+        events.clear()
 
     def hear(self, piece: bytes) -> None:
         """Say what upstream left out, where an event of its answer says so."""
@@ -110,4 +110,4 @@ class Call:
 
     def spend(self) -> None:
         """Take an attempt that failed out of the budget."""
-        self.portable.spend(self.caller, self._request_id)
+        self.portable.spend(self.caller, self.request_id)

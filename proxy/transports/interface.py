@@ -4,14 +4,17 @@ The synchronous transport fulfils `Io` and `Answer` with coroutines that never w
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.drivers.work import Elsewhere, Work
 from proxy.events import Event
 from proxy.http.headers import Fields
-from proxy.report import Report
+from proxy.report import Report, Route
 from proxy.transports.families import Family
 from proxy.transports.portable import Portable
+
+if TYPE_CHECKING:
+    from proxy.drivers.hearing import Hearing
 
 
 class Late(Exception):  # noqa: N818 -- no error: the time for which an answer is held is over
@@ -31,8 +34,17 @@ class Answer(Protocol):
     async def close(self) -> None:
         """Read nothing more of it."""
 
-    def put(self, family: Family, pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
-        """Put `pieces` in front of what was not read, as the response's body. Each piece is also `heard`."""
+    def put(
+        self,
+        family: Family,
+        pieces: Sequence[bytes],
+        heard: Callable[[bytes], None] | None,
+        hearing: "Hearing | None" = None,
+    ) -> None:
+        """Put `pieces` in front of what was not read, as the response's body.
+
+        Each piece is also `heard`, and read for the store by `hearing`.
+        """
 
 
 class Io(Elsewhere, Protocol):
@@ -56,6 +68,8 @@ class Call(Protocol):
     fields: Fields
     """The request's, with names in lower case."""
     caller: str
+    request_id: str
+    route: Route
     work: Work
 
     def reported(self, response: Any, report: Report) -> Any:

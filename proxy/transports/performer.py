@@ -7,7 +7,7 @@ the client's: then what was read stands in front of the rest, and how it goes on
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.drivers import loop
 from proxy.drivers.attempt import HeldAnswer, HeldStream, attempt_fields, holding
@@ -19,6 +19,9 @@ from proxy.responses.history.recall import Recalled
 from proxy.responses.left_out import left_out
 from proxy.responses.steps import Forward, Recall
 from proxy.transports.interface import Answer, Call, Late
+
+if TYPE_CHECKING:
+    from proxy.drivers.hearing import Hearing
 
 _NOTHING: Final[Mapping[LeftOut, int]] = MappingProxyType({})
 
@@ -47,7 +50,9 @@ class Performer:
         return self._response
 
     async def recall(self, step: Recall) -> Recalled | None:
-        """There is no store."""
+        """Ask the store on behalf of the request's caller."""
+        stores = self._call.portable.stores
+        return await stores.recall(self._call.fields, step, self._call.request_id) if stores is not None else None
 
     async def forward(self, step: Forward) -> tuple[int, bytes] | None:
         """Send a body upstream; the refusal that is answered, None where the answer is the client's."""
@@ -140,6 +145,20 @@ class Performer:
         call = self._call
         report = call.portable.settle(self._exchange, status, call.caller, missing)
         call.notice(self._exchange.events)
-        if pieces is not None or watches:
-            answer.put(call.family, pieces or (), call.hear if watches else None)
+        hearing = self._hearing(answer)
+        if pieces is not None or watches or hearing is not None:
+            answer.put(call.family, pieces or (), call.hear if watches else None, hearing)
         self._response = call.reported(answer.response, report)
+
+    def _hearing(self, answer: Answer) -> "Hearing | None":
+        """What has the answer remembered, where there is a store."""
+        call, response = self._call, answer.response
+        if call.portable.stores is None or not 200 <= response.status_code < 300:
+            return None
+        recorder = call.portable.stores.recorder(call.fields, call.route, call.request_id)
+        if recorder is None:
+            return None
+        from proxy.drivers.hearing import Hearing  # noqa: PLC0415 -- only where there is a store
+
+        answered = [(name.lower(), value) for name, value in response.headers.raw]
+        return Hearing(recorder, answered, self._exchange.record())

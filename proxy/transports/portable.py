@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import RLock
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, get_args
 from weakref import WeakSet
 
 from proxy.drivers.attempt import settled
@@ -25,11 +25,24 @@ from proxy.responses.routes import route_of
 from proxy.transports.families import Family, family_of
 from proxy.transports.senders import Senders
 
+if TYPE_CHECKING:
+    from proxy.store.interface import Store
+    from proxy.transports.stored import Stores
+
 LOGGER.addHandler(logging.NullHandler())  # an application that configures no logging hears nothing
 
 _CHOICES: Final = {"mode": get_args(Mode), "profile": ("auto", *get_args(Profile))}
 _COUNTS: Final = ("keep_last", "max_recoveries")
+_NO_STORE: Final = "A synchronous transport has no store; AsyncPortableTransport has, and so has the proxy."
 _SWITCHES: Final = ("early", "drop_conversation", "report")
+
+
+class Way(NamedTuple):
+    """The way of a request: the package that it is of, what sends it, and its route."""
+
+    family: Family
+    sender: Any
+    route: Route
 
 
 class Portable:
@@ -55,6 +68,8 @@ class Portable:
         report: bool = True,
         transport: Any = None,
         observer: Observer | None = None,
+        store: "str | Store | None" = None,
+        store_scope: str | None = None,
     ) -> None:
         _check({name: value for name, value in locals().items() if name in {*_CHOICES, *_COUNTS, *_SWITCHES}})
         if transport is not None and not hasattr(transport, self._method):
@@ -68,6 +83,7 @@ class Portable:
             early=early,
             drop_conversation=drop_conversation,
             tell_ids=LOGGER.isEnabledFor(logging.DEBUG),
+            recalls=store is not None,
         )
         self._profile = profile
         self._budget = Budget(self._policy)
@@ -77,20 +93,27 @@ class Portable:
         self._senders = Senders(transport, self._kind)
         self.reports = report
         """Answers have the fields of the report."""
+        self.stores = self._stores(store, store_scope) if store is not None else None
         _ALL.add(self)
 
-    def way(self, request: Any) -> tuple[Family, Any, Route]:
-        """The package that a request is of, what sends it, and its route."""
+    def _stores(self, _store: "str | Store", _scope: str | None) -> "Stores":
+        """What keeps conversations. Raises TypeError: a transport that does not wait cannot ask it."""
+        raise TypeError(_NO_STORE)
+
+    def way(self, request: Any) -> Way:
+        """The way of a request. Raises TypeError where it is none, RuntimeError where what sends it is not its kind."""
         family = family_of(request)
         if family is None:
             raise TypeError(f"A request is one of httpx or httpx2, and not {type(request).__name__}.")
         path: bytes = request.url.raw_path
-        return family, self._senders.of(family, request.url), route_of(request.method, path.partition(b"?")[0])
+        return Way(family, self._senders.of(family, request.url), route_of(request.method, path.partition(b"?")[0]))
 
     def forked(self) -> None:
         """Go on in another process, in which no other thread holds the lock."""
         self._lock = RLock()
         self._senders.forked()
+        if self.stores is not None:
+            self.stores.forked()
 
     @property
     def is_strict(self) -> bool:
@@ -117,14 +140,12 @@ class Portable:
         with self._lock:
             exceeded = self._budget.spend(caller, 1, time.monotonic())
         if exceeded is not None:
-            self.notice(request_id, [exceeded])
+            self.notice(request_id, exceeded)
 
-    def notice(self, request_id: str, events: list[Event]) -> None:
-        """Tell the observer the facts, and take them out of the list."""
+    def notice(self, request_id: str, event: Event) -> None:
+        """Tell the observer a fact."""
         with self._lock:
-            for event in events:
-                self._observer.notice(request_id, event)
-        events.clear()
+            self._observer.notice(request_id, event)
 
 
 _ALL: Final[WeakSet[Portable]] = WeakSet()

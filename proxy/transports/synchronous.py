@@ -72,7 +72,13 @@ class BlockingAnswer:
             self._is_closed = True
             self._stream.close()
 
-    def put(self, family: Family, pieces: Sequence[bytes], heard: Callable[[bytes], None] | None) -> None:
+    def put(
+        self,
+        family: Family,
+        pieces: Sequence[bytes],
+        heard: Callable[[bytes], None] | None,
+        hearing: object = None,  # noqa: ARG002 -- there is no store
+    ) -> None:
         """Put `pieces` in front of what was not read."""
         rest = self._stream if self._rest is None else self._rest
         self.response.stream = family.stream(Body)(pieces, rest, self._close, heard)
@@ -118,10 +124,10 @@ class PortableTransport(Portable, Transport):  # type: ignore[misc]  # of either
 
     def handle_request(self, request: Any) -> Any:
         """The answer to a request, with the report's fields. Raises what the transport within raises."""
-        family, sender, route = self.way(request)
-        if route == "other":
-            return sender.handle_request(request)
-        return finished(Call(self, _BLOCKING, family, request, sender).answer(route))
+        way = self.way(request)
+        if way.route == "other":
+            return way.sender.handle_request(request)
+        return finished(Call(self, _BLOCKING, request, way).answer())
 
     def close(self) -> None:
         """Close the transport within."""
