@@ -80,14 +80,23 @@ ASKED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("streams", [False, True])
-def test_a_finished_response_is_found_everywhere(sites: Sites, streams: bool) -> None:
+def made_by(client: openai.OpenAI, how: str) -> Any:
+    """A finished response, asked for in one of the ways there are."""
+    if how == "json":
+        return client.responses.create(**ASKED)
+    if how == "stream":
+        with client.responses.stream(**ASKED) as stream:
+            return stream.get_final_response()
+    with client.responses.connect() as connection:
+        connection.response.create(**ASKED)
+        return next(event.response for event in connection if event.type == "response.completed")
+
+
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")  # the SDK's business
+@pytest.mark.parametrize("how", ["json", "stream", "socket"])
+def test_a_finished_response_is_found_everywhere(sites: Sites, how: str) -> None:
     """It is retrieved by its id where it was not made, as its maker would answer it, and the answer says so."""
-    if streams:
-        with sites.here.auto.responses.stream(**ASKED) as stream:
-            made = stream.get_final_response()
-    else:
-        made = sites.here.auto.responses.create(**ASKED)
+    made = made_by(sites.here.auto, how)
     raw = retrieved(sites.there.auto, made.id)
     assert raw.parse().to_dict() == sites.here.auto.responses.retrieve(made.id).to_dict()
     assert fields(raw)["action"] == "stored"
