@@ -4,6 +4,7 @@ Under `/conversations` it answers from the store; a request for a response that 
 history in it; the end of a response in the background is written where a conversation waits for it.
 """
 
+import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
@@ -95,14 +96,20 @@ class Call:
 
     async def answer(self, place: Place) -> None:
         """Answer from the store; what it does not know is for upstream."""
-        receive, body = self.receive, b""
+        receive, body = self.receive, None
         if self.scope["method"] == "POST":
             taken = self._body(strict=True)
-            body = await taken.take() or b""
+            body = await taken.take()
             receive = taken.replay
-        asked = Request(self.owner, place, self.scope["query_string"].decode("latin-1"), body, self.context.request_id)
+        asked = Request(
+            owner=self.owner,
+            place=place,
+            query=self.scope["query_string"].decode("latin-1"),
+            body=body,
+            request_id=self.context.request_id,
+        )
         try:
-            found = await self.routes.answer(self.scope["method"], asked, self.work)
+            found = await self.routes.answer(self.scope["method"], asked, self.work, self.memory.grow)
         except Refused as refusal:
             return await self._answered(refusal.status, refusal.body)
         return await (self._pass_on(receive) if found is None else self._answered(200, found))
@@ -135,7 +142,8 @@ class Call:
         body = await taken.take()
         asked: Question | None = None
         if body is not None and may_name_one(body):
-            asked = await self.work.perform(Compute(partial(question, body), cost_of(body)))
+            read = partial(question, body, secrets.token_bytes(16))
+            asked = await self.work.perform(Compute(read, cost_of(body)))
         outgoing = await self._continued(asked) if asked is not None else None
         if outgoing is None:
             self.memory.release()
@@ -147,7 +155,7 @@ class Call:
         options, path = self.options, self.scope.get("raw_path") or self.scope["path"].encode()
         conversation = Conversation(options.service, self.owner, asked, options.largest, self.context.request_id)
         if path.endswith(_COUNT):
-            history = await conversation.history(ours=False)
+            history = await conversation.history(self.memory.grow, ours=False)
             return await self._with_history(conversation, history, None) if history is not None else None
         lock = await options.service.lock(self.owner, asked.conversation_id, self.context.request_id)
         if lock is False:
@@ -157,7 +165,7 @@ class Call:
         turn = TurnInProgress(options.service, lock, keeps_response=options.remembers_all or asked.stores)
         outgoing = None
         try:
-            history = await conversation.history(ours=True)
+            history = await conversation.history(self.memory.grow, ours=True)
             if history is not None:
                 outgoing = await self._with_history(conversation, history, turn)
                 await turn.ask(asked.kept, history.ledger.next, self.context.request_id)
@@ -169,7 +177,6 @@ class Call:
     async def _with_history(
         self, conversation: Conversation, history: History, turn: TurnInProgress | None
     ) -> "_Outgoing":
-        self.memory.grow(2 * sum(map(len, history.items)))
         body = await conversation.body(history, self.work)
         if len(body) > self.options.max_body:
             raise refused.too_large(self.options.max_body)

@@ -57,7 +57,8 @@ class Request(NamedTuple):
     owner: str
     place: Place
     query: str
-    body: bytes
+    body: bytes | None
+    """Decoded; None where it cannot be."""
     request_id: str
 
 
@@ -68,21 +69,22 @@ class Routes:
         self.service = service
         self.largest = largest
 
-    async def answer(self, method: str, asked: Request, work: Work) -> bytes | None:
-        """The JSON of the answer; None where the conversation is not known here.
+    async def answer(self, method: str, asked: Request, work: Work, reserve: Callable[[int], None]) -> bytes | None:
+        """The JSON of the answer, whose bytes are reserved; None where the conversation is not known here.
 
         Raises Refused, and UnavailableError.
         """
-        return await _ROUTES[method, asked.place.kind](_Call(self, asked, work))
+        return await _ROUTES[method, asked.place.kind](_Call(self, asked, work, reserve))
 
 
 class _Call:
     """One request, and what it asks of the store."""
 
-    def __init__(self, routes: Routes, asked: Request, work: Work) -> None:
+    def __init__(self, routes: Routes, asked: Request, work: Work, reserve: Callable[[int], None]) -> None:
         self.routes = routes
         self.asked = asked
         self.work = work
+        self.reserve = reserve
 
     @property
     def id(self) -> str:
@@ -95,7 +97,10 @@ class _Call:
 
     async def read(self, reader: Callable[[bytes], _Result]) -> _Result:
         """What `reader` makes of the body."""
-        found: _Result = await self.work.perform(Compute(partial(reader, self.asked.body), cost_of(self.asked.body)))
+        body = self.asked.body
+        if body is None:
+            raise refused.unreadable()
+        found: _Result = await self.work.perform(Compute(partial(reader, body), cost_of(body)))
         return found
 
     async def ledger(self) -> Ledger | None:
@@ -147,6 +152,7 @@ class _Call:
         items = await self.perform(lambda kept: kept.items(self.asked.owner, marks))
         if items is None:
             return None
+        self.reserve(2 * sum(map(len, items)))
         make = partial(
             bodies.listed, self.id, bodies.with_names(items, marks), has_more=has_more, include=query.include
         )

@@ -5,7 +5,7 @@ every moment, whatever dies: the lock is ours or has an end; the turn is not the
 """
 
 import asyncio
-import secrets
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
@@ -60,8 +60,11 @@ class Conversation:
         self.largest = largest
         self.request_id = request_id
 
-    async def history(self, *, ours: bool) -> History | None:
-        """All that is in it; None where it is not known. `ours`: the lock is this request's. Raises Refused."""
+    async def history(self, reserve: Callable[[int], None], *, ours: bool) -> History | None:
+        """All that is in it; None where it is not known. `ours`: the lock is this request's. Raises Refused.
+
+        Its bytes, and those of a body with it, are reserved before they are read.
+        """
         ledger = await self.service.perform(
             self.owner, lambda kept: kept.ledger(self.owner, self.question.conversation_id), self.request_id
         )
@@ -76,6 +79,7 @@ class Conversation:
         twice = repeated(ledger.visible, self.question.ids)
         if twice:
             raise refused.duplicate(twice)
+        reserve(2 * size_of(ledger.visible))
         items = await self.service.perform(self.owner, lambda kept: kept.items(self.owner, marks), self.request_id)
         return History(ledger, tuple(items)) if items is not None else None
 
@@ -88,7 +92,7 @@ class Conversation:
     def record(self, history: History) -> Compute:
         """Makes what a store remembers of the request, so that its response can be continued."""
         head = history.ledger.head.response_id or None
-        items = (*history.since_head, *self.question.kept)
+        items = (*history.since_head, *(one.item for one in self.question.kept))
         return Compute(partial(RequestRecord, head, items, None, self.question.in_background), 0)
 
 
@@ -112,11 +116,11 @@ class TurnInProgress:
         """Whether it is written down."""
         return self._turn is not None
 
-    async def ask(self, items: tuple[bytes, ...], number: int, request_id: str) -> None:
+    async def ask(self, asked: Sequence[Kept], number: int, request_id: str) -> None:
         """Write down what is asked, and hold the lock from now on. Raises UnavailableError, and Refused."""
         self._renewing = asyncio.create_task(self._renew())
-        items = await self._service.inlined(self._lock.scope, items, request_id)
-        kept = [*map(Kept, items, names([id_in(item) for item in items], secrets.token_bytes(16)))]
+        items = await self._service.inlined(self._lock.scope, tuple(one.item for one in asked), request_id)
+        kept = [one._replace(item=item) for one, item in zip(asked, items, strict=True)]
         turn = Turn(number, False, b"", 0)
         self._turn = await self._service.perform(
             self._lock.scope, lambda found: found.append(self._lock, turn, kept), request_id

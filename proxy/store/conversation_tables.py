@@ -61,9 +61,7 @@ _HELD: Final = _C.lock == bindparam("token")
 _KEYS: Final[Any] = bindparam("keys", expanding=True)
 
 CREATE: Final = insert(CONVERSATIONS)
-RECORD: Final = select(
-    _C.metadata, _C.made, _C.turns, _C.expires, _C.head, _C.covered, _C.lock.is_not(None).label("has_lock")
-).where(_KEY)
+RECORD: Final = select(_C.metadata, _C.made, _C.turns, _C.expires, _C.head, _C.covered).where(_KEY)
 ROWS: Final = select(_T.number, _T.value).where(_T.conversation == bindparam("conversation")).order_by(_T.number)
 VALUES: Final = select(ITEMS.c.key, ITEMS.c.value).where(ITEMS.c.key.in_(_KEYS))
 USED: Final = update(CONVERSATIONS).where(_KEY).values(expires=bindparam("until"))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from proxy.responses.conversations.ledger import MARK, Head, Kept, Ledger, Turn
+from proxy.store.beside import beside
 from proxy.store.envelope import DIGEST, Entry, Envelope, entries, opened, owner
 
 Taken = Literal["taken", "held", "unknown"]
@@ -134,7 +135,7 @@ class Conversations:
                 return None
             rows = [row for row in found.rows if row[0] < found.turns]
             if [number for number, _ in rows] == [*range(found.turns)]:
-                return self._opened(scope, conversation_id, found, rows)
+                return await beside([value for _, value in rows], self._opened, scope, conversation_id, found, rows)
         return None
 
     def _opened(self, scope: str, conversation_id: str, found: Found, rows: Sequence[Row]) -> Ledger | None:

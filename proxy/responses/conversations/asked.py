@@ -1,6 +1,5 @@
 """A request for a response that names a conversation: which one, and the request with its history in that place."""
 
-import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -8,15 +7,14 @@ from proxy.responses.body import lenient
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.edits import splice
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.table import item_of
 from proxy.responses.conversations.bodies import ID
-from proxy.responses.conversations.items import id_in
+from proxy.responses.conversations.ledger import Kept, names
 from proxy.responses.history.recall import front, the_input
 from proxy.responses.history.recording import input_items
 
 _NAME: Final = b"conversation"
 _ESCAPE: Final = b"\\u"
-_TRIGGER: Final = re.compile(rb"compaction_trigger|\\u")
+_TRIGGER: Final = "compaction_trigger"
 
 
 def may_name_one(body: bytes) -> bool:
@@ -29,20 +27,10 @@ class Question(NamedTuple):
 
     document: Document
     conversation_id: str
-    items: tuple[bytes, ...]
-    """Its own input."""
-
-    @property
-    def ids(self) -> list[str]:
-        """Those of its items; `""` where one has none."""
-        return [id_in(item) for item in self.items]
-
-    @property
-    def kept(self) -> tuple[bytes, ...]:
-        """Its items, but what says only how this one request is to be answered."""
-        return tuple(
-            item for item in self.items if not _TRIGGER.search(item) or item_of(item).type != "compaction_trigger"
-        )
+    kept: tuple[Kept, ...]
+    """Its own items with names, but those that say only how this one request is to be answered."""
+    ids: tuple[str, ...]
+    """Those of its items; `""` where one has none."""
 
     @property
     def stores(self) -> bool:
@@ -63,8 +51,11 @@ class Question(NamedTuple):
         return splice(self.document.body, edits)
 
 
-def question(body: bytes) -> Question | None:
-    """The request, where it names a conversation that can be looked up; None: upstream has the word."""
+def question(body: bytes, seed: bytes) -> Question | None:
+    """The request, where it names a conversation that can be looked up; None: upstream has the word.
+
+    Names of items without an id are made of a `seed` that is used once.
+    """
     try:
         document = read(body)
         conversation_id = _named(document) if document is not None else ""
@@ -74,11 +65,13 @@ def question(body: bytes) -> Question | None:
         return None
     if document.raw("previous_response_id") is not None:
         return None  # upstream refuses both together, before either is looked up
-    return Question(document, conversation_id, input_items(document))
-
-
-def _is_trigger(item: bytes) -> bool:
-    return bool(_TRIGGER.search(item)) and item_of(item).type == "compaction_trigger"
+    items = input_items(document)
+    rows = document.arrays[-1].items if document.arrays else []
+    ids = tuple(row.id or "" for row in rows) if rows else ("",) * len(items)
+    named = [*map(Kept, items, names(ids, seed))]
+    passing = {row.place for row in rows if row.type == _TRIGGER}
+    kept = tuple(one for place, one in enumerate(named) if place not in passing)
+    return Question(document, conversation_id, kept, ids)
 
 
 def _named(document: Document) -> str:

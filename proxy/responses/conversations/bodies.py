@@ -144,7 +144,7 @@ class Query(NamedTuple):
 
 def query(text: str) -> Query:
     """The query of a request for a list, or for an item. Raises Refused."""
-    given = parse_qs(text, keep_blank_values=True, max_num_fields=100)
+    given = parse_qs(text, keep_blank_values=True)
     last = {name: values[-1] for name, values in given.items()}
     limit, order = last.get("limit", str(_PAGE)), last.get("order", "desc")
     if not _NUMBER.fullmatch(limit):
@@ -206,7 +206,8 @@ def deleted(conversation_id: str) -> bytes:
 def listed(conversation_id: str, kept: Sequence[Kept], *, has_more: bool, include: Sequence[str] = ()) -> bytes:
     """The JSON of a list of items. Raises MalformedError where one of them is none."""
     items = [shown(one.item, one.name, conversation_id, include) for one in kept]
-    first, last = (orjson.dumps(items[place][0] if items else None) for place in (0, -1))
+    # Of an id that no UTF-8 can hold, the escapes.
+    first, last = (json.dumps(items[place][0] if items else None).encode() for place in (0, -1))
     data = b",".join(item for _, item in items)
     more = b"true" if has_more else b"false"
     return b'{"object":"list","data":[%b],"first_id":%b,"last_id":%b,"has_more":%b}' % (data, first, last, more)

@@ -91,7 +91,7 @@ def size_of(turns: Iterable[Turn]) -> int:
 
 def name_of(item_id: str) -> bytes:
     """The name of an item that has an id."""
-    return sha256(item_id.encode()).digest()[:NAME]
+    return sha256(item_id.encode("utf-8", "surrogatepass")).digest()[:NAME]
 
 
 def names(ids: Sequence[str], seed: bytes) -> list[bytes]:

@@ -3,10 +3,9 @@
 Facts: openai 3.57.0's reference and what was recorded of api.openai.com in August 2026 (docs/api-facts.md).
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
-
-import orjson
 
 _NAMES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
 
@@ -18,7 +17,7 @@ class Refused(Exception):  # noqa: N818 -- an answer, no failure of ours
         super().__init__(message)
         self.status = status
         error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-        self.body = orjson.dumps({"error": error})
+        self.body = json.dumps({"error": error}, separators=(",", ":")).encode()  # may hold what no UTF-8 can
 
 
 def named(value: object) -> str:

@@ -1,18 +1,24 @@
 """Requests for a response that name a conversation."""
 
-import json
-
 import pytest
 
-from proxy.responses.conversations.asked import may_name_one, question
+from proxy.responses.conversations.asked import Question, may_name_one
+from proxy.responses.conversations.asked import question as question_of
+from proxy.responses.conversations.ledger import name_of, names
 
 CONVERSATION = "conv_" + "a" * 48
+SEED = b"seed"
 HISTORY = (b'{"role":"user","content":"1"}', b'{"n":1e400}')
 
 
 def body(conversation: str = f'"{CONVERSATION}"', given: str = '"x"', more: str = "") -> bytes:
     """A request that names a conversation."""
     return f'{{"model":"m","conversation":{conversation},"input":{given}{more}}}'.encode()
+
+
+def question(sent: bytes) -> Question | None:
+    """The request that a body is."""
+    return question_of(sent, SEED)
 
 
 def test_what_names_one() -> None:
@@ -84,7 +90,16 @@ def test_what_is_kept_of_it() -> None:
     ]
     found = question(body(given=f"[{','.join(items)}]", more=',"store":false,"background":true'))
     assert found is not None
-    assert found.ids == ["msg_1", "", ""]
-    assert found.kept == (items[0].encode(), items[2].encode())
+    assert found.ids == ("msg_1", "", "")
+    assert found.kept[0] == (items[0].encode(), name_of("msg_1"))
+    assert [one.item for one in found.kept] == [items[0].encode(), items[2].encode()]
+    assert found.kept[1].name == names(found.ids, SEED)[2]
     assert (found.stores, found.in_background) == (False, True)
-    assert json.loads(found.items[0])["id"] == "msg_1"
+
+
+def test_odd_ids() -> None:
+    """An id that no UTF-8 can hold is an id like others."""
+    found = question(body(given='[{"role":"user","content":"x","id":"\\ud800"}]'))
+    assert found is not None
+    assert found.ids == ("\ud800",)
+    assert len(found.kept[0].name) == 8

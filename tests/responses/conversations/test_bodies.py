@@ -46,6 +46,8 @@ def test_creation() -> None:
         (b"{", (None, None)),
         (b"[]", (None, None)),
         (b'{"odd":1}', ("odd", "unknown_parameter")),
+        (b'{"\\ud800":1}', ("\ud800", "unknown_parameter")),
+        (b'{"items":[{"role":"user","content":"","id":"\\ud800"}]}', ("items[0].id", "invalid_value")),
         (b'{"items":{}}', ("items", "invalid_type")),
         (b'{"items":[7]}', ("items[0]", "invalid_type")),
         (b'{"items":[%b]}' % b",".join([USER] * 21), ("items", "array_above_max_length")),
@@ -89,6 +91,7 @@ def test_references_are_resolved() -> None:
             Query(include=("reasoning.encrypted_content", "web_search_call.results")),
         ),
         ("limit=1&limit=2&odd=1", Query(limit=2)),
+        ("a&" * 2000 + "%ff&limit=7", Query(limit=7)),
     ],
 )
 def test_queries(text: str, expected: Query) -> None:
@@ -155,6 +158,8 @@ def test_answers() -> None:
     assert b",".join(one.item for one in kept) in found
     shown = json.loads(found)
     assert (shown["first_id"], shown["last_id"], shown["has_more"], shown["object"]) == ("msg_0", "msg_1", True, "list")
+    odd = Kept(b'{"id":"\\ud800","role":"user"}', NAMES[0])
+    assert json.loads(bodies.listed(CONVERSATION, [odd], has_more=False))["last_id"] == "\ud800"
     empty = json.loads(bodies.listed(CONVERSATION, [], has_more=False))
     assert (empty["first_id"], empty["last_id"], empty["data"]) == (None, None, [])
     assert bodies.with_names([b"1"], [bytes(DIGEST) + b"n" * 8]) == [Kept(b"1", b"n" * 8)]
