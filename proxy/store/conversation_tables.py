@@ -61,23 +61,21 @@ _HELD: Final = _C.lock == bindparam("token")
 _KEYS: Final[Any] = bindparam("keys", expanding=True)
 
 CREATE: Final = insert(CONVERSATIONS)
-RECORD: Final = select(_C.metadata, _C.made, _C.turns, _C.expires, _C.head, _C.covered).where(_KEY)
 ROWS: Final = select(_T.number, _T.value).where(_T.conversation == bindparam("conversation")).order_by(_T.number)
 VALUES: Final = select(ITEMS.c.key, ITEMS.c.value).where(ITEMS.c.key.in_(_KEYS))
 USED: Final = update(CONVERSATIONS).where(_KEY).values(expires=bindparam("until"))
 WAITING: Final = select(_C.key, _C.lock, _C.waiting_turn).where(_C.waiting == bindparam("response"))
 
 _FREED: Final = {"lock": None, "lock_until": None, "waiting": None, "waiting_turn": None}
-CHANGE: Final = (
-    update(CONVERSATIONS)
-    .where(_KEY, _HELD)
-    .values(
-        turns=bindparam("count"),
-        head=case((bindparam("moves"), bindparam("response")), else_=_C.head),
-        covered=case((bindparam("moves"), bindparam("covers")), else_=_C.covered),
-    )
-)
+_CHANGED: Final[dict[str, Any]] = {
+    "turns": bindparam("count"),
+    "head": case((bindparam("moves"), bindparam("response")), else_=_C.head),
+    "covered": case((bindparam("moves"), bindparam("covers")), else_=_C.covered),
+}
+CHANGE: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_CHANGED)
 """conversation, token, count, moves, response, covers -> how many rows: one where the lock is held."""
+CHANGE_LAST: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_CHANGED | _FREED)
+"""The same; the lock is free behind it."""
 FREE: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_FREED)
 DESCRIBE: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_FREED | {"metadata": bindparam("sealed")})
 GIVE_UP: Final = update(CONVERSATIONS).where(_KEY, _HELD).values(_FREED | {"expires": 0})
@@ -97,8 +95,8 @@ class Timed(NamedTuple):
     """conversation, token, milliseconds, until, now -> a row where the lock was free and is taken."""
     renew: Executable
     """conversation, token, milliseconds, response, turn -> how many rows."""
-    held: Executable
-    """conversation, now -> whether its lock is held; no row where it is not known."""
+    record: Executable
+    """conversation, now -> what there is to know of it, and whether its lock is held; no row where it is not known."""
     row: Executable
     """A turn, new or in the place of another."""
 
@@ -121,6 +119,8 @@ def timed(dialect: str) -> Timed:
     return Timed(
         lock.returning(_C.key),
         update(CONVERSATIONS).where(_KEY, _HELD).values(renewed),
-        select((_C.lock_until > now).label("held")).where(_KEY, known),
+        select(
+            _C.metadata, _C.made, _C.turns, _C.expires, _C.head, _C.covered, (_C.lock_until > now).label("held")
+        ).where(_KEY, known),
         row.on_conflict_do_update(index_elements=("conversation", "number"), set_={"value": row.excluded.value}),
     )

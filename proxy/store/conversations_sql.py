@@ -37,7 +37,8 @@ class SqlConversations:
         self._options = options
         self._reading = reading
         self._ready = ready
-        self._writing = engine(where, _WRITING[where.get_backend_name()])
+        # A transaction ends where it began: there is nothing left to roll back when its connection is given back.
+        self._writing = engine(where, _WRITING[where.get_backend_name()], pool_reset_on_return=None)
         self._timed = tables.timed(where.get_backend_name())
         self._inserts = inserts(where.get_backend_name())
 
@@ -60,7 +61,7 @@ class SqlConversations:
         async with self._writing.begin() as connection:
             if (await connection.execute(self._timed.lock, asked | span)).first() is not None:
                 return "taken"
-            held = (await connection.execute(self._timed.held, asked)).first()
+            held = (await connection.execute(self._timed.record, asked)).first()
         return "unknown" if held is None else "held"
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
@@ -81,15 +82,14 @@ class SqlConversations:
         await self._ready()
         now, asked = int(time.time()), {"conversation": key_of(owner(scope), conversation_id)}
         async with self._reading.connect() as connection:
-            record = (await connection.execute(tables.RECORD, asked)).first()
-            if record is None or record.expires <= now:
+            record = (await connection.execute(self._timed.record, asked | {"now": now})).first()
+            if record is None:
                 return None
-            held = (await connection.execute(self._timed.held, asked | {"now": now})).scalar()
             rows = [(row.number, row.value) for row in await connection.execute(tables.ROWS, asked)]
             if record.expires < self._until() - self._options.lifetime * _RENEWED_AFTER:
                 await connection.execute(tables.USED, asked | {"until": self._until()})
         head = Head(record.head, record.covered)
-        return Found(record.metadata, record.made, record.turns, head, bool(held), rows)
+        return Found(record.metadata, record.made, record.turns, head, bool(record.held), rows)
 
     async def values(self, scope: str, digests: Sequence[bytes]) -> Sequence[bytes]:
         """What is kept of items."""
@@ -105,11 +105,11 @@ class SqlConversations:
         asked = {"count": change.turns, "moves": change.head is not None}
         async with self._writing.begin() as connection:
             named = {"response": head.response_id, "covers": head.turns}
-            if not await _is_held(connection, tables.CHANGE, lock, **asked, **named):
+            if not await _is_held(
+                connection, tables.CHANGE_LAST if change.unlocks else tables.CHANGE, lock, **asked, **named
+            ):
                 return False
             await self._put(connection, lock, change)
-            if change.unlocks:
-                await _is_held(connection, tables.FREE, lock)
         return True
 
     async def _put(self, connection: AsyncConnection, lock: Lock, change: Change) -> None:
