@@ -17,7 +17,7 @@ from proxy.responses.body.size import cost_of
 from proxy.responses.conversations import bodies, refused
 from proxy.responses.conversations.bodies import Asked, Query
 from proxy.responses.conversations.items import id_in, shown
-from proxy.responses.conversations.ledger import DIGEST, Kept, Ledger, Turn, marks_of, names, size_of
+from proxy.responses.conversations.ledger import DIGEST, Kept, Ledger, Turn, count_of, names, size_of
 from proxy.responses.history.recall import AGAIN
 from proxy.responses.steps import Compute
 from proxy.store.conversation_service import ConversationService
@@ -143,7 +143,7 @@ class _Call:
         items = bodies.resolved(asked, known, before)
         if size_of(before.turns) + sum(map(len, items)) > self.routes.largest:
             raise refused.too_large(self.routes.largest)
-        if len(marks_of(before.turns)) + len(items) > MOST_ITEMS:
+        if count_of(before.turns) + len(items) > MOST_ITEMS:
             raise refused.too_many_items(MOST_ITEMS)
         return [*map(Kept, items, names([id_in(item) for item in items], secrets.token_bytes(16)))]
 

@@ -16,7 +16,17 @@ from proxy.responses.body.size import cost
 from proxy.responses.conversations import refused
 from proxy.responses.conversations.asked import Question
 from proxy.responses.conversations.items import id_in
-from proxy.responses.conversations.ledger import Head, Kept, Ledger, Turn, marks_of, names, repeated, size_of
+from proxy.responses.conversations.ledger import (
+    Head,
+    Kept,
+    Ledger,
+    Turn,
+    count_of,
+    marks_of,
+    names,
+    repeated,
+    size_of,
+)
 from proxy.responses.history.recall import AGAIN
 from proxy.responses.history.recording import Made, RequestRecord
 from proxy.responses.steps import Compute
@@ -44,8 +54,7 @@ class History(NamedTuple):
         """The items that came behind the response at its head; all where there is none."""
         if not self.ledger.head.response_id:
             return self.items
-        covered = marks_of(turn for turn in self.ledger.visible if turn.number < self.ledger.head.turns)
-        return self.items[len(covered) :]
+        return self.items[count_of(turn for turn in self.ledger.visible if turn.number < self.ledger.head.turns) :]
 
 
 class Conversation:
@@ -73,13 +82,13 @@ class Conversation:
         ledger = ledger._replace(locked=ledger.locked and not ours)
         if size_of(ledger.visible) > self.largest:
             raise refused.too_large(self.largest)
-        marks = marks_of(ledger.visible)
-        if len(marks) > MOST_ITEMS:
+        if count_of(ledger.visible) > MOST_ITEMS:
             raise refused.too_many_items(MOST_ITEMS)
         twice = repeated(ledger.visible, self.question.ids)
         if twice:
             raise refused.duplicate(twice)
         reserve(2 * size_of(ledger.visible))
+        marks = marks_of(ledger.visible)
         items = await self.service.perform(self.owner, lambda kept: kept.items(self.owner, marks), self.request_id)
         return History(ledger, tuple(items)) if items is not None else None
 

@@ -14,7 +14,7 @@ from proxy.responses.body.elements import Elements
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.conversations import refused
 from proxy.responses.conversations.items import INCLUDABLE, is_reference, shown
-from proxy.responses.conversations.ledger import DIGEST, Kept, Ledger, Place, marks_of, places, repeated
+from proxy.responses.conversations.ledger import DIGEST, MARK, Kept, Ledger, Place, count_of, places, repeated
 from proxy.responses.conversations.shapes import check_item, check_metadata
 
 ID: Final = re.compile(r"conv_[0-9a-f]{48}")
@@ -169,16 +169,17 @@ class Page(NamedTuple):
 
 def page(ledger: Ledger, wanted: Query) -> Page:
     """The items that a list shows. Raises Refused where `after` is none of this conversation."""
-    marks = marks_of(ledger.visible)
-    if not wanted.ascending:
-        marks.reverse()
-    start = 0
+    joined, start = b"".join([turn.marks for turn in ledger.visible]), 0
+    count = len(joined) // MARK
     if wanted.after:
         found = next(places(ledger.visible, wanted.after), None)
         if found is None:
             raise refused.item_not_found(wanted.after[:64], "after")
-        start = marks.index(found.mark) + 1
-    return Page(marks[start : start + wanted.limit], start + wanted.limit < len(marks))
+        before = count_of(turn for turn in ledger.visible if turn.number < found.turn.number) + found.offset // MARK
+        start = before + 1 if wanted.ascending else count - before
+    shown = range(start, min(start + wanted.limit, count))
+    offsets = [MARK * (place if wanted.ascending else count - 1 - place) for place in shown]
+    return Page([joined[offset : offset + MARK] for offset in offsets], start + wanted.limit < count)
 
 
 def place_of(ledger: Ledger, item_id: str) -> Place:

@@ -81,7 +81,13 @@ class Ledger(NamedTuple):
 
 def marks_of(turns: Iterable[Turn]) -> list[bytes]:
     """The marks of all items of these turns, in order."""
-    return [turn.marks[start : start + MARK] for turn in turns for start in range(0, len(turn.marks), MARK)]
+    joined = b"".join([turn.marks for turn in turns])
+    return [joined[start : start + MARK] for start in range(0, len(joined), MARK)]
+
+
+def count_of(turns: Iterable[Turn]) -> int:
+    """How many items these turns have."""
+    return sum([len(turn.marks) for turn in turns]) // MARK
 
 
 def size_of(turns: Iterable[Turn]) -> int:
@@ -138,15 +144,21 @@ def places(turns: Iterable[Turn], item_id: str) -> Iterator[Place]:
     """Where an item with this id may stand."""
     wanted = candidates(item_id)
     for turn in turns:
-        for offset in range(0, len(turn.marks), MARK):
-            if turn.marks[offset + DIGEST : offset + MARK] in wanted:
-                yield Place(turn, offset)
+        for name in wanted:
+            found = turn.marks.find(name)
+            while found >= 0:
+                if found % MARK == DIGEST:  # else it is a part of something else
+                    yield Place(turn, found - DIGEST)
+                found = turn.marks.find(name, found + 1)
 
 
 def repeated(turns: Iterable[Turn], ids: Iterable[str]) -> str:
     """The first of `ids` that is there twice, or in these turns already; `""` where there is none."""
+    given = [item_id for item_id in ids if item_id]
+    if not given:
+        return ""
     seen = {mark[DIGEST:] for mark in marks_of(turns)}
-    for item_id in filter(None, ids):
+    for item_id in given:
         name = name_of(item_id)
         if name in seen:
             return item_id
