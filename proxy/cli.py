@@ -109,8 +109,10 @@ def _add_explain(parser: Parser) -> None:
     parser.add_argument(
         "--fail-on", choices=("change", "lossy"), default="change", help="what exit code 1 stands for [change]"
     )
-    named = ("mode", "profile", "upstream", "keep_last", "max_recoveries", "drop_conversation", "store", "store_scope")
-    _add_settings(parser, named)
+    of_store = ("store", "store_scope", "conversations")
+    _add_settings(
+        parser, ("mode", "profile", "upstream", "keep_last", "max_recoveries", "drop_conversation", *of_store)
+    )
     parser.set_defaults(do=_explain)
 
 

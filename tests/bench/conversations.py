@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
@@ -73,9 +74,8 @@ class Bench:
         yield "create", self.timed(count, lambda: self.send("POST", "/conversations", {}))
         one = self.begun(0)
         for size in (1, 20):
-            body = {"items": [ITEM] * size}
-            add = self.timed(count, lambda body=body: self.send("POST", f"/conversations/{one}/items", body))
-            yield f"add {size}", add
+            add = partial(self.send, "POST", f"/conversations/{one}/items", {"items": [ITEM] * size})
+            yield f"add {size}", self.timed(count, add)
         many = self.begun(_MANY)
         yield f"list 20 of {_MANY}", self.timed(count, lambda: self.send("GET", f"/conversations/{many}/items"))
         history = [ITEM if place % 2 else {"role": "assistant", "content": "y" * 600} for place in range(150)]
@@ -95,6 +95,13 @@ class Bench:
         return self.timed(count, lambda: self.send("POST", "/responses", {**asked, "conversation": left.pop()}))
 
 
+def _url(engine: str, place: str, stack: ExitStack) -> str:
+    """A store of this engine, which ends with the stack."""
+    if engine == "redis":
+        return stack.enter_context(redis_running()).url
+    return f"sqlite:///{place}/store.db" if engine == "sqlite" else stack.enter_context(postgresql_running()).url
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.conversations", description=__doc__)
@@ -105,12 +112,7 @@ def main() -> None:
     for engine in options.engines.split(","):
         with ExitStack() as stack:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-            starts: dict[str, Callable[[], str]] = {
-                "sqlite": lambda place=place: f"sqlite:///{place}/store.db",
-                "redis": lambda stack=stack: stack.enter_context(redis_running()).url,
-                "postgresql": lambda stack=stack: stack.enter_context(postgresql_running()).url,
-            }
-            for name, figure in Bench(starts[engine](), stack).figures(options.count):
+            for name, figure in Bench(_url(engine, place, stack), stack).figures(options.count):
                 found.setdefault(name, {})[engine] = figure
     for name, row in found.items():
         cells = [f"{engine} {p50:.1f} / {p99:.1f} ms, CPU {cpu:.1f}" for engine, (p50, p99, cpu) in row.items()]

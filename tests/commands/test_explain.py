@@ -15,8 +15,10 @@ from proxy.cli import main
 from proxy.commands.explain import diff
 from proxy.commands.explain.verdict import Question, judge
 from proxy.responses.body.size import MOST
+from proxy.responses.conversations.ledger import Kept, Turn
 from proxy.responses.history.recording import Remembered
 from proxy.responses.policy import Policy
+from proxy.store.conversations import Lock
 from proxy.store.factory import opened
 from tests.support.driven import Driven
 from tests.support.redis_server import redis_running
@@ -268,6 +270,46 @@ def test_a_store_after_a_refusal(told_redis: str, tmp_path: Path, capsysbinary: 
     shop = ("--store", told_redis, "--store-scope", "shop", "--mode", "recover")
     _, told = _told(capsysbinary, *shop, "--after-refusal", refusal, file)
     assert (told["action"], told["store"], told["fidelity"]) == ("recovered", "hit", "lossless")
+
+
+CONVERSATION = "conv_" + "7" * 48
+
+
+@pytest.fixture
+def told_sqlite(tmp_path: Path) -> str:
+    """A store with a conversation of the application `shop`, of which the second question has no answer."""
+    pytest.importorskip("aiosqlite")
+    url = f"sqlite:///{tmp_path}/store.db"
+
+    async def tell() -> None:
+        store = opened(url)
+        lock, kept = Lock("name:shop", CONVERSATION, "t"), [Kept(json.dumps(USER).encode(), bytes(8))]
+        await store.conversations.create(lock, b"{}", 1, kept)
+        await store.conversations.lock(lock, 0.001)
+        await store.conversations.append(lock, Turn(1, False, b"", 0), kept)
+        await store.close()
+
+    asyncio.run(tell())
+    return url
+
+
+def test_a_conversation_in_the_store(told_sqlite: str, tmp_path: Path, capsysbinary: Any) -> None:
+    """Its history is shown where the proxy would put it, with what it lacks; elsewhere what could be is said."""
+    file = _file(tmp_path, USER, conversation=CONVERSATION)
+    shop = ("--store", told_sqlite, "--store-scope", "shop")
+    for mode in ("auto", "recover"):
+        _, told = _told(capsysbinary, *shop, "--conversations", "store", "--mode", mode, file)
+        assert (told["action"], told["store"], told["fidelity"]) == ("rewritten", "gap", "lossy")
+        assert json.loads(told["sent"])["input"] == [USER, USER, USER]
+        assert "2 items of the conversation in the store take the place" in told["note"]
+    _, told = _told(capsysbinary, *shop, file)
+    assert "The store knows this conversation, but UNPINNED_CONVERSATIONS is upstream" in told["note"]
+    assert json.loads(told["sent"])["conversation"] == CONVERSATION
+    for more in (("--mode", "observe"), ("--store-scope", "other")):
+        _, told = _told(capsysbinary, *shop, "--conversations", "store", *more, file)
+        assert (told["action"], told["store"]) == ("observed" if "observe" in more else "passthrough", None)
+    _, told = _told(capsysbinary, *shop, "--conversations", "store", _file(tmp_path, USER, conversation="conv_1"))
+    assert json.loads(told["sent"])["conversation"] == "conv_1"
 
 
 def test_a_store_that_is_down(tmp_path: Path, capsysbinary: Any) -> None:

@@ -11,10 +11,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
+from proxy.commands.explain.continuing import Asking, judged
 from proxy.commands.explain.diff import difference
 from proxy.commands.explain.intake import requests_in
 from proxy.commands.explain.taken import NoRequestError, NotJsonError, Taken
-from proxy.commands.explain.verdict import Ask, Question, Refusal, Sent, Verdict, judge
+from proxy.commands.explain.verdict import Question, Refusal, Sent, Verdict
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMEDIES, STORE, Explanation, Route
 from proxy.responses.body.size import MOST
 from proxy.responses.exchange import TooComplexError
@@ -39,12 +40,12 @@ class Options(NamedTuple):
     fail_on: Literal["change", "lossy"] = "change"
 
 
-def explain(options: Options, policy: Policy, ask: Ask | None = None) -> int:
+def explain(options: Options, policy: Policy, asking: Asking | None = None) -> int:
     """Print what becomes of the requests in the file; the exit code."""
     try:
         refusals = tuple(_refusals(options))
         found = requests_in(_read(options.file))
-        verdicts = [(one, judge(_question(one, options, policy, refusals), ask)) for one in found]
+        verdicts = [(one, judged(_question(one, options, policy, refusals), asking)) for one in found]
     except NoRequestError as error:
         return _trouble(f"{options.file} is no request of the Responses API: {error}")
     except NotJsonError as error:
