@@ -92,7 +92,12 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
     recorded: ASGIApp = portable
     if service is not None:
         recorded = RetrievalMiddleware(
-            portable, service, memory=memory, offload=portable.offload, report=settings.report
+            portable,
+            service,
+            memory=memory,
+            offload=portable.offload,
+            report=settings.report,
+            observes=settings.mode == "observe",
         )
         if settings.conversations != "upstream":
             recorded = _conversations(recorded, portable, service, settings)

@@ -38,16 +38,24 @@ _OF_THE_REFUSAL: Final = frozenset({
 
 
 class RetrievalMiddleware:
-    """Finds responses that were made elsewhere in the store of `service`."""
+    """Finds responses that were made elsewhere in the store of `service`; with `observes` it only says where."""
 
-    def __init__(
-        self, app: ASGIApp, service: StoreService, *, memory: MemoryBudget, offload: Offload, report: bool = True
+    def __init__(  # noqa: PLR0913 -- options, each with a name
+        self,
+        app: ASGIApp,
+        service: StoreService,
+        *,
+        memory: MemoryBudget,
+        offload: Offload,
+        report: bool = True,
+        observes: bool = False,
     ) -> None:
         self.app = app
         self.service = service
         self.memory = memory
         self.offload = offload
         self.report = report
+        self.observes = observes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request through the app behind, or from the store."""
@@ -58,6 +66,8 @@ class RetrievalMiddleware:
         owner = self.service.scope(scope["headers"]) if wanted is not None else None
         if wanted is None or owner is None:
             return await self.app(scope, receive, send)
+        if self.observes:
+            wanted = wanted._replace(wants="maker")
         passage = _Passage(self, scope, send, owner, wanted)
         try:
             await self.app(scope, receive, passage.relay)

@@ -39,10 +39,12 @@ def shelf() -> Shelf:
 
 
 @contextmanager
-def product(url: str, shelf: Shelf, *, memory: int = 1 << 30, says: bool = True, **terms: Any) -> Iterator[int]:
+def product(
+    url: str, shelf: Shelf, *, memory: int = 1 << 30, says: bool = True, observes: bool = False
+) -> Iterator[int]:
     """The product with a store, at a place called eu; the value is its port."""
     upstream, notebook = base_url(url), shelf.notebook
-    service = StoreService(shelf, notebook, Terms(place="eu", **terms))
+    service = StoreService(shelf, notebook, Terms(place="eu"))
     portable = PortableMiddleware(
         ReverseProxy(Http1Client(upstream), upstream, notebook),
         Policy(recalls=True),
@@ -50,7 +52,9 @@ def product(url: str, shelf: Shelf, *, memory: int = 1 << 30, says: bool = True,
         service=service,
         report=says,
     )
-    found = RetrievalMiddleware(portable, service, memory=MemoryBudget(memory), offload=Offload(), report=says)
+    found = RetrievalMiddleware(
+        portable, service, memory=MemoryBudget(memory), offload=Offload(), report=says, observes=observes
+    )
     with serving(RecordingMiddleware(found, service, portable.recording)) as port:
         yield port
 
@@ -115,6 +119,15 @@ def test_what_only_its_maker_can_do(upstream: ScriptedUpstream, shelf: Shelf, me
     assert (got.status, json.loads(got.body)) == (404, GONE)
     assert got.values(b"x-unpinned-hint") == [b"made-at=eu"]
     assert forgotten[:1] == (["resp_1"] if method == b"DELETE" else [])
+
+
+def test_observing_changes_nothing(upstream: ScriptedUpstream, shelf: Shelf) -> None:
+    """In `observe` mode the refusal passes, and says where the response was made."""
+    upstream.will_answer(json_answer(RESPONSE), json_answer(GONE, 404))
+    with product(upstream.url, shelf, observes=True) as port:
+        post(port, FIRST, ME)
+        got = ask(port)
+    assert (got.status, json.loads(got.body), got.values(b"x-unpinned-hint")) == (404, GONE, [b"made-at=eu"])
 
 
 def test_a_response_in_progress_is_polled_where_it_is_made(upstream: ScriptedUpstream, shelf: Shelf) -> None:
