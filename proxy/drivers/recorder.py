@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from proxy.drivers.offload import Offload
+from proxy.drivers.work import Elsewhere
 from proxy.responses.history.answers import EventStream
 from proxy.responses.history.compaction_record import before_compaction
 from proxy.responses.history.recording import (
@@ -30,10 +31,10 @@ _Result = TypeVar("_Result")
 class Recording:
     """What the recorders of all responses share."""
 
-    def __init__(self, service: StoreService, *, remembers_all: bool = False, offload: Offload | None = None) -> None:
+    def __init__(self, service: StoreService, *, remembers_all: bool = False, offload: Elsewhere | None = None) -> None:
         self.service = service
         self.remembers_all = remembers_all
-        self.offload = offload or Offload()
+        self.offload: Elsewhere = offload or Offload()
         self.replays = Replays()
 
 

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from proxy.drivers.memory import Reservation
 from proxy.responses.steps import ENOUGH, INLINE, Compute
+
+Result = TypeVar("Result")
 
 
 class Elsewhere(Protocol):
     """Where work is performed that may take long: `Offload`, or what a driver has in its place."""
 
-    async def run(self, caller: str, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def run(self, caller: str, work: Callable[..., Result], *arguments: Any) -> Result:
         """What `work` returns or raises."""
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 import anyio
 import anyio.to_thread
 
+from proxy.drivers.work import Result
 from proxy.transports.call import Call
 from proxy.transports.families import Family
 from proxy.transports.interface import Late
@@ -165,7 +166,7 @@ class _Waiting:
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
 
-    async def run(self, caller: str, work: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ARG002 -- one caller
+    async def run(self, caller: str, work: Callable[..., Result], *arguments: Any) -> Result:  # noqa: ARG002 -- one caller
         return await anyio.to_thread.run_sync(work, *arguments)
 
 
@@ -189,7 +190,7 @@ class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of e
     def _stores(self, store: "str | Store", scope: str | None) -> "Stores":
         from proxy.transports.stored import Stores  # noqa: PLC0415 -- only where there is a store
 
-        return Stores(store, scope, self)
+        return Stores(store, scope, self, _WAITING)
 
     async def handle_async_request(self, request: Any) -> Any:
         """The answer to a request, with the report's fields. Raises what the transport within raises."""

@@ -10,6 +10,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from proxy.drivers.recorder import Recorder, Recording
+from proxy.drivers.work import Elsewhere
 from proxy.events import Observer
 from proxy.http.headers import Fields
 from proxy.report import Route
@@ -32,12 +33,13 @@ class Stores:
     Raises ValueError where there is no such store, and ImportError where what it needs is not installed.
     """
 
-    def __init__(self, store: str | Store, scope: str | None, observer: Observer) -> None:
+    def __init__(self, store: str | Store, scope: str | None, observer: Observer, elsewhere: Elsewhere) -> None:
         self._url = store if isinstance(store, str) and store != "memory" else None
         self._store: Store | None = _opened(store) if isinstance(store, str) else store
         """The one for all loops, or for the first."""
         self._terms = Terms(scope)
         self._observer = observer
+        self._elsewhere = elsewhere
         self._recordings: WeakKeyDictionary[asyncio.AbstractEventLoop, Recording] = WeakKeyDictionary()
 
     def _here(self) -> Recording:
@@ -50,7 +52,9 @@ class Stores:
             store = self._store or _opened(self._url or "")
             if self._url is not None:
                 self._store = None
-            self._recordings[loop] = Recording(StoreService(store, self._observer, self._terms))
+            self._recordings[loop] = Recording(
+                StoreService(store, self._observer, self._terms), offload=self._elsewhere
+            )
         return self._recordings[loop]
 
     async def recall(self, fields: Fields, step: Recall, request_id: str) -> Recalled | None:

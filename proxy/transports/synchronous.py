@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from proxy.drivers.loop import finished
+from proxy.drivers.work import Result
 from proxy.transports.call import Call
 from proxy.transports.families import Family
 from proxy.transports.interface import Late
@@ -98,7 +99,7 @@ class _Blocking:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 -- it runs on no event loop
 
-    async def run(self, caller: str, work: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ARG002 -- one caller
+    async def run(self, caller: str, work: Callable[..., Result], *arguments: Any) -> Result:  # noqa: ARG002 -- one caller
         return work(*arguments)
 
 
