@@ -5,11 +5,11 @@ written at once, with all that waits, and so is everything where no event loop r
 """
 
 import logging
+import select
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from select import PIPE_BUF
 from typing import TYPE_CHECKING, Final, TextIO
 
 from proxy.observers.forms import Form
@@ -17,6 +17,8 @@ from proxy.observers.forms import Form
 if TYPE_CHECKING:
     import asyncio
 
+PIPE_BUF: Final = getattr(select, "PIPE_BUF", 4096)
+"""Bytes that a pipe takes undivided; Windows, where applications may log as well, has no such promise."""
 DELAY: Final = 0.1
 """Seconds that a line may wait for others."""
 _MOST: Final = 64 * 1024

@@ -386,6 +386,26 @@ def test_the_profile_is_that_of_the_host(kind: Any, options: Any, url: str, keep
     assert ("id" in bodies[0]["input"][1]) is keeps
 
 
+def test_what_goes_with_every_attempt(kind: Any) -> None:
+    """Each attempt has the URL, the timeouts and the extensions of the request; the transport within may be a mock."""
+    with applied(*kind) as reference:
+        mocked = reference.package
+    seen: list[tuple[str, Any]] = []
+
+    def answered(request: Any) -> Any:
+        seen.append((str(request.url), request.extensions))
+        body = json.dumps({"error": MISSING} if len(seen) == 1 else {"ok": True}).encode()
+        return mocked.Response(404 if len(seen) == 1 else 200, stream=mocked.ByteStream(body))
+
+    within = mocked.MockTransport(answered)
+    with applied(*kind, mode="recover", transport=within) as application:
+        target = "/openai/v1/responses?api-version=preview"
+        application.post("http://name.example", REFERRING, KEY, target=target, extensions={"own": 1}, timeout=7.0)
+    assert [url for url, _ in seen] == ["http://name.example/openai/v1/responses?api-version=preview"] * 2
+    assert seen[0][1] == seen[1][1]
+    assert (seen[1][1]["own"], seen[1][1]["timeout"]["read"]) == (1, 7.0)
+
+
 def test_comments(upstream: ScriptedUpstream) -> None:
     """Comments in front of a stream do not count as events, and pass."""
     upstream.will_answer(event_stream([b": hello\n\n", DELTA]))

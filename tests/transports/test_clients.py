@@ -94,6 +94,42 @@ def test_closed_while_the_rest_is_awaited(
         upstream.received[0].wait_closed()
 
 
+@pytest.mark.parametrize("package", ["httpx2", "httpx"])
+def test_cancelled_amid_a_stream(package: str, upstream: ScriptedUpstream) -> None:
+    """A task that is cancelled while it reads a stream closes the stream's connection."""
+    delta = b'data: {"type": "response.output_text.delta"}\n\n'
+    upstream.will_answer(script(head(200, [(b"Content-Type", b"text/event-stream")]), delta, UNTIL_CLOSED))
+    with applied(package, "async") as application:
+        assert application.runner is not None
+
+        async def reading(begun: asyncio.Event) -> None:
+            async with application.client.stream("POST", f"{upstream.url}/v1/responses", json=CONVERSATION) as response:
+                async for _ in response.aiter_raw():
+                    begun.set()
+
+        async def cancelled() -> None:
+            begun = asyncio.Event()
+            task = asyncio.create_task(reading(begun))
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        application.runner.run(cancelled())
+        upstream.received[0].wait_closed()
+
+
+@pytest.mark.parametrize("package", ["httpx2", "httpx"])
+def test_left_amid_a_stream(package: str, upstream: ScriptedUpstream) -> None:
+    """A synchronous client that leaves a stream closes its connection."""
+    delta = b'data: {"type": "response.output_text.delta"}\n\n'
+    upstream.will_answer(script(head(200, [(b"Content-Type", b"text/event-stream")]), delta, UNTIL_CLOSED))
+    with applied(package) as application:
+        with application.client.stream("POST", f"{upstream.url}/v1/responses", json=CONVERSATION) as response:
+            assert next(response.iter_raw()) == delta
+        upstream.received[0].wait_closed()
+
+
 @of_each_kind
 def test_closed_twice(kind: Any, upstream: ScriptedUpstream) -> None:
     """A client may be closed twice; another one on the same transport goes on, with a new connection."""
