@@ -12,8 +12,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _FOLDERS = ("proxy/responses", "proxy/http")
 _MODULES = ("proxy/events.py", "proxy/hints.py", "proxy/report.py")
-_INTERPRETED = ("proxy/responses/body/item.py", "proxy/responses/session/reading.py")
-"""They define structures of msgspec's, which are made while the module is read."""
+_INTERPRETED = (
+    # They define structures of msgspec's, which are made while the module is read.
+    "proxy/responses/body/item.py",
+    "proxy/responses/session/reading.py",
+    # Only the interpreter gives way.
+    "proxy/responses/body/giving_way.py",
+)
 _BUILD = "build/compiled"
 
 

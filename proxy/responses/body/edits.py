@@ -8,6 +8,7 @@ from proxy.responses.body.lenient import Member
 
 Edit = tuple[int, int, bytes]
 """(start, end, replacement): put the replacement where the bytes from `start` to `end` are."""
+_LONG: Final = 1024 * 1024
 _PLACE: Final = itemgetter(0, 1)
 
 
@@ -34,11 +35,12 @@ def splice(body: bytes, edits: Iterable[Edit]) -> bytes:
     ordered = sorted(edits, key=_PLACE)
     if not ordered:
         return body
+    # Pieces that are bytes are put together without the interpreter's lock, if they are long; views are not.
+    came: bytes | memoryview = body if len(body) > _LONG else memoryview(body)
     pieces: list[bytes | memoryview] = []
-    view = memoryview(body)
     position = 0
     for start, end, replacement in ordered:
-        pieces += (view[position:start], replacement)
+        pieces += (came[position:start], replacement)
         position = end
-    pieces.append(view[position:])
+    pieces.append(came[position:])
     return b"".join(pieces)

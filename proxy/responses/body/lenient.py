@@ -9,6 +9,8 @@ import json
 import re
 from typing import NamedTuple
 
+from proxy.responses.body.giving_way import give_way
+
 _SLICE_LENGTH = 65536
 _SLICE_OF_SPACE = rb"[ \t\n\r]{0,65536}+"
 _SPACE = re.compile(_SLICE_OF_SPACE)
@@ -49,6 +51,7 @@ Span = tuple[int, int]
 def skip_space(body: bytes, position: int) -> int:
     """The offset of the first byte from `position` on that is no JSON white space."""
     while match := _SPACE.match(body, position):
+        give_way()
         if match.end() - position < _SLICE_LENGTH:
             return match.end()
         position = match.end()
@@ -67,6 +70,7 @@ def value_end(body: bytes, position: int) -> int:
     """The offset after the value that begins at `position` (white space in front allowed). Raises MalformedError."""
     closings: list[int] = []
     while True:
+        give_way()
         match = _matched(_VALUE, body, position)
         position = match.end()
         if match[1] and not match[2]:
@@ -119,6 +123,7 @@ def _key(body: bytes, position: int) -> tuple[int, int, int]:
 def _string_end(body: bytes, position: int) -> int:
     """The offset after a string of which a slice ends at `position`."""
     while True:
+        give_way()
         match = _REST.match(body, position)
         if match is None or match.end() == position:
             raise MalformedError

@@ -5,6 +5,7 @@ A megabyte of text is read in a millisecond; a megabyte of brackets in a second,
 
 from typing import Final
 
+from proxy.responses.body.giving_way import give_way
 from proxy.responses.steps import INLINE
 
 MOST: Final = 500_000
@@ -57,4 +58,8 @@ def _count(body: bytes, mark: bytes) -> int:
         position = body.find(mark, position + 1)
         if position < 0:
             return number
-    return sum(body.count(mark, start, start + _AT_ONCE) for start in range(0, len(body), _AT_ONCE))
+    found = 0
+    for start in range(0, len(body), _AT_ONCE):
+        give_way()
+        found += body.count(mark, start, start + _AT_ONCE)
+    return found

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from proxy.responses.body import lenient, objects, slices
 from proxy.responses.body.edits import Edit
 from proxy.responses.body.elements import Elements
+from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.item import ABSENT, Item, row_of
 from proxy.responses.body.lenient import Span
 from proxy.responses.body.objects import OBJECTS, REFUSED, Fields, are_plain
@@ -31,6 +32,7 @@ _COMMA: Final = 2
 _ESCAPED: Final = b"\\u006"
 """How an escape of a letter of `id` begins."""
 _MESSAGE: Final = ("message", "")
+_MANY: Final = 1024
 _KINDS: Final = {name: kind for name, kind in KINDS.items() if kind is not SEARCH_OUTPUT}
 """Those that an item's type alone tells."""
 
@@ -110,9 +112,13 @@ class Array:
         """
         body, (start, end) = self.elements.body, self.span
         places = self.id_places
-        if not places or body.find(_ESCAPED, start, end) >= 0:
+        if not places or slices.holds(body, _ESCAPED, self.span):
             return {}
-        found = [*_ID.finditer(body, start, end)]
+        found: list[re.Match[bytes]] = []
+        for match in _ID.finditer(body, start, end):
+            if not len(found) % _MANY:
+                give_way()
+            found.append(match)
         if len(found) != len(places):
             owners = [bisect_right(self.elements.spans, (match.start(), end)) - 1 for match in found]
             once = {place for place, count in Counter(owners).items() if count == 1}.intersection(places)
@@ -135,6 +141,8 @@ class Array:
     def _classified(self) -> dict[str, list[int]]:
         places: dict[str, list[int]] = {}
         for place, item in enumerate(self._items):
+            if not place % _MANY:
+                give_way()
             kind = _KINDS.get(item.type) or (MESSAGES.get(item.role) if item.type in _MESSAGE else None)
             if kind is None:
                 has_id, has_call = item.id is not UNSET, item.call_id is not None

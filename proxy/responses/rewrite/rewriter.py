@@ -17,6 +17,7 @@ from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body import lenient
 from proxy.responses.body.document import Document
 from proxy.responses.body.edits import Edit, cut_members, splice
+from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.item import Item
 from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
 from proxy.responses.rewrite import pairing, rules, trimming
@@ -126,6 +127,7 @@ class _Rewriting:
         for draft in drafts:
             for rule, applies in _RULES:
                 if applies(self):
+                    give_way()
                     rule(self, draft)
             self.edits += draft.edits(self.document.body)
         last = drafts[-1] if drafts else None
@@ -153,9 +155,7 @@ class _Rewriting:
         return self.dropped_references or self.lost_reasoning or any(self.removed[what] for what in taken)
 
     def _top_level(self) -> None:
-        names: set[str] = set()
-        if self.portable:
-            names |= self._state_parameters()
+        names = self._state_parameters() if self.portable else set[str]()
         if self.portable or self.form.no_envelope:
             envelope = [member.name for member in self.document.members if member.name in REQUEST_ENVELOPE]
             names.update(envelope)

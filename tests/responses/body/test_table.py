@@ -161,3 +161,14 @@ def test_an_odd_item_behind_many(odd: bytes, monkeypatch: pytest.MonkeyPatch) ->
     assert len(found.items) == 101
     assert found.items[50].json == odd
     assert [item.id for item in found.items[51:]] == [f"msg_{place}" for place in range(50)]
+
+
+@pytest.mark.interpreted
+def test_a_mark_is_found_where_two_searches_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is searched for in parts is found in each of them, and across two; not beyond the span."""
+    monkeypatch.setattr(slices, "_AT_ONCE", 4)
+    body = b"0123456789"
+    for start in range(8):
+        assert slices.holds(body, body[start : start + 3], (0, 10))
+    assert not slices.holds(body, b"89", (0, 9))
+    assert not slices.holds(body, b"01", (1, 10))
