@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proxy import __version__
+from proxy.build import build
 from tests.support.process import COMMAND, Process, running
 from tests.support.raw_client import RawAnswer, RawClient, exchange, request
 from tests.support.scripts import Gate, Script, answer, event_stream, json_answer
@@ -60,7 +61,7 @@ def test_it_says_where_it_listens(process: Process, upstream: ScriptedUpstream) 
     assert memory > 0
     assert process.log[0]["message"] == (
         f"Listening on http://127.0.0.1:{process.port} (upstream {upstream.url}, mode auto, store off, "
-        f"memory {memory} MiB, version {__version__}), "
+        f"memory {memory} MiB, version {__version__} {build()}), "
         f"health and metrics on http://127.0.0.1:{process.admin_port}"
     )
 

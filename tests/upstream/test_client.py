@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -126,6 +127,11 @@ def test_a_large_body_that_is_taken_slowly_is_not_late(upstream: ScriptedUpstrea
     assert caught.value.code == "upstream_disconnected"
 
 
+# Fixed in 3.12.9 and 3.13.2; the product runs under uvloop, which never had it.
+@pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2),
+    reason="asyncio of this Python does not stop a writer (python/cpython#127655)",
+)
 def test_a_large_body_that_is_not_taken_is_given_up(upstream: ScriptedUpstream) -> None:
     """A whole body that upstream stops taking ends with a fault of its own."""
     gate = Gate()
