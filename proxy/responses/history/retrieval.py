@@ -21,10 +21,11 @@ from proxy.responses.history.outline import Outline, whole
 from proxy.responses.history.recall import is_id
 from proxy.responses.history.recording import Made, Remembered, name_of_answer
 from proxy.responses.recovery.error_bodies import sayings
+from proxy.responses.recovery.pattern import Pattern
 
 _PATH: Final = re.compile(rb"/responses/([^/]+)(/input_items|/cancel)?")
 _STREAMS: Final = re.compile(rb"(?:^|&)stream=(?:true|1)(?:&|$)", re.IGNORECASE)
-_MISSING: Final = re.compile(r"\bresponses?\b.{0,300}\b(?:not\s+found|does\s+not\s+exist)", re.IGNORECASE | re.DOTALL)
+_MISSING: Final = Pattern(r"\bresponses?\b.{0,300}\b(?:not\s+found|does\s+not\s+exist)")
 _PLACE: Final = re.compile(r"[A-Za-z0-9.:_-]{1,255}")
 
 

@@ -4,11 +4,11 @@ Such a refusal is not ours to recover from. It is told by what it *says*, as in 
 beginning of a sentence, with its id, and the sentence says that it is not there.
 """
 
-import re
 from typing import Final, NamedTuple
 
 from proxy.hints import Bound
 from proxy.responses.recovery.error_bodies import Said, sayings
+from proxy.responses.recovery.pattern import Pattern
 from proxy.responses.recovery.refusals import OF_CONTENT, Refusal, classify
 
 _CODES: Final[dict[str, Bound]] = {
@@ -40,7 +40,7 @@ _GONE: Final = (
 _LEAD: Final = r"(?:^|[.:;-]\s+)"
 _MISSED: Final = r"(?:no\s+such|no|unknown|(?:could\s+not|cannot|unable\s+to)\s+(?:find|load|resolve|access))"
 _PATTERNS: Final = tuple(
-    re.compile(_LEAD + pattern, re.IGNORECASE)
+    Pattern(_LEAD + pattern)
     for pattern in (
         rf"(?:the\s+)?{_WORD}{_NAMED}.{{0,160}}?{_GONE}",
         rf"{_MISSED}\s+(?:the\s+)?{_WORD}(?:\s+found)?{_NAMED}",
@@ -48,7 +48,7 @@ _PATTERNS: Final = tuple(
 )
 # A file within a container is as far away as the container: "File cfile_… not found on container cntr_…",
 # sbslee/streamlit-openai#18, 2025-06.
-_CONTAINED: Final = re.compile(r"\bcfile_\w+|\bcntr_\w+", re.IGNORECASE)
+_CONTAINED: Final = Pattern(r"\bcfile_\w+|\bcntr_\w+")
 
 
 class Judged(NamedTuple):
