@@ -1,7 +1,7 @@
 """Unpinned inside an application: conversations with the Responses API go on on any server, key, project or region.
 
-This package holds what an application may rely on; `proxy` is the implementation, and may change in any version. With
-each of these one gets on its own: nothing is imported before it is asked for.
+This package holds what an application may rely on; `proxy` is the implementation, and may change in any version. Each
+name is imported when it is asked for, and nothing before. `unpinned.testing` is for an application's tests.
 
 | name | for |
 |---|---|

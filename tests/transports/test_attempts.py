@@ -45,6 +45,13 @@ ANSWERED = event_stream([CREATED, DELTA, COMPLETED], [(b"X-Request-Id", b"second
 WHOLE = b"".join(map(event, [CREATED, DELTA, COMPLETED]))
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a script sends in one go may take a while to arrive, where other tests run."""
+    for name in ("AFTER_FIRST_EVENT", "UNTIL_END"):
+        monkeypatch.setattr(early, name, 20.0)
+
+
 @pytest.fixture(params=KINDS, ids=" ".join)
 def application(request: pytest.FixtureRequest) -> Iterator[Application]:
     """An application of each kind, as it is without settings."""
