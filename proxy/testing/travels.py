@@ -29,6 +29,7 @@ _NOTHING: Final = "nothing"
 
 def assert_travels(client_factory: ClientFactory, conversation: Conversation, *, reasoning: bool = False) -> None:
     """Raise AssertionError, with what happened, unless each turn is answered as if there were one server only."""
+    __tracebackhide__ = True
     with fake("one") as one:
         _held(client_factory, conversation, one, "The conversation does not work with a single server")
         expected = list(_said(one, reasoning=reasoning))
@@ -47,6 +48,7 @@ def assert_travels(client_factory: ClientFactory, conversation: Conversation, *,
 
 def _held(client_factory: ClientFactory, conversation: Conversation, server: Fake, failure: str) -> None:
     """Hold the conversation at a server. Raises AssertionError where that fails."""
+    __tracebackhide__ = True
     try:
         if inspect.iscoroutinefunction(conversation):
             asyncio.run(_talk(client_factory, conversation, server.url))

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 LOGGER.addHandler(logging.NullHandler())  # an application that configures no logging hears nothing
 
 _CHOICES: Final = {"mode": get_args(Mode), "profile": ("auto", *get_args(Profile))}
-_COUNTS: Final = ("keep_last", "max_recoveries")
 _NO_STORE: Final = "A synchronous transport has no store; AsyncPortableTransport has, and so has the proxy."
-_SWITCHES: Final = ("early", "drop_conversation", "report")
 
 
 class Way(NamedTuple):
@@ -71,7 +69,9 @@ class Portable:
         store: "str | Store | None" = None,
         store_scope: str | None = None,
     ) -> None:
-        _check({name: value for name, value in locals().items() if name in {*_CHOICES, *_COUNTS, *_SWITCHES}})
+        _check_choices(mode=mode, profile=profile)
+        _check_counts(keep_last=keep_last, max_recoveries=max_recoveries)
+        _check_switches(early=early, drop_conversation=drop_conversation, report=report)
         if transport is not None and not hasattr(transport, self._method):
             raise TypeError(
                 f"{type(self).__name__} takes a transport with `{self._method}`; {type(transport).__name__} has none."
@@ -160,15 +160,23 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_forked)
 
 
-def _check(arguments: Mapping[str, Any]) -> None:
-    """Raise ValueError for the first argument that has no such value."""
-    for name, value in arguments.items():
-        if name in _CHOICES:
-            choices: tuple[str, ...] = _CHOICES[name]
-            good, wanted = value in choices, f"one of {', '.join(choices)}"
-        elif name in _COUNTS:
-            good, wanted = isinstance(value, int) and value >= 0, "a whole number from 0 on"
-        else:
-            good, wanted = isinstance(value, bool), "True or False"
-        if not good:
-            raise ValueError(f"{name} must be {wanted}, and is {value!r}.")
+def _check_choices(**values: str) -> None:
+    for name, value in values.items():
+        if value not in _CHOICES[name]:
+            raise _unusable(name, f"one of {', '.join(_CHOICES[name])}", value)
+
+
+def _check_counts(**values: int) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 0:
+            raise _unusable(name, "a whole number from 0 on", value)
+
+
+def _check_switches(**values: bool) -> None:
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise _unusable(name, "True or False", value)
+
+
+def _unusable(name: str, wanted: str, value: object) -> ValueError:
+    return ValueError(f"{name} must be {wanted}, and is {value!r}.")
