@@ -62,6 +62,9 @@ class MemoryConversations:
         self._clock = clock
         self._records: OrderedDict[Key, _Record] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._records)
+
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
         """Make a conversation that nobody holds."""
         record = self._records[lock.scope, lock.conversation_id] = _Record(metadata, made, self._clock())

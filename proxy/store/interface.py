@@ -11,7 +11,7 @@ from proxy.responses.history.recording import Remembered
 from proxy.store.conversations import Conversations
 from proxy.store.envelope import Envelope, Plain
 
-__all__ = ["DEFAULTS", "Engine", "Options", "Progress", "Recalled", "Remembered", "Store", "quietly"]
+__all__ = ["DEFAULTS", "Engine", "Options", "Progress", "Recalled", "Remembered", "Store", "counted", "quietly"]
 
 
 class Options(NamedTuple):
@@ -30,6 +30,12 @@ class Options(NamedTuple):
 DEFAULTS: Final = Options()
 
 Progress = Callable[[int], None]
+
+
+def counted(responses: int, items: int, conversations: int) -> str:
+    """What a store holds, in words; conversations only where there are some."""
+    kept = f", {conversations} conversations" if conversations else ""
+    return f"{responses} responses, {items} items{kept}"
 
 
 def quietly(_: int) -> None:

@@ -15,7 +15,7 @@ from proxy.store.beside import beside
 from proxy.store.conversations import Conversations
 from proxy.store.conversations_memory import MemoryConversations
 from proxy.store.envelope import Entry, Plain, entries
-from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembered, quietly
+from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembered, counted, quietly
 
 _OVERHEAD: Final = 550
 """Bytes that a response, and an item, take besides what they hold (measured, Python 3.11, 2026-11)."""
@@ -187,7 +187,7 @@ class MemoryStore:
     async def standing(self) -> str:
         """How much it holds."""
         responses = sum(is_response(name) for _, name in self._turns)
-        return f"this process's memory: {responses} responses, {len(self._items)} items"
+        return f"this process's memory: {counted(responses, len(self._items), len(self._kept))}"
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses."""

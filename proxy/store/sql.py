@@ -14,12 +14,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.responses.history.recording import is_response
-from proxy.store import migrations, tables
+from proxy.store import conversation_tables, migrations, tables
 from proxy.store.beside import beside
 from proxy.store.conversations import Conversations
 from proxy.store.conversations_sql import SqlConversations
 from proxy.store.envelope import DIGEST, entries, id_of, opened, owner, whole
-from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
+from proxy.store.interface import Options, Progress, Recalled, Remembered, counted, quietly
 from proxy.store.sql_connection import engine, located
 from proxy.store.sql_execution import SLICE, execute_each, in_slices, release
 from proxy.store.sql_rows import Turn, Written, few_of, in_one_order, in_order, key_of, rows_of, turns_of
@@ -190,8 +190,10 @@ class SqlStore:
         async with self._reading.connect() as connection:
             await connection.run_sync(migrations.check)
             responses, items = (await connection.execute(tables.COUNTS)).one()
+            conversations = (await connection.execute(conversation_tables.COUNT)).scalar_one()
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
-            return f"{connection.dialect.name} {version}: {responses} responses, {items} items"
+            held = counted(responses, items, conversations)
+            return f"{connection.dialect.name} {version}: {held}"
 
     async def purge(self, *, everything: bool = False, progress: Progress = quietly) -> int:
         """Forget what was not used for the TTL, or everything; the number of responses.

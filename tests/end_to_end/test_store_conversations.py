@@ -368,10 +368,15 @@ def test_duplicate_members_and_escapes(here: Server, kept: str) -> None:
     assert answer.headers["x-unpinned-conversation"] == kept
 
 
-def test_other_applications_know_nothing(servers: tuple[Server, Server], database: Path, kept: str) -> None:
-    """In another scope a conversation is not known: the answer is upstream's own, byte for byte."""
+@pytest.mark.parametrize("why", ["scope", "key"])
+def test_others_know_nothing(servers: tuple[Server, Server], database: Path, kept: str, why: str) -> None:
+    """In another scope, or without the key, a conversation is not known: the answer is upstream's own."""
     with ExitStack() as stack:
-        other = Server("other", database, stack, UNPINNED_STORE_SCOPE="another")
+        settings: dict[str, Any] = {
+            "scope": {"UNPINNED_STORE_SCOPE": "another"},
+            "key": {"UNPINNED_STORE_KEY": "A" * 43 + "="},
+        }
+        other = Server("other", database, stack, **settings[why])
         for path in ("", "/items", "/items/msg_1"):
             answer = other.send("GET", f"/conversations/{kept}{path}")
             direct = other.http.get(

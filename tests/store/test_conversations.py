@@ -10,6 +10,7 @@ from proxy.store.conversations import Lock
 from proxy.store.encryption import Sealed
 from proxy.store.factory import opened
 from proxy.store.interface import DEFAULTS, Store
+from proxy.store.redis_scripts import prefix
 from tests.store.talks import SAID, USER, Open, made, run
 
 ID = "conv_" + "1" * 48
@@ -218,6 +219,84 @@ def test_a_purge(engine: Open) -> None:
         assert await found.ledger("me", ID) is None
 
     run(engine, talk)
+
+
+def test_it_ends(engine: Open) -> None:
+    """What was not used for the TTL is not known, and a purge lets go of it, where Redis has not done so."""
+
+    async def talk(store: Any) -> None:
+        found = await created(store, USER)
+        await asyncio.sleep(2.1)
+        assert await found.ledger("me", ID) is None
+        assert await found.lock(MINE, 9) == "unknown"
+        gone = await found.purge(lambda _: None, everything=False)
+        assert gone == ("maxmemory" not in await store.standing())
+
+    run(lambda: engine(lifetime=1), talk)
+
+
+async def leftover(store: Any) -> int:
+    """How many items a store still has."""
+    told: str = await store.standing()
+    if "maxmemory" not in told:
+        return int(told.rpartition(" items")[0].rpartition(" ")[2])
+    return len([key async for keys in store.scan("unpinned:*:i:*") for key in keys])
+
+
+def test_nothing_leaks(engine: Open) -> None:
+    """What is dropped, taken out or forgotten leaves no item behind, and an item that is used twice stays."""
+
+    async def talk(store: Any) -> None:
+        found = await created(store, USER, SAID)
+        assert "1 conversations" in (told := await store.standing()) or "maxmemory" in told
+        assert await leftover(store) == 2
+        await found.lock(MINE, 9)
+        turn = await found.append(MINE, Turn(1, False, b"", 0), kept(USER, b"1", seed=b"1"))
+        assert await leftover(store) == 3
+        assert await found.drop(MINE, turn)
+        assert await leftover(store) == 2
+        await found.lock(MINE, 9)
+        assert await found.append(THEIRS, Turn(1, False, b"", 0), kept(b"2", seed=b"2")) is None
+        ledger = await found.ledger("me", ID)
+        (turn,) = ledger.turns
+        assert await found.take_out(MINE, ledger, turn._replace(marks=turn.marks[24:]), turn.marks[:16])
+        assert await leftover(store) == 1
+        await found.lock(MINE, 9)
+        assert await found.forget(MINE)
+        assert await leftover(store) == 0
+
+    run(engine, talk)
+
+
+def test_items_live_as_long_as_their_conversation(redis_url: str) -> None:
+    """In Redis items of a conversation that is only looked at are renewed with it."""
+
+    async def talk(store: Any) -> None:
+        found = await created(store, USER, SAID)
+        at = prefix("me")
+        keys = [f"{at}c:{ID}", *[key async for some in store.scan(f"{at}i:*") for key in some]]
+        await store.each([("EXPIRE", key, 100) for key in keys])
+        assert await found.ledger("me", ID) is not None
+        assert min(await store.each([("TTL", key) for key in keys])) > 1000
+
+    run(lambda: opened(redis_url), talk)
+
+
+def test_memory_makes_room() -> None:
+    """In one process's memory what was used longest ago makes room, responses before conversations."""
+
+    async def talk(store: Any) -> None:
+        found = await created(store, b"x" * 2000)
+        await store.remember("me", made("resp_1", None, (b"y" * 2000,)))
+        await found.create(Lock("me", OTHER, ""), b"{}", 1, kept(b"z" * 2000))
+        assert (await store.recall("me", "resp_1", ())).conversation is None
+        assert await found.ledger("me", ID) is not None
+        await found.create(Lock("me", OTHER[:-1] + "3", ""), b"{}", 1, kept(b"w" * 2000))
+        assert await found.ledger("me", OTHER) is None
+        assert await found.ledger("me", ID) is not None
+        assert store._size <= 8000
+
+    run(lambda: opened("memory", DEFAULTS._replace(capacity=8000)), talk)
 
 
 @pytest.mark.parametrize("kind", ["redis", "sqlite"])
