@@ -13,13 +13,14 @@ from proxy.demo.stage import Account
 
 
 def test_it_shows_the_problem_and_its_end() -> None:
-    """Directly the second server refuses; with the store each server knows all that the others were told."""
+    """Directly the second server refuses; with the store each server knows all that the others were told, both ways."""
     told = io.StringIO()
     assert main(Account(told)) == 0
     text = told.getvalue()
     assert re.search(r"400: Previous response with id 'resp_\w+' not found\.", text)
     assert text.count("fidelity lossless, attempts 1, store hit, removed previous_response_id=1") == 3
-    assert text.count("your name is Ada") == 3
+    assert text.count("your name is Ada") == 6
+    assert re.search(r"server 1  begins conv_[0-9a-f]{48}\n", text)
     assert text.endswith("All behaved.\n")
 
 
