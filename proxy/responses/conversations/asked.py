@@ -1,5 +1,6 @@
 """A request for a response that names a conversation: which one, and the request with its history in that place."""
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -13,13 +14,14 @@ from proxy.responses.history.recall import front, the_input
 from proxy.responses.history.recording import input_items
 
 _NAME: Final = b"conversation"
-_ESCAPE: Final = b"\\u"
+_ESCAPE: Final = re.compile(rb"\\u00[67]")
+"""An escape of a letter of the name, in which any of them may be written; other text has few."""
 _TRIGGER: Final = "compaction_trigger"
 
 
 def may_name_one(body: bytes) -> bool:
     """Whether a body may name a conversation: most do not, and need not be read for that."""
-    return _NAME in body or _ESCAPE in body
+    return _NAME in body or _ESCAPE.search(body) is not None
 
 
 class Question(NamedTuple):

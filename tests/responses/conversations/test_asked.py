@@ -58,7 +58,7 @@ def test_what_is_upstreams(sent: bytes) -> None:
 
 def test_most_are_not_read() -> None:
     """A body without the word, and without an escape that could hide it, names none."""
-    assert not may_name_one(b'{"input":"x"}')
+    assert not may_name_one(b'{"input":"x \\u4e2d\\u00fc"}')
     assert may_name_one(body())
     assert may_name_one(b'{"c\\u006fnversation":1}')
 
