@@ -19,7 +19,7 @@ from proxy.store.interface import DEFAULTS, Options, Progress, Recalled, Remembe
 
 _OVERHEAD: Final = 550
 """Bytes that a response, and an item, take besides what they hold (measured, Python 3.11, 2026-11)."""
-_LISTED: Final = 8
+_LISTED: Final = 9
 """Bytes of an item in the list of a response: the digest itself is shared with the item."""
 
 _EXPIRED: Final = 100
