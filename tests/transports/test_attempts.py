@@ -246,6 +246,19 @@ def test_a_stream_that_refuses_to_the_end(kind: Any, upstream: ScriptedUpstream)
     assert seen.report["action"] == "unrecovered"
 
 
+def test_another_error_inside_a_stream(kind: Any, upstream: ScriptedUpstream) -> None:
+    """An error in a stream that is none of ours is relayed as it came, and upstream is asked once."""
+    failed = {
+        "type": "error",
+        "status": 400,
+        "error": {"message": "This model does not exist.", "code": "model_not_found"},
+    }
+    upstream.will_answer(event_stream([CREATED, failed]))
+    with applied(*kind, mode="recover") as application:
+        seen = application.post(upstream.url, {**REFERRING, "stream": True}, KEY)
+    assert (seen.body, len(upstream.received)) == (event(CREATED) + event(failed), 1)
+
+
 def test_a_stream_that_is_cut_while_it_is_held(kind: Any, upstream: ScriptedUpstream) -> None:
     """A stream that breaks off in its first events is visibly cut, and there is no second attempt."""
     upstream.will_answer(event_stream([CREATED, END]))
@@ -313,13 +326,14 @@ def test_what_upstream_left_out(kind: Any, upstream: ScriptedUpstream) -> None:
     """An answer that says that upstream left reasoning out is reported, in JSON as well as in an event."""
     left = {"input_transformations": [{"reason": "model_mismatch"}]}
     events = [CREATED, {**COMPLETED, "response": left}]
-    upstream.will_answer(json_answer(left), event_stream(events))
+    upstream.will_answer(json_answer(left), event_stream(events), event_stream([DELTA, *events[1:]]))
     notebook = Notebook()
     with applied(*kind, observer=notebook) as application:
         seen = application.post(upstream.url, CONVERSATION, KEY)
-        application.post(upstream.url, {**CONVERSATION, "stream": True}, KEY)
+        for _ in range(2):
+            application.post(upstream.url, {**CONVERSATION, "stream": True}, KEY)
     assert seen.report["upstream-removed"] == "model_mismatch=1"
-    assert [type(one).__name__ for one in notebook.events].count("LeftOutByUpstream") == 2
+    assert [type(one).__name__ for one in notebook.events].count("LeftOutByUpstream") == 3
 
 
 def test_a_proxy_behind_the_transport(kind: Any, upstream: ScriptedUpstream) -> None:

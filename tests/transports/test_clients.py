@@ -1,6 +1,7 @@
 """What applications do with a transport: threads, cancellation, forks, redirects, and what is none of ours."""
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from proxy.responses import exchange
 from proxy.transports import call
 from tests.support.application import KINDS, applied
 from tests.support.process import ROOT
+from tests.support.product import Notebook
 from tests.support.scripts import UNTIL_CLOSED, Gate, head, json_answer, refusal, script
 from tests.support.upstream_server import ScriptedUpstream
 from unpinned import AsyncPortableTransport, PortableTransport
@@ -54,18 +56,33 @@ def test_many_threads(upstream: ScriptedUpstream) -> None:
 
 
 @pytest.mark.parametrize("package", ["httpx2", "httpx"])
-@pytest.mark.parametrize("stalls", [script(UNTIL_CLOSED), script(head(404, [(b"Content-Length", b"9")]), UNTIL_CLOSED)])
-def test_cancelled_amid_the_second_attempt(package: str, stalls: Any, upstream: ScriptedUpstream) -> None:
+@pytest.mark.parametrize(
+    ("stalls", "held"),
+    [(script(UNTIL_CLOSED), 1), (script(head(404, [(b"Content-Length", b"9")]), UNTIL_CLOSED), 2)],
+    ids=["before its head", "while it is held"],
+)
+def test_cancelled_amid_the_second_attempt(package: str, stalls: Any, held: int, upstream: ScriptedUpstream) -> None:
     """A task that is cancelled closes the connection of its attempt; its caller's next request has all attempts."""
     upstream.will_answer(NOT_FOUND, stalls, NOT_FOUND, json_answer({}))
     with applied(package, "async", mode="recover") as application:
         assert application.runner is not None
 
         async def cancelled() -> None:
-            sending = asyncio.create_task(
-                application.client.post(f"{upstream.url}/v1/responses", json=REFERRING, headers=[KEY])
-            )
+            heads: list[str] = []
+            arrived = asyncio.Event()
+
+            async def trace(name: str, _: Any) -> None:
+                if name.endswith("receive_response_headers.complete"):
+                    heads.append(name)
+                    if len(heads) == held:
+                        arrived.set()
+
+            sent: Any = {"json": REFERRING, "headers": [KEY], "extensions": {"trace": trace}}
+            sending = asyncio.create_task(application.client.post(f"{upstream.url}/v1/responses", **sent))
             await asyncio.to_thread(upstream.wait_received, 2)
+            await arrived.wait()
+            for _ in range(20):  # until it waits again
+                await asyncio.sleep(0)
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
@@ -321,6 +338,30 @@ def test_nothing_leaves_unread_in_strip(kind: Any, upstream: ScriptedUpstream, m
     assert (large.status, json.loads(large.body)["error"]["code"]) == (413, "request_too_large")
     assert [seen.report["action"] for seen in (passed, passed_as_well)] == ["unread", "unread"]
     assert [request.body for request in upstream.received] == [many, json.dumps(CONVERSATION).encode()]
+
+
+@of_each_kind
+def test_a_body_that_decodes_to_too_much(
+    kind: Any, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coded body that is too large once it is decoded passes as it came, or is refused in `strip`."""
+    monkeypatch.setattr(call, "LARGEST", 1000)
+    coded, coding = gzip.compress(b" " * 2000), (b"Content-Encoding", b"gzip")
+    upstream.will_always_answer(json_answer({}))
+    with applied(*kind, mode="strip") as strict, applied(*kind) as lenient:
+        refused, passed = strict.post(upstream.url, coded, coding), lenient.post(upstream.url, coded, coding)
+    assert (refused.status, passed.report["action"], upstream.received[0].body) == (413, "unread", coded)
+
+
+def test_the_budget_of_attempts(upstream: ScriptedUpstream) -> None:
+    """A key whose recoveries fail too often gets one attempt after the first, and the observer is told once."""
+    upstream.will_always_answer(NOT_FOUND)
+    notebook = Notebook()
+    with applied(mode="recover", observer=notebook) as application:
+        for _ in range(60):
+            last = application.post(upstream.url, REFERRING, KEY)
+    assert [type(event).__name__ for event in notebook.events].count("BudgetExceeded") == 1
+    assert last.report["attempts"] == "2"
 
 
 def test_a_large_body_is_read_in_a_thread(upstream: ScriptedUpstream) -> None:

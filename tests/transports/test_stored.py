@@ -109,6 +109,20 @@ def test_deleted_is_forgotten(servers: Pair) -> None:
     assert (reported, "Ada" in text) == ("miss", False)
 
 
+def test_nobody_is_remembered() -> None:
+    """A request without a key has no caller: nothing of it is kept."""
+    store = MemoryStore()
+    answer = {"id": "resp_1", "object": "response", "status": "completed", "output": []}
+    within = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))
+
+    async def post() -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=AsyncPortableTransport(store=store, transport=within)) as sdk:
+            return await sdk.post("http://api.example/v1/responses", json={"input": ADA})
+
+    assert asyncio.run(post()).json() == answer
+    assert ": 0 responses, 0 items" in asyncio.run(store.standing())
+
+
 def test_a_store_that_is_down(servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its store an application goes on as one that has none; the observer is told."""
     monkeypatch.setattr("proxy.store.service._FLUSH", 0.05)
