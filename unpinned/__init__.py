@@ -15,9 +15,8 @@ name is imported when it is asked for, and nothing before. `unpinned.testing` is
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy import __version__
-
 if TYPE_CHECKING:
+    from proxy import __version__
     from proxy.drivers.asgi import PortableMiddleware
     from proxy.responses.policy import Policy
     from proxy.transports.asynchronous import AsyncPortableTransport
@@ -39,6 +38,7 @@ _HOMES: Final = {
     "PortableMiddleware": "proxy.drivers.asgi",
     "PortableTransport": "proxy.transports.synchronous",
     "ReverseProxy": "proxy.upstream.reverse_proxy",
+    "__version__": "proxy",
 }
 
 
