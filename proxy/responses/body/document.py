@@ -8,6 +8,7 @@ from typing import Final
 
 from proxy.responses.body import lenient, slices
 from proxy.responses.body.edits import Edit, cut_members
+from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.lenient import MalformedError, Member
 from proxy.responses.body.objects import OBJECT, REFUSED, walk
 from proxy.responses.body.size import containers
@@ -61,6 +62,7 @@ def glance(body: bytes) -> Document | None:
         return None
     try:
         fields = OBJECT.decode(body)
+        give_way()
         members = walk(body, lenient.skip_space(body, 0), fields)
         return None if members is None else _document(body, members, closely=False)
     except REFUSED:

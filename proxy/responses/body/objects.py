@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from proxy.responses.body import lenient
+from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.lenient import MalformedError, Member
 from proxy.responses.items import PART_ENVELOPE
 
@@ -50,6 +51,7 @@ def text(fields: Fields, name: str) -> str | None:
 
 def objects(array: memoryview | bytes) -> list[Fields]:
     """The members of each element of a JSON array, by name; of an element that is no object, none."""
+    give_way()
     try:
         return list(OBJECTS.decode(array))
     except REFUSED:

@@ -99,7 +99,10 @@ def _slice(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, start: int, en
 
 def _array(body: bytes, start: int, end: int, closing: bytes = b"") -> bytes:
     """The elements as an array, copied once."""
-    return b"".join((b"[", memoryview(body)[start:end], closing))
+    give_way()
+    copied = b"".join((b"[", memoryview(body)[start:end], closing))
+    give_way()
+    return copied
 
 
 def _found(body: bytes, look: int, end: int) -> "re.Match[bytes] | None":
