@@ -80,7 +80,7 @@ class Bench:
         yield f"list 20 of {_MANY}", self.timed(count, lambda: self.send("GET", f"/conversations/{many}/items"))
         history = [ITEM if place % 2 else {"role": "assistant", "content": "y" * 600} for place in range(150)]
         first = self.send("POST", "/responses", {"model": "gpt-4.1", "input": [*history, ITEM]})["id"]
-        asked: dict[str, Any] = {"model": "gpt-4.1", "input": "And now?", "store": False}
+        asked: dict[str, Any] = {"model": "gpt-4.1", "input": "And now?"}
         time.sleep(0.5)  # the response is remembered behind its answer
         named = {**asked, "previous_response_id": first}
         yield (
@@ -90,8 +90,10 @@ class Bench:
         yield "the same, by conversation", self._in_conversation(count, asked)
 
     def _in_conversation(self, count: int, asked: dict[str, Any]) -> tuple[float, float, float]:
-        """A conversation that stays at 150 items: each turn has one of its own."""
+        """Each turn has a conversation of its own, of 150 items and as many as a first turn had."""
         left = [self.begun(150) for _ in range(count + 1)]
+        for conversation in left:
+            self.send("POST", "/responses", {**asked, "conversation": conversation})
         return self.timed(count, lambda: self.send("POST", "/responses", {**asked, "conversation": left.pop()}))
 
 
