@@ -27,7 +27,7 @@ BACKGROUND: Final = 3600.0
 """Seconds for which a response in the background is waited for."""
 _PATIENCE: Final = 5.0
 """Seconds that one call may take, and wait for its turn."""
-_WAITS: Final = (0.02, 0.05, 0.1, 0.2, 0.3)
+_WAITS: Final = (0.02, 0.08, 0.2, 0.35)
 """Seconds before a lock that is held is tried for again: a turn that has been answered is just being written."""
 
 _Result = TypeVar("_Result")
