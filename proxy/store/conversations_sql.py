@@ -7,20 +7,21 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import URL, Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.responses.conversations.ledger import Head
 from proxy.store import conversation_tables as tables
 from proxy.store.conversations import Change, Found, Lock, Taken, Waiting, digests_in
 from proxy.store.envelope import owner
 from proxy.store.interface import Options, Progress
-from proxy.store.sql_connection import engine
-from proxy.store.sql_execution import execute_each, in_slices, release
+from proxy.store.sql_connection import Database
+from proxy.store.sql_execution import execute_each_now, in_slices_now, release_now
 from proxy.store.sql_rows import key_of, rows_of
 from proxy.store.tables import inserts
 
-_WRITING: Final = {"sqlite": 1, "postgresql": 8}
+_WRITERS: Final = 8
+"""Connections to PostgreSQL for changes, each of a conversation of its own."""
 _AT_ONCE: Final = 100
 _ROWS: Final = 50
 """Turns that are forgotten in one transaction, at most."""
@@ -35,10 +36,8 @@ class SqlConversations:
         self, where: URL, options: Options, reading: AsyncEngine, ready: Callable[[], Awaitable[None]]
     ) -> None:
         self._options = options
-        self._reading = reading
         self._ready = ready
-        # A transaction ends where it began: there is nothing left to roll back when its connection is given back.
-        self._writing = engine(where, _WRITING[where.get_backend_name()], pool_reset_on_return=None)
+        self._database = Database(where, reading, _WRITERS)
         self._timed = tables.timed(where.get_backend_name())
         self._inserts = inserts(where.get_backend_name())
 
@@ -47,55 +46,61 @@ class SqlConversations:
         await self._ready()
         key = _key(lock)
         record = {"key": key, "metadata": metadata, "made": made, "turns": first.turns, "head": "", "covered": 0}
-        async with self._writing.begin() as connection:
-            await connection.execute(tables.CREATE, record | {"expires": self._until()})
+
+        def create(connection: Connection) -> None:
+            connection.execute(tables.CREATE, record | {"expires": self._until()})
             if first.value:
-                await self._put(connection, lock, first)
+                self._put(connection, lock, first)
+
+        await self._database.write(create)
 
     async def lock(self, lock: Lock, seconds: float) -> Taken:
         """Take the lock, if it is free."""
         await self._ready()
-        now, until = int(time.time()), self._until()
-        asked = {"conversation": _key(lock), "now": now}
-        span = {"token": lock.token, "milliseconds": int(seconds * 1000), "until": until}
-        async with self._writing.begin() as connection:
-            if (await connection.execute(self._timed.lock, asked | span)).first() is not None:
+        asked = {"conversation": _key(lock), "now": int(time.time())}
+        span = {"token": lock.token, "milliseconds": int(seconds * 1000), "until": self._until()}
+
+        def taken(connection: Connection) -> Taken:
+            if connection.execute(self._timed.lock, asked | span).first() is not None:
                 return "taken"
-            held = (await connection.execute(self._timed.record, asked)).first()
-        return "unknown" if held is None else "held"
+            return "unknown" if connection.execute(self._timed.record, asked).first() is None else "held"
+
+        return await self._database.write(taken)
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
         """Hold the lock from now on for so many seconds."""
         response = key_of(owner(lock.scope), waiting[0]) if waiting is not None else None
         turn = waiting[1] if waiting is not None else None
         asked = {"milliseconds": int(seconds * 1000), "response": response, "turn": turn}
-        async with self._writing.begin() as connection:
-            return await _is_held(connection, self._timed.renew, lock, **asked)
+        return await self._database.write(lambda connection: _is_held(connection, self._timed.renew, lock, **asked))
 
     async def release(self, lock: Lock) -> None:
         """Give the lock back."""
-        async with self._writing.begin() as connection:
-            await _is_held(connection, tables.FREE, lock)
+        await self._database.write(lambda connection: _is_held(connection, tables.FREE, lock))
 
     async def look(self, scope: str, conversation_id: str) -> Found | None:
         """The record and its turns; it counts as used."""
         await self._ready()
         now, asked = int(time.time()), {"conversation": key_of(owner(scope), conversation_id)}
-        async with self._reading.connect() as connection:
-            record = (await connection.execute(self._timed.record, asked | {"now": now})).first()
+
+        def look(connection: Connection) -> Found | None:
+            record = connection.execute(self._timed.record, asked | {"now": now}).first()
             if record is None:
                 return None
-            rows = [(row.number, row.value) for row in await connection.execute(tables.ROWS, asked)]
+            rows = [(row.number, row.value) for row in connection.execute(tables.ROWS, asked)]
             if record.expires < self._until() - self._options.lifetime * _RENEWED_AFTER:
-                await connection.execute(tables.USED, asked | {"until": self._until()})
-        head = Head(record.head, record.covered)
-        return Found(record.metadata, record.made, record.turns, head, bool(record.held), rows)
+                connection.execute(tables.USED, asked | {"until": self._until()})
+            head = Head(record.head, record.covered)
+            return Found(record.metadata, record.made, record.turns, head, bool(record.held), rows)
+
+        return await self._database.read(look)
 
     async def values(self, scope: str, digests: Sequence[bytes]) -> Sequence[bytes]:
         """What is kept of items."""
         keys = [owner(scope) + digest for digest in digests]
-        async with self._reading.connect() as connection:
-            rows = await in_slices(connection, tables.VALUES, [*dict.fromkeys(keys)])
+        rows = await self._database.read(
+            lambda connection: in_slices_now(connection, tables.VALUES, [*dict.fromkeys(keys)])
+        )
         found = {row.key: row.value for row in rows}
         return [found.get(key, b"") for key in keys]
 
@@ -103,70 +108,77 @@ class SqlConversations:
         """Make a change while the lock is held."""
         head = change.head or Head()
         asked = {"count": change.turns, "moves": change.head is not None}
-        async with self._writing.begin() as connection:
-            named = {"response": head.response_id, "covers": head.turns}
-            if not await _is_held(
-                connection, tables.CHANGE_LAST if change.unlocks else tables.CHANGE, lock, **asked, **named
-            ):
-                return False
-            await self._put(connection, lock, change)
-        return True
+        named = {"response": head.response_id, "covers": head.turns}
+        first = tables.CHANGE_LAST if change.unlocks else tables.CHANGE
 
-    async def _put(self, connection: AsyncConnection, lock: Lock, change: Change) -> None:
+        def changed(connection: Connection) -> bool:
+            if not _is_held(connection, first, lock, **asked, **named):
+                return False
+            self._put(connection, lock, change)
+            return True
+
+        return await self._database.write(changed)
+
+    def _put(self, connection: Connection, lock: Lock, change: Change) -> None:
         whose, key = owner(lock.scope), _key(lock)
         if change.value:
             row = {"conversation": key, "number": change.number, "value": change.value}
-            await connection.execute(self._timed.row, row)
+            connection.execute(self._timed.row, row)
         else:
-            await connection.execute(tables.DROP_ROW, {"conversation": key, "turn": change.number})
+            connection.execute(tables.DROP_ROW, {"conversation": key, "turn": change.number})
         items, _ = rows_of(whose, key, change.added)
-        await execute_each(connection, self._inserts.item, items)
-        await release(connection, [whose + digest for digest in change.released])
+        execute_each_now(connection, self._inserts.item, items)
+        release_now(connection, [whose + digest for digest in change.released])
 
     async def describe(self, lock: Lock, metadata: bytes) -> bool:
         """Replace the metadata."""
-        async with self._writing.begin() as connection:
-            return await _is_held(connection, tables.DESCRIBE, lock, sealed=metadata)
+        return await self._database.write(
+            lambda connection: _is_held(connection, tables.DESCRIBE, lock, sealed=metadata)
+        )
 
     async def forget(self, lock: Lock) -> bool:
         """Forget a conversation: it is not known from the first transaction on, and gone with the last."""
-        async with self._writing.begin() as connection:
-            if not await _is_held(connection, tables.GIVE_UP, lock):
-                return False
+        if not await self._database.write(lambda connection: _is_held(connection, tables.GIVE_UP, lock)):
+            return False
         await self._clear(_key(lock), owner(lock.scope))
         return True
 
     async def _clear(self, key: bytes, whose: bytes) -> None:
         """Forget a conversation's turns, some at a time, and then itself."""
-        while True:
-            async with self._writing.begin() as connection:
-                # A statement that writes comes first: SQLite then has its lock from the first one on.
-                await connection.execute(tables.USED, {"conversation": key, "until": 0})
-                rows = (await connection.execute(tables.FIRST_ROWS, {"conversation": key, "most": _ROWS})).all()
-                for row in rows:
-                    await connection.execute(tables.DROP_ROW, {"conversation": key, "turn": row.number})
-                await release(connection, [whose + digest for row in rows for digest in digests_in(row.value)])
-                if len(rows) < _ROWS:
-                    await connection.execute(tables.DROP, {"conversation": key})
-                    return
+
+        def cleared(connection: Connection) -> bool:
+            # A statement that writes comes first: SQLite then has its lock from the first one on.
+            connection.execute(tables.USED, {"conversation": key, "until": 0})
+            rows = connection.execute(tables.FIRST_ROWS, {"conversation": key, "most": _ROWS}).all()
+            for row in rows:
+                connection.execute(tables.DROP_ROW, {"conversation": key, "turn": row.number})
+            release_now(connection, [whose + digest for row in rows for digest in digests_in(row.value)])
+            if len(rows) < _ROWS:
+                connection.execute(tables.DROP, {"conversation": key})
+            return len(rows) < _ROWS
+
+        while not await self._database.write(cleared):
+            pass
 
     async def waiting(self, scope: str, response_id: str) -> Waiting | None:
         """What waits for a response that is made in the background."""
         await self._ready()
         whose = owner(scope)
-        async with self._reading.connect() as connection:
-            row = (await connection.execute(tables.WAITING, {"response": key_of(whose, response_id)})).first()
+        asked = {"response": key_of(whose, response_id)}
+        row = await self._database.read(lambda connection: connection.execute(tables.WAITING, asked).first())
         if row is None or row.lock is None:
             return None
         return Waiting(Lock(scope, row.key[len(whose) :].decode(), row.lock), row.waiting_turn)
 
     async def purge(self, progress: Progress, *, everything: bool) -> int:
         """Forget what was not used for the TTL, or everything; the number of conversations."""
+        await self._ready()
         asked: dict[str, Any] = {"now": _FOREVER if everything else int(time.time()), "most": _AT_ONCE}
         count = 0
         while True:
-            async with self._reading.connect() as connection:
-                keys = (await connection.execute(tables.EXPIRED, asked)).scalars().all()
+            keys = await self._database.read(
+                lambda connection: connection.execute(tables.EXPIRED, asked).scalars().all()
+            )
             for key in keys:
                 await self._clear(key, key[: len(owner(""))])
                 count += 1
@@ -176,15 +188,15 @@ class SqlConversations:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._writing.dispose()
+        await self._database.close()
 
     def _until(self) -> int:
         return int(time.time()) + self._options.lifetime
 
 
-async def _is_held(connection: AsyncConnection, statement: Any, lock: Lock, **more: Any) -> bool:
+def _is_held(connection: Connection, statement: Any, lock: Lock, **more: Any) -> bool:
     """Execute an update that concerns a conversation whose lock is held with this token; whether it is."""
-    found = await connection.execute(statement, {"conversation": _key(lock), "token": lock.token, **more})
+    found = connection.execute(statement, {"conversation": _key(lock), "token": lock.token, **more})
     return bool(found.rowcount)
 
 
