@@ -40,6 +40,8 @@ return 1
 # … token, milliseconds
 LOCK: Final = f"""{_AT}
 if redis.call('EXISTS', record) == 0 then return 'unknown' end
+-- Who has it already may take it again: the answer to the first attempt may have been lost.
+if redis.call('GET', lock) == token then redis.call('DEL', lock) end
 return redis.call('SET', lock, token, 'NX', 'PX', ARGV[5]) and 'taken' or 'held'
 """
 

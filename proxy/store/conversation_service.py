@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from proxy.events import Observer, StoreFailed
 from proxy.responses.history.recording import Remembered, inlined, references
+from proxy.store.beside import beside
 from proxy.store.breaker import CircuitBreaker
 from proxy.store.conversations import Conversations, Lock
 from proxy.store.interface import Store
@@ -29,6 +30,9 @@ _PATIENCE: Final = 5.0
 """Seconds that one call may take, and wait for its turn."""
 _WAITS: Final = (0.02, 0.08, 0.2, 0.35)
 """Seconds before a lock that is held is tried for again: a turn that has been answered is just being written."""
+
+_REFERENCES: Final = 1000
+"""References of one request that are looked up."""
 
 _Result = TypeVar("_Result")
 
@@ -120,7 +124,9 @@ class ConversationService:
     async def inlined(self, scope: str, items: tuple[bytes, ...], request_id: str = "") -> tuple[bytes, ...]:
         """Items, with what is known in the place of references. Raises UnavailableError."""
         sent = Remembered("", None, items)
-        return inlined(sent, await self.known(scope, references(sent), request_id)).items
+        ids = (await beside(items, references, sent))[:_REFERENCES]
+        known = await self.known(scope, ids, request_id)
+        return (await beside(items, inlined, sent, known)).items if known else items
 
     async def finish(self, ending: Awaitable[None]) -> None:
         """Wait for what has to be written in the end, which goes on also where its request is cancelled."""

@@ -111,7 +111,8 @@ def timed(dialect: str) -> Timed:
     now = clock[dialect]
     until = now + bindparam("milliseconds", type_=BigInteger)
     known = _C.expires > bindparam("now")
-    free = or_(_C.lock.is_(None), _C.lock_until <= now)
+    # Who has it already may take it again: the answer to the first attempt may have been lost.
+    free = or_(_C.lock.is_(None), _C.lock_until <= now, _C.lock == bindparam("token"))
     taken = {"lock": bindparam("token"), "lock_until": until, "waiting": None, "waiting_turn": None}
     lock = update(CONVERSATIONS).where(_KEY, known, free).values(taken | {"expires": bindparam("until")})
     renewed = {"lock_until": until, "waiting": bindparam("response"), "waiting_turn": bindparam("turn")}

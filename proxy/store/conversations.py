@@ -80,7 +80,7 @@ class ConversationEngine(Protocol):
         """Make a conversation that nobody holds, with its first turn if `first.value` is one."""
 
     async def lock(self, lock: Lock, seconds: float) -> Taken:
-        """Take the lock for so many seconds, if it is free; the conversation counts as used."""
+        """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used."""
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
         """Hold the lock for so many seconds from now, for a response in the background and its turn where given."""

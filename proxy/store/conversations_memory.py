@@ -88,7 +88,7 @@ class MemoryConversations:
         record = self._record(lock.scope, lock.conversation_id)
         if record is None:
             return "unknown"
-        if record.token and record.until > self._clock():
+        if record.token not in ("", lock.token) and record.until > self._clock():
             return "held"
         record.free()
         record.token, record.until = lock.token, self._clock() + seconds

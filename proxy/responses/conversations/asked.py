@@ -8,6 +8,7 @@ from proxy.responses.body import lenient
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.edits import splice
 from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.size import holds_too_much
 from proxy.responses.conversations.bodies import ID
 from proxy.responses.conversations.ledger import Kept, names
 from proxy.responses.history.recall import front, the_input
@@ -58,6 +59,8 @@ def question(body: bytes, seed: bytes) -> Question | None:
 
     Names of items without an id are made of a `seed` that is used once.
     """
+    if holds_too_much(body):
+        return None
     try:
         document = read(body)
         conversation_id = _named(document) if document is not None else ""

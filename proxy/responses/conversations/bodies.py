@@ -12,6 +12,7 @@ import orjson
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.elements import Elements
 from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.size import holds_too_much
 from proxy.responses.conversations import refused
 from proxy.responses.conversations.items import INCLUDABLE, is_reference, shown
 from proxy.responses.conversations.ledger import DIGEST, MARK, Kept, Ledger, Place, count_of, places, repeated
@@ -46,6 +47,8 @@ class Asked(NamedTuple):
 
 
 def _document(body: bytes, *known: str) -> Document:
+    if holds_too_much(body):
+        raise refused.too_complex()
     try:
         found = read(body.strip() or b"{}")
     except MalformedError:

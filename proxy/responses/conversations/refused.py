@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from proxy.responses.body.size import MOST
+
 _NAMES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
 
 
@@ -124,6 +126,11 @@ def locked() -> Refused:
 def unreadable() -> Refused:
     """A body that is no JSON object."""
     return Refused("We could not parse the JSON body of your request. The API expects a JSON object.")
+
+
+def too_complex() -> Refused:
+    """A body with more values than are read; this sentence is ours."""
+    return Refused(f"The request body holds more than {MOST} values.", code="request_too_complex", status=413)
 
 
 def too_large(most: int) -> Refused:

@@ -46,10 +46,12 @@ def test_what_names_one() -> None:
         body('["conv"]'),
         body(more=',"previous_response_id":"resp_1"'),
         body(given="7"),
+        body(given=f"[{'[],' * 250_000}7]"),
         b'{"model":"m","conversation":"%b"}' % CONVERSATION.encode(),
         b'{"conversation":',
         b"[]",
     ],
+    ids=lambda sent: sent[:70].decode(),
 )
 def test_what_is_upstreams(sent: bytes) -> None:
     """An id that is none of ours, both references at once, no input, and what is no request: upstream has the word."""

@@ -46,6 +46,7 @@ def test_creation() -> None:
         (b"{", (None, None)),
         (b"[]", (None, None)),
         (b'{"odd":1}', ("odd", "unknown_parameter")),
+        (b'{"items":[%b]}' % (b"[]," * 250_000), (None, "request_too_complex")),
         (b'{"\\ud800":1}', ("\ud800", "unknown_parameter")),
         (b'{"items":[{"role":"user","content":"","id":"\\ud800"}]}', ("items[0].id", "invalid_value")),
         (b'{"items":{}}', ("items", "invalid_type")),
