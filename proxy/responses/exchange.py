@@ -49,7 +49,8 @@ _RUNGS: Final = 4
 """Looks at a body that a ladder costs."""
 
 _CLOSELY: Final = 64
-"""A byte for the slower reader, as so many for the quick one: four kilobytes of brackets take it ten milliseconds."""
+"""A byte for the slower reader, as so many for the quick one, up to what is done beside the event loop: beyond that the
+driver reserves memory by the cost, and this takes time only. Four kilobytes of brackets take it ten milliseconds."""
 
 Steps = Generator[Step, Any, None]
 
@@ -117,7 +118,7 @@ class Exchange:
             wanted = yield Compute(partial(self._take, self._memory, found), self._look_cost())
 
     def _look_cost(self) -> int:
-        return cost(self._effort * self._size, self._objects)
+        return max(cost(self._size, self._objects), min(cost(self._effort * self._size), INLINE + 1))
 
     def judges(self, status: int) -> bool:
         """Whether an answer with `status` is to be held, and its body, decoded, to be sent in."""
