@@ -75,9 +75,7 @@ class Exchange:
         self._scope = scope or LessonScope()
         self._attempts = Attempts(self.policy, self._scope, route)
         self._made: list[Attempt] = []
-        self._relayed = False
-        self._is_exhausted = False
-        self._is_read = False
+        self._relayed = self._is_exhausted = self._is_read = False
         self._is_readable = True
         self.holds_blobs = False
         """What was last to be sent holds encrypted content, of which upstream may leave something out."""

@@ -9,10 +9,10 @@ from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed
 from proxy.report import Report
 from proxy.responses import exchange as exchange_module
 from proxy.responses.body.size import MOST
-from proxy.responses.exchange import PAUSE, TooComplexError
+from proxy.responses.exchange import PAUSE, Exchange, TooComplexError
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, LessonScope
-from proxy.responses.steps import INLINE, Forward, Relay
+from proxy.responses.steps import INLINE, Compute, Forward, Relay
 from tests.support import samples
 from tests.support.driven import Driven
 from tests.support.refusals import NO_PARENT, NULL
@@ -709,3 +709,15 @@ def test_a_model_that_takes_no_reasoning() -> None:
     assert sent(again.start()) == [USER, SAID, USER]
     other = json.dumps({"model": "another", "input": [USER, BARE, SAID, USER]}).encode()
     assert Driven(other, RECOVER, scope=LessonScope(scope._lessons, "me")).start().body is other
+
+
+def test_the_slower_reader_takes_time_and_no_more_memory() -> None:
+    """Its work is done beside the event loop, at a cost that is still that of the bytes: memory is reserved by it."""
+    for size, least in ((20_000, INLINE + 1), (4 * INLINE, INLINE + 1), (80 * INLINE, 20 * INLINE)):
+        body = b'{"input": [{"role": "user", "content": "\\ud800%b"}]}' % (b"x" * size)
+        steps = Exchange(body).steps()
+        glance = next(steps)
+        assert isinstance(glance, Compute)
+        look = steps.send(glance.work())
+        assert isinstance(look, Compute)
+        assert least <= look.cost <= least + INLINE
