@@ -75,7 +75,6 @@ def decoded(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, span: Span) -
     found: list[T] = []
     position = start + 1
     while position:
-        give_way()
         part, position = _slice(decoder, body, position, end)
         found += part
     return found
@@ -107,6 +106,7 @@ def _array(body: bytes, start: int, end: int, closing: bytes = b"") -> bytes:
 
 def _found(body: bytes, look: int, end: int) -> "re.Match[bytes] | None":
     while look < end:
+        give_way()
         match = _BETWEEN.search(body, look, min(look + LONGEST, end))
         if match is not None:
             return match
