@@ -71,7 +71,7 @@ class Attempts:
             form = replace(form, blobs=form.blobs | behind)
         if AS_IT_CAME in names:
             return self._as_it_came(form, came)
-        refused = bool(form.blobs) or form.portable or self.will_be_refused(known)
+        refused = bool(form.blobs) or form.portable or self._names_refused(known)
         if refused or self._policy.mode != "recover" or known is not came:
             plain = form is self.plain_form(portable=False)
             portable_form = self.plain_form(portable=True) if plain else replace(form, portable=True)
@@ -142,8 +142,11 @@ class Attempts:
 
     def will_be_refused(self, document: Document) -> bool:
         """Whether the request holds an id or a blob that was refused to its credential before."""
+        return self._names_refused(document) or bool(self._refused_blobs(document))
+
+    def _names_refused(self, document: Document) -> bool:
         known = self._scope.facts.ids
-        return (bool(known) and not known.isdisjoint(ids_of(document))) or bool(self._refused_blobs(document))
+        return bool(known) and not known.isdisjoint(ids_of(document))
 
     def after(
         self,
