@@ -26,8 +26,6 @@ from proxy.store.conversations import Conversations, Lock
 _PATH: Final = re.compile(
     rb"/conversations(?:/(?P<id>conv_[0-9a-f]{48})(?P<items>/items(?:/(?P<item>[A-Za-z0-9_-]{1,256}))?)?)?\Z"
 )
-MOST_ITEMS: Final = 20_000
-"""Items of a conversation: more than any model's context holds."""
 
 _Result = TypeVar("_Result")
 
@@ -141,10 +139,8 @@ class _Call:
         """The items of a body, with names."""
         known = await self.routes.service.known(self.asked.owner, asked.references, self.asked.request_id)
         items = bodies.resolved(asked, known, before)
-        if size_of(before.turns) + sum(map(len, items)) > self.routes.largest:
-            raise refused.too_large(self.routes.largest)
-        if count_of(before.turns) + len(items) > MOST_ITEMS:
-            raise refused.too_many_items(MOST_ITEMS)
+        size, count = size_of(before.turns) + sum(map(len, items)), count_of(before.turns) + len(items)
+        refused.check_room(size, count, self.routes.largest)
         return [*map(Kept, items, names([id_in(item) for item in items], secrets.token_bytes(16)))]
 
     async def shown(self, marks: list[bytes], query: Query, *, has_more: bool) -> bytes | None:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
-from proxy.drivers.conversation_routes import MOST_ITEMS
 from proxy.drivers.work import Work
 from proxy.responses.body.size import cost
 from proxy.responses.conversations import refused
@@ -80,10 +79,7 @@ class Conversation:
         if ledger is None:
             return None
         ledger = ledger._replace(locked=ledger.locked and not ours)
-        if size_of(ledger.visible) > self.largest:
-            raise refused.too_large(self.largest)
-        if count_of(ledger.visible) > MOST_ITEMS:
-            raise refused.too_many_items(MOST_ITEMS)
+        refused.check_room(size_of(ledger.visible), count_of(ledger.visible), self.largest)
         twice = repeated(ledger.visible, self.question.ids)
         if twice:
             raise refused.duplicate(twice)

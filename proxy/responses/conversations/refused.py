@@ -133,6 +133,18 @@ def too_complex() -> Refused:
     return Refused(f"The request body holds more than {MOST} values.", code="request_too_complex", status=413)
 
 
+MOST_ITEMS: Final = 20_000
+"""Items of a conversation: more than any model's context holds."""
+
+
+def check_room(size: int, count: int, largest: int) -> None:
+    """Raises Refused where a conversation of so many bytes and items is more than is held; `largest` in bytes."""
+    if size > largest:
+        raise too_large(largest)
+    if count > MOST_ITEMS:
+        raise too_many_items(MOST_ITEMS)
+
+
 def too_large(most: int) -> Refused:
     """A conversation that no request could hold; this sentence is ours."""
     sentence = f"The conversation is larger than the {most} bytes that UNPINNED_STORE_MAX_CONVERSATION allows."
