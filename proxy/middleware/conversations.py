@@ -3,11 +3,9 @@
 What the store does not know belongs to upstream: it passes as it came.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
-from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,11 +15,10 @@ from proxy.drivers.memory import Reservation
 from proxy.http.context import answer_fault
 from proxy.http.faults import NOTHING_SENT, Fault, Fields
 from proxy.http.receive import ClientGone
-from proxy.responses.history.recall import is_id
+from proxy.responses.history.retrieval import named
 from proxy.responses.routes import route_of
 from proxy.store.conversation_service import UnavailableError
 
-_RESPONSE: Final = re.compile(rb"/responses/([^/]+)(/cancel)?\Z")
 _WATCHED: Final[dict[tuple[str, bytes], Callable[..., Awaitable[None]]]] = {
     ("GET", b""): Call.watch,
     ("DELETE", b""): Call.forget,
@@ -71,8 +68,7 @@ class ConversationsMiddleware:
             return partial(Call.answer, place=place)
         if self.options.resolved is not None and route_of(method, path) in ("responses", "input_tokens"):
             return Call.respond
-        named = _RESPONSE.search(path)
-        if named is None or (method, named[2] or b"") not in _WATCHED:
+        found = named(path)
+        if found is None or (method, found.part) not in _WATCHED:
             return None
-        response_id = unquote(named[1].decode("latin-1"))
-        return partial(_WATCHED[method, named[2] or b""], response_id=response_id) if is_id(response_id) else None
+        return partial(_WATCHED[method, found.part], response_id=found.response_id)

@@ -3,25 +3,20 @@
 A response is remembered when its end has been given to the client; one that is deleted is forgotten.
 """
 
-import re
 from collections.abc import Awaitable
 from typing import Final
-from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.drivers.hearing import Hearing
 from proxy.drivers.recorder import Recorder, Recording
 from proxy.http.context import context_of
-from proxy.responses.history.recall import is_id
+from proxy.responses.history.retrieval import FORGETTING, named
 from proxy.responses.routes import route_of
 from proxy.store.service import StoreService
 
-_RESPONSE: Final = re.compile(rb"/responses/([^/]+)\Z")
 _ROUTES: Final = frozenset({"responses", "compact"})
 _METHODS: Final = frozenset({"POST", "GET", "DELETE"})
-_FORGETTING: Final = frozenset({200, 204, 404})
-"""Statuses of a deletion after which the response is forgotten; 404 as well: another server's key may not know it."""
 
 
 class RecordingMiddleware:
@@ -39,15 +34,11 @@ class RecordingMiddleware:
         if scope["type"] != "http" or scope["method"] not in _METHODS:
             return await self.app(scope, receive, send)
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        named = _RESPONSE.search(path) if scope["method"] != "POST" else None
+        found = named(path) if scope["method"] != "POST" else None
+        response_id = found.response_id if found is not None and not found.part else ""
         route = route_of(scope["method"], path)
-        if named is None and route not in _ROUTES:
-            return await self.app(scope, receive, send)
-        owner = self.service.scope(scope["headers"])
+        owner = self.service.scope(scope["headers"]) if response_id or route in _ROUTES else None
         if owner is None:
-            return await self.app(scope, receive, send)
-        response_id = unquote(named[1].decode("latin-1")) if named is not None else ""
-        if named is not None and not is_id(response_id):
             return await self.app(scope, receive, send)
         request_id = context_of(scope).request_id
         recorder = Recorder(self.recording, owner, request_id, response_id, compacts=route == "compact")
@@ -104,7 +95,7 @@ class _Answer:
         return report is not None and report.action == "stored"
 
     def _forget(self, status: int) -> None:
-        if status in _FORGETTING:
+        if status in FORGETTING:
             self.recorder.forget()
 
     async def _relay_and_hear(self, hearing: Hearing, message: Message) -> None:

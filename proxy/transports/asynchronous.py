@@ -204,7 +204,7 @@ class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of e
         response = await sender.handle_async_request(request)
         if self.stores is not None and request.method == "DELETE":
             fields = [(name.lower(), value) for name, value in request.headers.raw]
-            self.stores.forget(fields, request.url.path, response.status_code)
+            self.stores.forget(fields, request.url.raw_path.partition(b"?")[0], response.status_code)
         return response
 
     async def aclose(self) -> None:

@@ -5,7 +5,6 @@ and the one in memory, are the same for all, and only written to the end.
 """
 
 import asyncio
-import re
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -14,16 +13,14 @@ from proxy.drivers.work import Elsewhere
 from proxy.events import Observer
 from proxy.http.headers import Fields
 from proxy.report import Route
-from proxy.responses.history.recall import Recalled, is_id
+from proxy.responses.history.recall import Recalled
+from proxy.responses.history.retrieval import FORGETTING, named
 from proxy.responses.steps import Recall
 from proxy.store.factory import ENGINES, MissingExtraError, opened
 from proxy.store.interface import Store
 from proxy.store.service import StoreService, Terms
 
-_RESPONSE: Final = re.compile(r"/responses/([^/]+)\Z")
 _ROUTES: Final = frozenset({"responses", "compact"})
-_FORGETTING: Final = frozenset({200, 204, 404})
-"""Statuses of a deletion after which the response is forgotten; 404 as well: another server's key may not know it."""
 _WANTED: Final = f"store must be memory, an object of a store, or a URL of one of {', '.join(ENGINES)}"
 
 
@@ -70,14 +67,14 @@ class Stores:
             return None
         return Recorder(recording, owner, request_id, compacts=route == "compact")
 
-    def forget(self, fields: Fields, path: str, status: int) -> None:
-        """Forget the response that was deleted, if `path`, decoded, names one."""
-        named = _RESPONSE.search(path)
+    def forget(self, fields: Fields, path: bytes, status: int) -> None:
+        """Forget the response that was deleted, if the raw `path` names one."""
+        found = named(path)
         recording = self._here()
         owner = recording.service.scope(fields)
-        if named is None or owner is None or status not in _FORGETTING or not is_id(named[1]):
+        if found is None or found.part or owner is None or status not in FORGETTING:
             return
-        Recorder(recording, owner, "", named[1]).forget()
+        Recorder(recording, owner, "", found.response_id).forget()
 
     async def close(self) -> None:
         """Write what is left, and let go of what was opened for the running loop."""

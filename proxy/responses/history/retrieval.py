@@ -23,7 +23,9 @@ from proxy.responses.history.recording import Made, Remembered, name_of_answer
 from proxy.responses.recovery.error_bodies import sayings
 from proxy.responses.recovery.pattern import Pattern
 
-_PATH: Final = re.compile(rb"/responses/([^/]+)(/input_items|/cancel)?")
+_PATH: Final = re.compile(rb"/responses/([^/]+)(/input_items|/cancel)?\Z")
+FORGETTING: Final = frozenset({200, 204, 404})
+"""Statuses of a deletion after which the response is forgotten; 404 as well: another server's key may not know it."""
 _STREAMS: Final = re.compile(rb"(?:^|&)stream=(?:true|1)(?:&|$)", re.IGNORECASE)
 _MISSING: Final = Pattern(r"\bresponses?\b.{0,300}\b(?:not\s+found|does\s+not\s+exist)")
 _PLACE: Final = re.compile(r"[A-Za-z0-9.:_-]{1,255}")
@@ -37,19 +39,31 @@ class Asked(NamedTuple):
     """The response as it is, or something that only its maker can do."""
 
 
+class Named(NamedTuple):
+    """A response, as a path names it."""
+
+    response_id: str
+    part: bytes
+    """What of it is meant: `b""` for itself, `b"/input_items"`, `b"/cancel"`."""
+
+
+def named(path: bytes) -> Named | None:
+    """The response that a raw path names, under any prefix; None where it names none, or something that is no id."""
+    match = _PATH.search(path)
+    response_id = unquote(match[1].decode("latin-1")) if match is not None else None
+    return Named(response_id, match[2] or b"") if match is not None and response_id and is_id(response_id) else None
+
+
 def asked(method: str, path: bytes, query: bytes) -> Asked | None:
     """What a request wants of a response, by its raw path, under any prefix; None where it is about none."""
-    match = _PATH.fullmatch(path, path.rfind(b"/responses/")) if method in _ASKING and b"/responses/" in path else None
-    if match is None or match[2] not in _ASKING[method]:
+    found = named(path) if method in _ASKING else None
+    if found is None or found.part not in _ASKING[method]:
         return None
-    response_id = unquote(match[1].decode("latin-1"))
-    if not is_id(response_id):
-        return None
-    plain = method == "GET" and match[2] is None and not _STREAMS.search(query)
-    return Asked(response_id, "response" if plain else "maker")
+    plain = method == "GET" and not found.part and not _STREAMS.search(query)
+    return Asked(found.response_id, "response" if plain else "maker")
 
 
-_ASKING: Final = {"GET": (None, b"/input_items"), "POST": (b"/cancel",), "DELETE": (None,)}
+_ASKING: Final = {"GET": (b"", b"/input_items"), "POST": (b"/cancel",), "DELETE": (b"",)}
 
 
 def is_missing(body: bytes) -> bool:
