@@ -29,7 +29,7 @@ from typing import Any, Final
 from proxy.events import Event, Recovered, Refused, Removal, Removed, Unrecovered
 from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
-from proxy.responses.body.document import Document, glance, read
+from proxy.responses.body.document import Document, glance, read, read_closely
 from proxy.responses.body.lenient import MalformedError
 from proxy.responses.body.size import MOST, cost, holds_too_much
 from proxy.responses.history.recall import Recalled, Recollection, may_help, takes_closer_look
@@ -239,7 +239,7 @@ class Exchange:
         if not self._is_read:
             self._is_read = True
             try:
-                self._came = read(self._body)
+                self._came = read(self._body) if self._effort == 1 else read_closely(self._body)
             except MalformedError:
                 self._is_readable = False
         return self._came
