@@ -88,16 +88,19 @@ def test_a_second_client_is_served(watched: Watched, name: str) -> None:
     body, fields, said = CASES[name]
     watched.upstream.will_always_answer(said)
     watched.begin()
-    port, admin, delays, over = watched.process.port, watched.process.admin_port, [0.0], threading.Event()
+    port, admin, over = watched.process.port, watched.process.admin_port, threading.Event()
+    delays: list[float] = []
 
     def ask() -> None:
+        """One question at least, however soon the work is over."""
         with RawClient(admin) as client:
-            while not over.is_set():
+            while True:
                 began = time.perf_counter()
                 client.send(request(b"GET", b"/livez"))
                 assert client.answer().status == 200
                 delays.append(time.perf_counter() - began)
-                over.wait(0.02)
+                if over.wait(0.02):
+                    return
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -107,5 +110,4 @@ def test_a_second_client_is_served(watched: Watched, name: str) -> None:
         over.set()
         asking.join()
     print(f"{name}: the second client waited for {max(delays) * 1e3:.1f} ms at most")  # noqa: T201 -- a measurement
-    assert len(delays) > 1
     assert watched.largest() < LONGEST
