@@ -65,16 +65,16 @@ class Attempts:
 
         `behind` are the blobs of a compaction whose history stands in `known`: those that cannot be read.
         """
+        plain = self.plain_form(portable=False)
         names = self._learnt_manner(known)
-        form = self._learnt_form(known, names)
+        form = self._learnt_form(plain, known, names) if self._scope.has_news else plain
         if behind:
             form = replace(form, blobs=form.blobs | behind)
         if AS_IT_CAME in names:
             return self._as_it_came(form, came)
         refused = bool(form.blobs) or form.portable or self._names_refused(known)
         if refused or self._policy.mode != "recover" or known is not came:
-            plain = form is self.plain_form(portable=False)
-            portable_form = self.plain_form(portable=True) if plain else replace(form, portable=True)
+            portable_form = self.plain_form(portable=True) if form is plain else replace(form, portable=True)
             portable = rewrite(known, portable_form)
             if self._may_begin_with(portable) and (refused or self._may_lose(portable)):
                 return Attempt(portable_form, portable, document=known)
@@ -101,18 +101,14 @@ class Attempts:
     def _learnt_manner(self, document: Document) -> Mapping[str, frozenset[str]]:
         """What a form had that was answered when it held ids, call ids or the model of this one, and which of them."""
         facts = self._scope.facts
-        known = marks_of(document).intersection(facts.manners) if facts.manners else set()
         names: dict[str, set[str]] = {}
-        for mark in known:
+        for mark in marks_of(document).intersection(facts.manners) if facts.manners else ():
             for name in facts.manners[mark]:
                 names.setdefault(name, set()).add(mark)
         return {name: frozenset(marks) for name, marks in names.items()}
 
-    def _learnt_form(self, document: Document, names: Mapping[str, frozenset[str]]) -> Form:
+    def _learnt_form(self, plain: Form, document: Document, names: Mapping[str, frozenset[str]]) -> Form:
         """The request as the client sent it, without what its upstream or credential is known to refuse."""
-        plain = self.plain_form(portable=False)
-        if not self._scope.has_news:
-            return plain
         facts = self._scope.facts
         manner: dict[str, Any] = {name: True for name in names if name != AS_IT_CAME and not name.startswith(NOTED)}
         return replace(

@@ -92,20 +92,20 @@ class Exchange:
             yield Compute(self._glance, cost(self._size))
             if self._came is None:
                 self._effort = _CLOSELY  # whatever asks for the document next
-            yield from self._resolve()
+            if self.policy.recalls:
+                yield from self._resolve()
             first = yield Compute(self._look, self._look_cost())
         refusal = yield first
         while True:
             status, body = refusal
             attempt = self._made[-1]
             attempt.refusal, attempt.bound = yield Compute(partial(judged, status, body), judging_cost(body))
-            yield from self._resolve()
+            if self.policy.recalls:
+                yield from self._resolve()
             refusal = yield (yield Compute(partial(self._judge, status), _RUNGS * self._look_cost()))
 
     def _resolve(self) -> Steps:
         """Ask the store for what the request refers to, and again for what another process may just be writing."""
-        if not self.policy.recalls:
-            return
         wanted: Recall | None = yield Compute(self._wanted, self._look_cost())
         while wanted is not None and self._memory is not None:
             found: Recalled | None = yield wanted

@@ -14,8 +14,10 @@ from proxy.responses.rewrite.rewriter import Rewrite
 def read_by(document: Document, tells_ids: bool) -> Read:
     """How many items, and how many ids of upstream's, are in a request."""
     previous = document.text("previous_response_id")
-    items = sum(len(array) for array in document.arrays)
-    found = (previous is not None) + sum(len(array.id_places) for array in document.arrays)
+    items, found = 0, int(previous is not None)
+    for array in document.arrays:
+        items += len(array)
+        found += len(array.table.id_places)
     ids = [previous, *(item.id or None for array in document.arrays for item in array.items)] if tells_ids else []
     return Read(items, found, tuple(filter(None, ids)))
 

@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from proxy.responses.body.elements import Elements
 from proxy.responses.body.objects import NEVER, Fields, object_of, raw, text
-from proxy.responses.items import ITEM_ENVELOPE, REASONING, Kind
+from proxy.responses.items import ITEM_ENVELOPE, PART_ENVELOPE, REASONING, Kind
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -28,7 +28,8 @@ else:
 
 ABSENT: Final = Raw(b"")
 """In a column of raw JSON, where an item has no such member."""
-_NOTHING: Final = (ABSENT, Raw(b"null"), Raw(b'""'))
+_NULL: Final = Raw(b"null")
+_NOTHING: Final = (ABSENT, _NULL, Raw(b'""'))
 _TEXTS: Final = frozenset({"id", "call_id", "type", "role"})
 _BRACKET: Final = ord("[")
 
@@ -49,6 +50,11 @@ class Item(_Columns, gc=False, eq=False):
     place: Ours[int] = 0
     elements: Ours[Elements | None] = None
     read: Ours[Fields | None] = None
+
+    @property
+    def has_null_content(self) -> bool:
+        """Whether there is a `content` that is null."""
+        return self.content is None or self.content == _NULL
 
     @property
     def fields(self) -> Fields:
@@ -79,7 +85,8 @@ class Item(_Columns, gc=False, eq=False):
 
     def array(self, name: str) -> memoryview | None:
         """The JSON of the array that the member `name` holds, not copied; None where it holds none."""
-        value = self.content if name == "content" else self.fields.get(name, ABSENT)
+        has_column = name == "content" and isinstance(self.content, Raw)
+        value = self.content if has_column else self.fields.get(name, ABSENT)
         if value is ABSENT:
             return None
         view = memoryview(value)
@@ -89,6 +96,20 @@ class Item(_Columns, gc=False, eq=False):
         """The members of the object that the member `name` holds; None where it holds none."""
         literal = self.raw(name)
         return object_of(literal) if literal is not None and literal[:1] == b"{" else None
+
+
+if TYPE_CHECKING:
+    PlainItem = Item
+else:
+    _Part = msgspec.defstruct("_Part", [(name, NEVER, 0) for name in PART_ENVELOPE], gc=False)
+
+    class PlainItem(Item, gc=False, eq=False):
+        """An item whose content is text, or parts without a field of an answer: any other is refused.
+
+        Both are checked while the item is read. The content itself is not kept as raw JSON.
+        """
+
+        content: list[_Part] | str | UnsetType | None = UNSET
 
 
 def row_of(fields: Fields) -> Item:

@@ -12,7 +12,6 @@ from msgspec import Raw
 from proxy.responses.body import lenient
 from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.lenient import MalformedError, Member
-from proxy.responses.items import PART_ENVELOPE
 
 Fields = Mapping[str, Any]
 """The members of a JSON object by name, as raw JSON; the last one where a name stands twice.
@@ -29,9 +28,6 @@ _COMMA: Final = ord(",")
 
 NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 """The type of no JSON value: a decoder refuses an object that has a member of it."""
-_CONTENTS: Final = msgspec.json.Decoder(
-    list[list[msgspec.defstruct("Part", [(name, NEVER, 0) for name in PART_ENVELOPE])] | str | None]  # type: ignore[misc]
-)
 
 
 def raw(fields: Fields, name: str) -> bytes | None:
@@ -72,15 +68,6 @@ def object_of(json: bytes) -> Fields:
     if len(found) != 1:
         raise MalformedError
     return found[0]
-
-
-def are_plain(contents: list[Raw]) -> bool:
-    """Whether no part of any content has a field of `PART_ENVELOPE`; False where that takes a closer look."""
-    try:
-        _CONTENTS.decode(b"[%b]" % b",".join(contents))
-    except REFUSED:
-        return False
-    return True
 
 
 def _fields(body: bytes, start: int) -> Fields:

@@ -7,8 +7,10 @@ msgspec reads the columns, and nothing else of an item, in one scan. A rule that
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import KeysView, Mapping
-from itertools import chain
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
@@ -18,12 +20,13 @@ from proxy.responses.body import lenient, objects, slices
 from proxy.responses.body.edits import Edit
 from proxy.responses.body.elements import Elements
 from proxy.responses.body.giving_way import give_way
-from proxy.responses.body.item import ABSENT, Item, row_of
+from proxy.responses.body.item import Item, PlainItem, row_of
 from proxy.responses.body.lenient import Span
-from proxy.responses.body.objects import OBJECTS, REFUSED, Fields, are_plain
+from proxy.responses.body.objects import OBJECTS, REFUSED, Fields
 from proxy.responses.items import ITEM_ENVELOPE, KINDS, MESSAGES, SEARCH_OUTPUT, kind_of
 
 _ITEMS: Final = msgspec.json.Decoder(list[Item])
+_PLAIN_ITEMS: Final = msgspec.json.Decoder(list[PlainItem])
 _ENVELOPE: Final = frozenset(ITEM_ENVELOPE)
 # The key `id`; its value, where that is a plain string (group 1); and the comma behind it with white space (group 2).
 _ID: Final = re.compile(rb'"id"(?:[ \t\n\r]*+:[ \t\n\r]*+"[^"\\]*+"()(?:[ \t\n\r]*+(,)[ \t\n\r]*+)?+)?+')
@@ -37,6 +40,25 @@ _KINDS: Final = {name: kind for name, kind in KINDS.items() if kind is not SEARC
 """Those that an item's type alone tells."""
 
 
+@dataclass(slots=True)
+class Table:
+    """The items of an array, and where each kind stands, so that a rule for another kind costs nothing."""
+
+    items: list[Item]
+    """The items, in order."""
+    by_kind: dict[str, list[int]]
+    """Where the items of each kind are, by its name."""
+    id_places: list[int]
+    """Where the items are that have an id."""
+
+    def places(self, kinds: frozenset[str]) -> list[int]:
+        """Where the items of these kinds are, in order."""
+        if kinds.isdisjoint(self.by_kind):
+            return []
+        found = [places for kind, places in self.by_kind.items() if kind in kinds]
+        return found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
+
+
 class Array:
     """One `input` of a body: its items, and what is among them.
 
@@ -48,13 +70,10 @@ class Array:
         self.elements = Elements(body, span)
         self.envelope: frozenset[str] = frozenset()
         """Names of fields of an answer that items have."""
-        try:
-            self._items = slices.decoded(_ITEMS, body, span)
-        except REFUSED:
-            self._items = self._read_by_names(body, closely=closely)
-        self._places: dict[str, list[int]] | None = None
-        self._id_places: list[int] = []
-        self._parts_are_plain: bool | None = None
+        self.parts_are_plain = False
+        """No part of a message has a field of an answer; False where that takes a closer look."""
+        self._items = self._read(body, closely=closely)
+        self._table: Table | None = None
         self._id_edits: dict[int, Edit] | None = None
 
     def __len__(self) -> int:
@@ -63,40 +82,14 @@ class Array:
     @property
     def items(self) -> list[Item]:
         """The items, in order."""
-        self._classify()
-        return self._items
+        return self.table.items
 
     @property
-    def kinds(self) -> KeysView[str]:
-        """Names of the kinds among the items, so that a rule for another kind costs nothing."""
-        return self._classify().keys()
-
-    @property
-    def id_places(self) -> list[int]:
-        """Where the items are that have an id, in order."""
-        self._classify()
-        return self._id_places
-
-    def places(self, kinds: frozenset[str]) -> list[int]:
-        """Where the items of these kinds are, in order."""
-        by_kind = self._classify()
-        if kinds.isdisjoint(by_kind):
-            return []
-        found = [places for kind, places in by_kind.items() if kind in kinds]
-        return found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
-
-    @property
-    def parts_are_plain(self) -> bool:
-        """Whether no part of a message has a field of an answer; False where that takes a closer look."""
-        if self._parts_are_plain is None:
-            contents = [item.content for item in self._items if item.content is not ABSENT]
-            self._parts_are_plain = self._is_short and are_plain(contents)
-        return self._parts_are_plain
-
-    @property
-    def _is_short(self) -> bool:
-        """Whether a copy of what is in it costs little."""
-        return self.span[1] - self.span[0] <= slices.LONGEST
+    def table(self) -> "Table":
+        """What is among the items; found out once, and not before it is asked."""
+        if self._table is None:
+            self._table = self._classified()
+        return self._table
 
     @property
     def id_edits(self) -> Mapping[int, Edit]:
@@ -111,35 +104,31 @@ class Array:
         Where it stands as often as there are ids, it stands once in each of these items.
         """
         body, (start, end) = self.elements.body, self.span
-        places = self.id_places
+        places = self.table.id_places
         if not places or slices.holds(body, _ESCAPED, self.span):
             return {}
         found: list[re.Match[bytes]] = []
-        for match in _ID.finditer(body, start, end):
-            if not len(found) % _MANY:
-                give_way()
-            found.append(match)
+        matches = _ID.finditer(body, start, end)
+        while more := [*islice(matches, _MANY)]:
+            found += more
+            give_way()
         if len(found) != len(places):
             owners = [bisect_right(self.elements.spans, (match.start(), end)) - 1 for match in found]
             once = {place for place, count in Counter(owners).items() if count == 1}.intersection(places)
             found = [match for match, place in zip(found, owners, strict=True) if place in once]
             places = sorted(once)
-        placed = [*zip(places, found, strict=True)]
-        edits: dict[int, Edit] = {place: (*match.span(), b"") for place, match in placed if match.lastindex == _COMMA}
-        for place, match in placed if len(edits) < len(placed) else ():
+        edits: dict[int, Edit] = {
+            place: (*match.span(), b"") for place, match in zip(places, found, strict=True) if match.lastindex == _COMMA
+        }
+        for place, match in zip(places, found, strict=True) if len(edits) < len(found) else ():
             first, last = match.span()
             if match.lastindex == _VALUE and body.startswith(b",", first - 1) and body.startswith(b"}", last):
                 edits[place] = (first - 1, last, b"")
         return edits
 
-    def _classify(self) -> dict[str, list[int]]:
-        """Where the items of each kind are; found out once, and not before it is asked."""
-        if self._places is None:
-            self._places = self._classified()
-        return self._places
-
-    def _classified(self) -> dict[str, list[int]]:
+    def _classified(self) -> "Table":
         places: dict[str, list[int]] = {}
+        id_places: list[int] = []
         for place, item in enumerate(self._items):
             if not place % _MANY:
                 give_way()
@@ -151,12 +140,23 @@ class Array:
             item.place = place
             item.elements = self.elements
             if item.id is not UNSET:
-                self._id_places.append(place)
+                id_places.append(place)
             if kind.name in places:
                 places[kind.name].append(place)
             else:
                 places[kind.name] = [place]
-        return places
+        return Table(self._items, places, id_places)
+
+    def _read(self, body: bytes, *, closely: bool) -> list[Item]:
+        if self.span[1] - self.span[0] <= slices.LONGEST:  # a copy of the text in it costs little
+            with suppress(*REFUSED):
+                found = _PLAIN_ITEMS.decode(memoryview(body)[self.span[0] : self.span[1]])
+                self.parts_are_plain = True
+                return found
+        try:
+            return slices.decoded(_ITEMS, body, self.span)
+        except REFUSED:
+            return self._read_by_names(body, closely=closely)
 
     def _read_by_names(self, body: bytes, *, closely: bool) -> list[Item]:
         try:

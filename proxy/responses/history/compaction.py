@@ -40,7 +40,7 @@ class Compaction(NamedTuple):
 def last_compaction(document: Document) -> Compaction | None:
     """The last compaction of a request; None where there is none."""
     array = document.arrays[0] if len(document.arrays) == 1 else None
-    places = array.places(_KIND) if array is not None else []
+    places = array.table.places(_KIND) if array is not None else []
     if array is None or not places:
         return None
     item = array.items[places[-1]]

@@ -95,10 +95,12 @@ class Draft:
 
     def __init__(self, array: Array, changes: Changes | None = None) -> None:
         self.array = array
-        self.entries = [Entry(item) for item in array.items]
+        self.table = array.table
+        self.entries = [Entry(item) for item in self.table.items]
         self._came = self.entries
         self._moved: set[Entry] = set()
         self._dropped = False
+        self._without_id: Mapping[int, Edit] = {}
         self.changes = changes or Changes()
         self.removed = self.changes.removed
         self.repaired = self.changes.repaired
@@ -111,12 +113,12 @@ class Draft:
     def of(self, kinds: frozenset[str]) -> list[Entry]:
         """The entries that came as items of these kinds, dropped ones as well, in order."""
         if self.entries is self._came:
-            return [self._came[place] for place in self.array.places(kinds)]
+            return [self._came[place] for place in self.table.places(kinds)]
         return [entry for entry in self.entries if entry.came.kind.name in kinds]
 
     def with_id(self) -> list[Entry]:
         """The entries that came with an id, dropped ones as well."""
-        return [self._came[place] for place in self.array.id_places]
+        return [self._came[place] for place in self.table.id_places]
 
     def turns(self) -> Iterator[Turn]:
         """The runs of model-made items between client-made ones, without what is dropped."""
@@ -180,6 +182,7 @@ class Draft:
         for entry in entries:
             entry.cut = ONLY_ID if not entry.cut else entry.cut | ONLY_ID
         if entries:
+            self._without_id = self.array.id_edits
             self.removed["item_id"] += len(entries)
             self.changes.taken += [("item_id", entry.came) for entry in entries]
 
@@ -205,7 +208,7 @@ class Draft:
                 continue
             place = entry.came.place
             only_id = entry.cut is ONLY_ID and not entry.cut_parts
-            without_id = self.array.id_edits.get(place) if only_id else None
+            without_id = self._without_id.get(place) if only_id else None
             if without_id is not None:
                 edits.append(without_id)
             else:

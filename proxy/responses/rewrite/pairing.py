@@ -219,8 +219,6 @@ def drop_duplicates(draft: Draft) -> None:
 
 def drop_unfollowed_reasoning(draft: Draft) -> None:
     """Drop reasoning without a follower; a run of reasoning items counts as one."""
-    if REASONING.name not in draft.array.kinds:
-        return
     entries = draft.entries
     doomed: list[Entry] = []
     follower: Entry | None = None

@@ -19,7 +19,16 @@ from proxy.responses.body.document import Document
 from proxy.responses.body.edits import Edit, cut_members, splice
 from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.item import Item
-from proxy.responses.items import PAIRED, REQUEST_ENVELOPE
+from proxy.responses.items import (
+    CODE_INTERPRETER,
+    COMPUTER_CALL,
+    IMAGE,
+    PAIRED,
+    REASONING,
+    REFERENCE,
+    REQUEST_ENVELOPE,
+    Kind,
+)
 from proxy.responses.rewrite import pairing, rules, trimming
 from proxy.responses.rewrite.draft import Changes, Draft, Entry
 
@@ -125,8 +134,9 @@ class _Rewriting:
         self._top_level()
         drafts = [Draft(array, self.changes) for array in self.document.arrays]
         for draft in drafts:
-            for rule, applies in _RULES:
-                if applies(self):
+            present = draft.table.by_kind
+            for rule, applies, kinds in _RULES:
+                if not (kinds and kinds.isdisjoint(present)) and applies(self):
                     give_way()
                     rule(self, draft)
             self.edits += draft.edits(self.document.body)
@@ -206,7 +216,7 @@ class _Rewriting:
         pairing.note_unreasoned(draft, self.form.unpaired)
 
     def repair_pairs(self, draft: Draft) -> None:
-        if draft.array.kinds.isdisjoint(PAIRED) and not self.form.keep_last:
+        if PAIRED.isdisjoint(draft.table.by_kind) and not self.form.keep_last:
             return
         pairs = pairing.pairs_of(draft)
         calls_elsewhere = self._may_hold_calls(draft)
@@ -241,11 +251,10 @@ class _Rewriting:
             return not self.took_references or bool(self.document.text("input"))
         if not self.form.asks:
             return True
-        came = (entry for entry in reversed(draft.entries) if entry.fate != "added")
-        end = next((entry for entry in came if not entry.came.kind.is_setting), None)
-        if end is None:
-            return not self.took_references
-        return end.fate == "kept" and (end.came.kind.essential or not self.took_references)
+        for entry in reversed(draft.entries):
+            if entry.fate != "added" and not entry.came.kind.is_setting:
+                return entry.fate == "kept" and (entry.came.kind.essential or not self.took_references)
+        return not self.took_references
 
     def _stands_alone(self, draft: Draft | None) -> bool:
         """Whether an input that is answerable holds all that it stands for."""
@@ -267,34 +276,48 @@ def _takes_items(it: _Rewriting) -> bool:
     return it.portable or form.repaired or form.no_blobs or form.no_reasoning or bool(named)
 
 
-_Rule = tuple[Callable[[_Rewriting, Draft], None], Callable[[_Rewriting], object]]
+_Rule = tuple[Callable[[_Rewriting, Draft], None], Callable[[_Rewriting], object], frozenset[str]]
+
+
+def _of(*kinds: Kind) -> frozenset[str]:
+    return frozenset(kind.name for kind in kinds)
+
+
+_ANY: Final = _of()
+"""For a rule that is applied to items of any kind."""
+
 
 _RULES: Final[tuple[_Rule, ...]] = (
     # What consists of its id goes first: it decides which outputs are orphans, and which turns lost their reasoning.
-    (_Rewriting.drop_references, lambda it: it.portable),
-    (_Rewriting.reduce_reasoning, lambda it: it.strips_ids),
-    (lambda _, draft: rules.replace_images(draft), lambda it: it.strips_ids),
+    (_Rewriting.drop_references, lambda it: it.portable, _of(REFERENCE)),
+    (_Rewriting.reduce_reasoning, lambda it: it.strips_ids, _of(REASONING)),
+    (lambda _, draft: rules.replace_images(draft), lambda it: it.strips_ids, _of(IMAGE)),
     # What upstream refused by name.
-    (_Rewriting.drop_blobs, lambda it: it.form.blobs or it.form.no_blobs),
-    (lambda _, draft: rules.drop_reasoning(draft), lambda it: it.form.no_reasoning),
-    (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda it: it.form.without),
-    (lambda it, draft: rules.note_expired_code(draft, it.form.containers), lambda it: it.form.containers),
-    (lambda it, draft: rules.note_hosted_calls(draft, it.form.noted), lambda it: it.form.noted),
+    (_Rewriting.drop_blobs, lambda it: it.form.blobs or it.form.no_blobs, _ANY),
+    (lambda _, draft: rules.drop_reasoning(draft), lambda it: it.form.no_reasoning, _of(REASONING)),
+    (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda it: it.form.without, _ANY),
+    (
+        lambda it, draft: rules.note_expired_code(draft, it.form.containers),
+        lambda it: it.form.containers,
+        _of(CODE_INTERPRETER),
+    ),
+    (lambda it, draft: rules.note_hosted_calls(draft, it.form.noted), lambda it: it.form.noted, _ANY),
     # Calls that cannot stand without reasoning become notes before pairs are counted, with their outputs.
-    (lambda _, draft: rules.note_unreasoned_computer_calls(draft), lambda _: True),
-    (lambda _, draft: pairing.bring_together(draft), lambda it: it.form.adjacent),
-    (_Rewriting.repair_items, lambda it: it.form.repaired),
+    (lambda _, draft: rules.note_unreasoned_computer_calls(draft), lambda _: True, _of(COMPUTER_CALL)),
+    (lambda _, draft: pairing.bring_together(draft), lambda it: it.form.adjacent, _ANY),
+    (_Rewriting.repair_items, lambda it: it.form.repaired, _ANY),
     # Pairs, and between two counts of them the trim, which drops whole groups.
-    (_Rewriting.repair_pairs, lambda it: it.portable or it.form.repaired or it.form.keep_last),
+    (_Rewriting.repair_pairs, lambda it: it.portable or it.form.repaired or it.form.keep_last, _ANY),
     # Only now is it known which reasoning lost the item that it led to.
-    (lambda _, draft: pairing.drop_unfollowed_reasoning(draft), _takes_items),
+    (lambda _, draft: pairing.drop_unfollowed_reasoning(draft), _takes_items, _of(REASONING)),
     # Members of what is left. A refused field goes before ids and stray fields, so that it is counted once.
-    (lambda it, draft: rules.remove_refused(draft, it.form.refused), lambda it: it.form.refused),
-    (_Rewriting.remove_ids, lambda it: it.strips_ids),
-    (_Rewriting.remove_fields, lambda it: it.portable),
+    (lambda it, draft: rules.remove_refused(draft, it.form.refused), lambda it: it.form.refused, _ANY),
+    (_Rewriting.remove_ids, lambda it: it.strips_ids, _ANY),
+    (_Rewriting.remove_fields, lambda it: it.portable, _ANY),
     (
         lambda _, draft: rules.give_summaries(draft),
         lambda it: it.portable or ("reasoning", "summary") in it.form.demanded,
+        _of(REASONING),
     ),
 )
-"""(rule, when the form has it), in the order in which they are applied."""
+"""(rule, when the form has it, the kinds of which one has to be there), in the order in which they are applied."""

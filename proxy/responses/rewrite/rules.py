@@ -171,9 +171,12 @@ def note_unreasoned_computer_calls(draft: Draft) -> None:
 
     Sent with its id but without its reasoning, a computer call is answered with a 500 (community topic 1375928).
     """
-    turns = draft.turns() if COMPUTER_CALL.name in draft.array.kinds else ()
     calls = [
-        entry for turn in turns if turn.lost_reasoning for entry in turn.entries if entry.item.kind is COMPUTER_CALL
+        entry
+        for turn in draft.turns()
+        if turn.lost_reasoning
+        for entry in turn.entries
+        if entry.item.kind is COMPUTER_CALL
     ]
     answered = pairs_of(draft).answered if calls else {}
     for call in calls:
@@ -187,7 +190,7 @@ def remove_ids(draft: Draft, *, profile: str, all_turns: bool, demanded: Collect
     With `all_turns`, only items with an id that pairs or is signed keep it.
     """
     keeping: set[Entry] = set()
-    may_keep = bool(demanded) or not draft.array.kinds.isdisjoint(_PINNED) or profile == "azure"
+    may_keep = bool(demanded) or not _PINNED.isdisjoint(draft.table.by_kind) or profile == "azure"
     for turn in draft.turns() if may_keep else ():
         if _is_demanded(turn, demanded) or (not all_turns and _keeps_ids(turn, profile)):
             keeping.update(turn.entries)
@@ -251,7 +254,7 @@ def _unwelcome(item: Item, envelope: Collection[str], profile: str) -> Iterator[
         # haskell-agent PR#689 (live A/B): `status` of a reasoning is refused; openai-python#3008: so is a null.
         if item.status is not ABSENT:
             yield "status"
-        if item.content == _NULL:
+        if item.has_null_content:
             yield "content"
     elif profile == "azure" and item.kind.role and item.status is not ABSENT:
         yield "status"  # litellm, azure transformation
