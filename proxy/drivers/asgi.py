@@ -154,13 +154,19 @@ class Call:
             return await self.pass_on(Report(action="unread"), body.replay)
         if options.names_model:
             self.context.model = model_name(plain)
-        now = options.clock()
-        scope = LessonScope(options.lessons, self.credential, now)
-        exchange = Exchange(plain, options.budget.admit(self.credential, now), route=self.route, scope=scope)
+        performer = self._performer(memory, body.body, plain)
+        del body, plain  # the answer may stream for an hour
         try:
-            await Performer(self, exchange, memory, body.body, plain).run()
+            await performer.run()
         except TooComplexError:
             raise too_complex() from None
+
+    def _performer(self, memory: Reservation, body: bytes, plain: bytes) -> Performer:
+        """What performs the request's exchange, and alone holds what it is made of."""
+        now = self.options.clock()
+        scope = LessonScope(self.options.lessons, self.credential, now)
+        policy = self.options.budget.admit(self.credential, now)
+        return Performer(self, Exchange(plain, policy, route=self.route, scope=scope), memory, body, plain)
 
     def notice(self, events: list[Event]) -> None:
         """Tell the observer the facts, and take them out of the list."""

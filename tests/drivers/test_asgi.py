@@ -1,6 +1,7 @@
 """What crosses the wire when requests are made portable and refusals recovered, with a scripted upstream."""
 
 import asyncio
+import gc
 import gzip
 import json
 import zlib
@@ -14,6 +15,9 @@ from starlette.types import Message, Receive, Scope, Send
 from proxy.drivers import attempt
 from proxy.drivers.asgi import PortableMiddleware
 from proxy.events import LeftOutByUpstream, LossyAnswer, Read, Recovered, Refused, StartedFresh, Unrecovered
+from proxy.responses.attempts import Attempt
+from proxy.responses.body.document import Document
+from proxy.responses.exchange import Exchange
 from proxy.responses.policy import Policy
 from tests.support.product import Notebook, unpinned
 from tests.support.raw_client import RawAnswer, RawClient, exchange, request
@@ -447,6 +451,23 @@ def test_an_answer_streams_after_a_recovery(upstream: ScriptedUpstream) -> None:
         assert b"response.completed" in client.until(b"\n\n")
     assert first.values(b"x-unpinned-action") == [b"recovered"]
     assert first.values(b"x-accel-buffering") == [b"no"]
+
+
+@pytest.mark.parametrize("policy", [STRIP, RECOVER], ids=["at once", "after a recovery"])
+def test_nothing_of_the_request_is_held_while_its_answer_streams(upstream: ScriptedUpstream, policy: Policy) -> None:
+    """Once the client has the first event, nothing is left of what was made of its request."""
+    gate = Gate()
+    stream = event_stream([{"type": "response.created"}, {"type": "response.output_text.delta"}, gate])
+    upstream.will_answer(*([NOT_FOUND] if policy is RECOVER else []), stream)
+    with unpinned(upstream.url, policy) as port, RawClient(port) as client:
+        body = json.dumps({"input": [USER, BARE, ASSISTANT, USER], "stream": True}).encode()
+        client.send(request(b"POST", TARGET, body=body))
+        assert b"output_text" in client.until(b"output_text.delta")
+        gate.wait_reached()
+        gc.collect()
+        held = [type(one).__name__ for one in gc.get_objects() if isinstance(one, (Exchange, Attempt, Document))]
+        gate.open()
+    assert held == []
 
 
 def test_a_cut_stream_is_cut_for_the_client(upstream: ScriptedUpstream) -> None:
