@@ -6,7 +6,8 @@ from typing import Any, Final, Literal, NamedTuple
 from proxy.events import LeftOutByUpstream
 from proxy.http import content_coding
 from proxy.http.faults import CLIENT, Fault
-from proxy.http.headers import Fields, content_length, is_event_stream, is_json
+from proxy.http.headers import Fields
+from proxy.http.metadata import Metadata
 from proxy.report import LeftOut, Report
 from proxy.responses import early
 from proxy.responses.body.size import MOST
@@ -42,20 +43,19 @@ def attempt_fields(fields: Fields, length: int, *, changed: bool, first: bool) -
     return kept
 
 
-def may_tell(status: int, fields: Fields) -> Literal["at the end", "in an event", "nothing"]:
+def may_tell(status: int, metadata: Metadata) -> Literal["at the end", "in an event", "nothing"]:
     """Where an answer can say what upstream left out: JSON is held for that, as the report goes in front of it."""
     if not 200 <= status < 300:
         return "nothing"
-    fields = [(name.lower(), value) for name, value in fields]
-    if is_event_stream(fields):
-        return "nothing" if content_coding.coding_of(fields) else "in an event"
-    length = content_length(fields)
-    return "at the end" if is_json(fields) and (length is None or length <= HELD) else "nothing"
+    if metadata.is_event_stream:
+        return "nothing" if metadata.coding else "in an event"
+    length = metadata.length
+    return "at the end" if metadata.is_json and (length is None or length <= HELD) else "nothing"
 
 
-def may_refuse_in_event(status: int, fields: Fields) -> bool:
-    """Whether an answer is a stream whose first events can be read; `fields` have names in lower case."""
-    return status == 200 and is_event_stream(fields) and not content_coding.coding_of(fields)
+def may_refuse_in_event(status: int, metadata: Metadata) -> bool:
+    """Whether an answer is a stream whose first events can be read."""
+    return status == 200 and metadata.is_event_stream and not metadata.coding
 
 
 class HeldAnswer:
@@ -64,14 +64,14 @@ class HeldAnswer:
     Each part is the driver's own kind of message, to be given on as it is.
     """
 
-    __slots__ = ("_pieces", "fields", "is_whole", "parts", "size", "status")
+    __slots__ = ("_coding", "_pieces", "is_whole", "parts", "size", "status")
 
     limit = HELD
     """Bytes that are held of it."""
 
-    def __init__(self, status: int, fields: Fields, start: Any) -> None:
+    def __init__(self, status: int, metadata: Metadata, start: Any) -> None:
         self.status = status
-        self.fields = fields
+        self._coding = metadata.coding
         self.parts = [start]
         self.size = 0
         self.is_whole = False
@@ -112,11 +112,10 @@ class HeldAnswer:
     def body(self) -> bytes:
         """The body, decoded; `b""` where its coding is unknown, broken, or decodes to more than is held."""
         body = b"".join(self._pieces)
-        coding = content_coding.coding_of([(name.lower(), value) for name, value in self.fields])
-        if not content_coding.is_known(coding):
+        if not content_coding.is_known(self._coding):
             return b""
         try:
-            return content_coding.decode(coding, body, HELD)
+            return content_coding.decode(self._coding, body, HELD)
         except (content_coding.CorruptError, content_coding.TooLargeError):
             return b""
 
@@ -128,8 +127,8 @@ class HeldStream(HeldAnswer):
 
     limit = early.MOST
 
-    def __init__(self, status: int, fields: Fields, start: Any, *, commits_first: bool) -> None:
-        super().__init__(status, fields, start)
+    def __init__(self, status: int, metadata: Metadata, start: Any, *, commits_first: bool) -> None:
+        super().__init__(status, metadata, start)
         self.events = EarlyEvents(commits_first=commits_first)
         self.refusal: EarlyRefusal | None = None
         """What the stream refuses with, once that is known; it is then held to its end."""
@@ -167,15 +166,16 @@ _PASSES: Final = Holding(None)
 
 def holding(exchange: Exchange, status: int, fields: Fields, start: Any) -> Holding:
     """Whether an answer is held: to be judged, or because its end says what the report in front of it has to say."""
+    metadata = Metadata(fields)
     if exchange.judges(status):
-        return Holding(HeldAnswer(status, fields, start), JUDGED)
-    told = may_tell(status, fields) if exchange.holds_blobs else "nothing"
+        return Holding(HeldAnswer(status, metadata, start), JUDGED)
+    told = may_tell(status, metadata) if exchange.holds_blobs else "nothing"
     watches = told == "in an event"
-    if exchange.judges_events and may_refuse_in_event(status, fields):
-        held = HeldStream(status, fields, start, commits_first=exchange.in_background)
+    if exchange.judges_events and may_refuse_in_event(status, metadata):
+        held = HeldStream(status, metadata, start, commits_first=exchange.in_background)
         return Holding(held, early.WITHOUT_EVENT, watches)
     if told == "at the end":
-        return Holding(HeldAnswer(status, fields, start), JUDGED)
+        return Holding(HeldAnswer(status, metadata, start), JUDGED)
     return Holding(None, watches=True) if watches else _PASSES
 
 

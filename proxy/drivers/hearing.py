@@ -8,29 +8,32 @@ from contextlib import suppress
 from functools import partial
 
 from proxy.drivers.recorder import Recorder
-from proxy.http import content_coding, headers
+from proxy.http import content_coding
+from proxy.http.headers import Fields
+from proxy.http.metadata import Metadata
 from proxy.responses.history.answers import LARGEST, EventStream, WholeAnswer
 from proxy.responses.history.recording import Made, made
 from proxy.responses.steps import INLINE, Compute
 
 
 class Hearing:
-    """One answer for `recorder`; `fields` have names in lower case, `ask` makes the record of the request."""
+    """One answer for `recorder`; `ask` makes the record of the request."""
 
     def __init__(
         self,
         recorder: Recorder,
-        fields: headers.Fields,
+        fields: Fields,
         ask: Compute | None,
         hears: Callable[[Made], None] | None = None,
     ) -> None:
         self._recorder = recorder
-        self._coding = content_coding.coding_of(fields)
+        metadata = Metadata(fields)
+        self._coding = metadata.coding
         self._answer: EventStream | WholeAnswer | None = None
         self.streams = False
         """It is an event stream that is read."""
         if recorder.begin(ask, hears) and content_coding.is_known(self._coding):
-            self.streams = headers.is_event_stream(fields)
+            self.streams = metadata.is_event_stream
             self._answer = recorder.events() if self.streams and not self._coding else WholeAnswer()
 
     def concerns(self, piece: bytes) -> bool:

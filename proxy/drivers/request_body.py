@@ -11,8 +11,10 @@ from starlette.types import Message, Receive
 
 from proxy.drivers.memory import Reservation
 from proxy.drivers.offload import Offload
-from proxy.http import content_coding, headers
+from proxy.http import content_coding
 from proxy.http.faults import CLIENT, Fault, hop_fault
+from proxy.http.headers import Fields
+from proxy.http.metadata import Metadata
 from proxy.http.receive import Pieces
 
 _ENCODED: Final = 64 * 1024
@@ -29,7 +31,7 @@ class RequestBody:
 
     def __init__(  # noqa: PLR0913 -- limits, each with a name
         self,
-        fields: headers.Fields,
+        fields: Fields,
         receive: Receive,
         *,
         limit: int,
@@ -41,7 +43,7 @@ class RequestBody:
     ) -> None:
         self.body = b""
         self.more = True
-        self._fields = headers.hop_fields(fields)
+        self._metadata = Metadata(fields)
         self._receive = receive
         self._limit = limit
         self._pieces = Pieces(receive, idle)
@@ -49,37 +51,37 @@ class RequestBody:
         self._memory = memory
         self._offload = offload
         self._caller = caller
-        self._coding = content_coding.coding_of(self._fields)
 
     async def take(self) -> bytes | None:
         """The decoded body, `body` itself if it has no coding; None if it cannot be read.
 
         Raises Fault, which answers the client, and ClientGone.
         """
-        if not content_coding.is_known(self._coding) or self._is_too_large(headers.content_length(self._fields) or 0):
+        coding = self._metadata.coding
+        if not content_coding.is_known(coding) or self._is_too_large(self._metadata.length or 0):
             return None
         await self._collect()
         if self._is_too_large(len(self.body)):
             return None
-        if headers.is_body_lost(self._fields, len(self.body)):
+        if self._metadata.is_body_lost(len(self.body)):
             raise hop_fault("incomplete_body")
         try:
-            return await self._decoded() if self._coding else self.body
+            return await self._decoded(coding) if coding else self.body
         except content_coding.TooLargeError:
             self._is_too_large(self._limit + 1)
             return None
         except content_coding.CorruptError:
-            message = f"The request body is not the {self._coding} data its Content-Encoding says it is."
+            message = f"The request body is not the {coding} data its Content-Encoding says it is."
             raise Fault(400, "invalid_content_encoding", message, kind=CLIENT) from None
 
-    async def _decoded(self) -> bytes:
+    async def _decoded(self, coding: str) -> bytes:
         if len(self.body) <= _ENCODED:
             limit = min(self._limit, _DECODED)
             with suppress(content_coding.TooLargeError):
-                return self._counted(content_coding.decode(self._coding, self.body, limit), 0)
+                return self._counted(content_coding.decode(coding, self.body, limit), 0)
         self._memory.grow(self._limit)
         try:
-            decoded = await self._offload.run(self._caller, content_coding.decode, self._coding, self.body, self._limit)
+            decoded = await self._offload.run(self._caller, content_coding.decode, coding, self.body, self._limit)
         except BaseException:
             self._memory.shrink(self._limit)
             raise
@@ -99,7 +101,7 @@ class RequestBody:
         return size > self._limit
 
     async def _collect(self) -> None:
-        announced = headers.content_length(self._fields) or 0
+        announced = self._metadata.length or 0
         self._memory.grow(announced)
         chunks: list[bytes] = []
         size = 0

@@ -19,15 +19,6 @@ class TooLargeError(ValueError):
     """The decoded body is larger than the cap."""
 
 
-def coding_of(fields: list[tuple[bytes, bytes]]) -> str:
-    """The content coding that header fields name, `""` for none; more than one gives a name that no decoder has."""
-    named = [value for name, value in fields if name == b"content-encoding"]
-    if not named:
-        return ""
-    coding = b",".join(value.strip().lower() for value in named).decode("latin-1")
-    return "" if coding == "identity" else coding
-
-
 def is_known(coding: str) -> bool:
     """Whether `decode` understands `coding`."""
     return not coding or coding in _DECODERS

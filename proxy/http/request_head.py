@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxy.http.faults import Fault
-from proxy.http.headers import LONGEST_LENGTH
+from proxy.http.headers import Fields, values
+from proxy.http.metadata import CHUNKED, LONGEST_LENGTH, Metadata
 
 MOST: Final = 65_536
 """Bytes of a head: request line, names and values."""
 
 _KIND: Final = "invalid_request_error"
-_JUDGED: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 # RFC 9110, 9.3.6 and 9.3.8: the one asks for a tunnel, the other for the request's own fields, keys and all.
 _METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
 # RFC 9112, 3.2: origin-form or absolute-form, of which only the path counts here; neither has a fragment.
@@ -24,10 +24,10 @@ _TARGET: Final = re.compile(rb"/[^#]*|https?://[^/?#]+/[^#]*", re.IGNORECASE)
 _HOST: Final = re.compile(rb"[\w.~!$&'()*+,;=%-]*(?::[0-9]*)?|\[[0-9A-Fa-f:.]+\](?::[0-9]*)?", re.ASCII)
 
 
-def fault_in(method: bytes, target: bytes, version: str, fields: Iterable[tuple[bytes, bytes]]) -> Fault | None:
+def fault_in(method: bytes, target: bytes, version: str, fields: Fields, metadata: Metadata) -> Fault | None:
     """Why a request with this head (names in lower case) is refused; None where it is not."""
-    judged = [field for field in fields if field[0] in _JUDGED]
-    reason = _in_line(method, target, version) or _in_host(version, judged) or _in_framing(version, judged)
+    hosts = values(fields, b"host")
+    reason = _in_line(method, target, version) or _in_host(version, hosts) or _in_framing(version, metadata)
     return Fault(400, "invalid_request", reason, kind=_KIND) if reason else None
 
 
@@ -51,9 +51,8 @@ def _in_line(method: bytes, target: bytes, version: str) -> str:
     return ""
 
 
-def _in_host(version: str, judged: list[tuple[bytes, bytes]]) -> str:
+def _in_host(version: str, hosts: list[bytes]) -> str:
     """RFC 9112, 3.2: 400 for a request of HTTP/1.1 without a Host, and for any with several or with an invalid one."""
-    hosts = [value for name, value in judged if name == b"host"]
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         return "The request must have one Host field."
     if hosts and not _HOST.fullmatch(hosts[0].strip(b" \t")):
@@ -61,11 +60,10 @@ def _in_host(version: str, judged: list[tuple[bytes, bytes]]) -> str:
     return ""
 
 
-def _in_framing(version: str, judged: list[tuple[bytes, bytes]]) -> str:
+def _in_framing(version: str, metadata: Metadata) -> str:
     """RFC 9112, 6.1: what cannot be undone is not guessed at, and HTTP/1.0 knows no transfer coding."""
-    if any(name == b"content-length" and len(value.strip(b" \t")) > LONGEST_LENGTH for name, value in judged):
-        return "The request's Content-Length is longer than 19 digits."
-    codings = [value.strip(b" \t").lower() for name, value in judged if name == b"transfer-encoding"]
-    if codings and (codings != [b"chunked"] or version == "1.0"):
+    if metadata.announces_length and metadata.length is None:
+        return f"The request's Content-Length is no number of up to {LONGEST_LENGTH} digits."
+    if metadata.is_chunked and (metadata.transfer_codings != CHUNKED or version == "1.0"):
         return "The request's Transfer-Encoding must be chunked and nothing else, in HTTP/1.1."
     return ""

@@ -6,9 +6,8 @@ request that has it. Behind a load balancer with many processes a round may meet
 bounded as well.
 """
 
+from collections.abc import Iterable
 from typing import Final
-
-from proxy.http.headers import Fields, tokens
 
 _PREFIX: Final = b"1.1 unpinned-"
 _MOST: Final = 8
@@ -22,7 +21,7 @@ class Via:
         self._own = _PREFIX + word.encode("ascii")
         self.field = (b"via", self._own)
 
-    def has_passed(self, fields: Fields) -> bool:
-        """Whether a request with `fields` has passed this process, or so many others that it is going round."""
-        passed = [token for token in tokens(fields, b"via") if token.startswith(_PREFIX)]
+    def has_passed(self, stations: Iterable[bytes]) -> bool:
+        """Whether a request with these members of Via has passed this process, or so many that it is going round."""
+        passed = [station for station in stations if station.startswith(_PREFIX)]
         return self._own in passed or len(passed) >= _MOST

@@ -9,6 +9,7 @@ from typing import Final
 
 from proxy.http import headers
 from proxy.http.faults import CLIENT, LAST, Fault
+from proxy.http.metadata import Metadata
 
 _KEY_SIZE: Final = 24  # RFC 6455, 4.2.1: "a base64-encoded value that, when decoded, is 16 bytes in length"
 _VERSION: Final = b"13"
@@ -42,7 +43,8 @@ def _values(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 def _in_message(http_version: str, judged: headers.Fields) -> str:
     if http_version != "1.1":
         return "A WebSocket handshake needs HTTP/1.1."
-    if headers.is_chunked(judged) or headers.content_length(judged) or len(_values(judged, b"content-length")) > 1:
+    metadata = Metadata(judged)
+    if metadata.is_chunked or metadata.length or len(_values(judged, b"content-length")) > 1:
         return "A WebSocket handshake has no body."
     return ""
 

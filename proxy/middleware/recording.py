@@ -83,8 +83,7 @@ class _Answer:
             context = context_of(self.scope)
             ask, context.request_record = context.request_record, None
             hears, context.hears = context.hears, None
-            fields = [(name.lower(), value) for name, value in start.get("headers", ())]
-            self.hearing = Hearing(self.recorder, fields, ask, hears)
+            self.hearing = Hearing(self.recorder, start.get("headers", ()), ask, hears)
             if not self.hearing.streams:
                 await self.recorder.know()  # before the client has the end of its answer, and goes on from there
 

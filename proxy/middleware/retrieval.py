@@ -21,6 +21,7 @@ from proxy.hints import Hint
 from proxy.http.context import context_of
 from proxy.http.faults import Fault
 from proxy.http.headers import Fields
+from proxy.http.metadata import Metadata
 from proxy.report import Report, StoreOutcome
 from proxy.responses.history.recall import AGAIN, Recalled
 from proxy.responses.history.recording import name_of_answer
@@ -99,7 +100,7 @@ class _Passage:
         return self.send(message)
 
     async def _begin(self, start: Message) -> None:
-        self.held = HeldAnswer(_NOT_FOUND, start.get("headers", []), start)
+        self.held = HeldAnswer(_NOT_FOUND, Metadata(start.get("headers", ())), start)
         self.stall = Stall(self._give_up, JUDGED)
 
     async def _hold(self, held: HeldAnswer, message: Message) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from proxy.http import headers, request_head
+from proxy.http import request_head
 from proxy.http.context import context_of
 from proxy.http.faults import Fault, hop_fault, id_fields
+from proxy.http.metadata import Metadata
 from proxy.observers.logs import LOGGER
 from proxy.server.cycle import Cycle, OfferCycle, OldCycle, Pieces
 from proxy.streams.offer import EXTENSION, Offer
@@ -98,7 +99,8 @@ class ClientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is whole: begin to answer, unless it is refused or has to be read again."""
         parser = self.parser
-        fault = request_head.fault_in(parser.get_method(), self.url, parser.get_http_version(), self.headers)
+        line = parser.get_method(), self.url, parser.get_http_version()
+        fault = request_head.fault_in(*line, self.headers, Metadata(self.headers))
         if self._heard > request_head.MOST and request_head.size(self.url, self.headers) > request_head.MOST:
             fault = request_head.too_large()
         if fault is None and len(self.pipeline) >= _AHEAD:
@@ -159,7 +161,7 @@ class ClientProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             behind = data[offer.args[0] :]
-            if self.parser.get_method() == b"GET" and headers.upgrades_to(self.headers, b"websocket"):
+            if self.parser.get_method() == b"GET" and Metadata(self.headers).upgrades_to(b"websocket"):
                 self._offer(behind)
             else:
                 self._parse_without_offer(behind)

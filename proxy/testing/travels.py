@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any, Final
 
-from proxy.http.headers import is_event_stream
+from proxy.http.metadata import Metadata
 from proxy.responses.history.answers import EventStream
 from proxy.responses.history.recording import made
 from proxy.testing.servers import Fake, Recorded, fake, pair
@@ -90,7 +90,7 @@ def _said(server: Fake, *, reasoning: bool) -> Iterator[str | None]:
 
 def _output(turn: Recorded) -> Iterator[Any]:
     """The items of an answer."""
-    response = EventStream().feed(turn.answer) if is_event_stream(turn.fields) else made(turn.answer)
+    response = EventStream().feed(turn.answer) if Metadata(turn.fields).is_event_stream else made(turn.answer)
     return map(json.loads, response.output) if response is not None else iter(())
 
 

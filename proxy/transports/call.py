@@ -12,6 +12,7 @@ from proxy.http.context import new_request_id
 from proxy.http.credential import credential
 from proxy.http.faults import CLIENT, Fault, id_fields
 from proxy.http.headers import Fields, without_own
+from proxy.http.metadata import Metadata
 from proxy.report import Report
 from proxy.responses.exchange import TooComplexError
 from proxy.responses.left_out import left_out
@@ -53,7 +54,7 @@ class Call:
 
     async def _plain(self, body: bytes) -> bytes | None:
         """The decoded body, `body` itself if it has no coding; None where it is not read."""
-        coding = content_coding.coding_of(self.fields)
+        coding = Metadata(self.fields).coding
         if not content_coding.is_known(coding):
             return None
         if len(body) > LARGEST:

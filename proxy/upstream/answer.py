@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.http.metadata import Metadata
 from proxy.upstream import eager
 from proxy.upstream.interface import Answer
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from proxy.http.headers import Fields
     from proxy.upstream.interface import Write
+
+
+_NO_METADATA = Metadata(())
 
 
 class Source(Protocol):
@@ -50,6 +54,7 @@ class IncomingAnswer(Answer):
     def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, high_water: int) -> None:
         self.status = 0
         self.fields: Fields = []
+        self.metadata = _NO_METADATA
         self._source: Source | None = source
         self._loop = loop
         self._high_water = high_water

@@ -8,9 +8,9 @@ import re
 import ssl
 from typing import TYPE_CHECKING, cast
 
-from proxy.http import headers
 from proxy.http.base_url import BaseUrl, OutboundProxy
 from proxy.http.faults import hop_fault
+from proxy.http.metadata import Metadata
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.connection import BUFFER, Connection
 from proxy.upstream.dialing import Route, connect
@@ -62,7 +62,8 @@ class Http1Client:
     async def send(self, request: Request) -> Answer:
         """Send `request` once; see `interface.Client`."""
         opening = head(request)
-        length = None if headers.is_chunked(request.fields) else headers.content_length(request.fields) or 0
+        metadata = Metadata(request.fields)
+        length = None if metadata.is_chunked else metadata.length or 0
         whole = isinstance(request.body, bytes)
         pieces = [opening, *framed(request.body, length)] if isinstance(request.body, bytes) else [opening]
         connection = await self.pool.connection()
@@ -134,7 +135,7 @@ def chunk(piece: bytes) -> list[bytes]:
 async def _upload(connection: Connection, answer: IncomingAnswer, request: Request, length: int | None) -> None:
     """Send a body while the client sends it; an error of the body becomes the failure of the answer."""
     try:
-        if headers.value(request.fields, b"expect") is not None and await answer.refused_within(CONTINUE_TIMEOUT):
+        if Metadata(request.fields).expects and await answer.refused_within(CONTINUE_TIMEOUT):
             return
         sent = 0
         async for piece in cast("AsyncIterator[bytes]", request.body):

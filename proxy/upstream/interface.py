@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from proxy.http.headers import Fields
+from proxy.http.metadata import Metadata
 from proxy.streams.stream import Stream
 
 
@@ -65,6 +66,7 @@ class Answer(Protocol):
 
     status: int
     fields: Fields
+    metadata: Metadata
 
     async def read(self) -> tuple[bytes, bool]:
         """All bytes that have arrived since the last call, or else the next; and whether there is more.

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from proxy.http.headers import LONGEST_LENGTH
+from proxy.http.metadata import CHUNKED, Metadata
 
 if TYPE_CHECKING:
     from proxy.http.headers import Fields
     from proxy.upstream.answer import IncomingAnswer
 
 MAX_HEAD = 131_072
+"""Bytes that may arrive without a head, or a piece of a body, being complete: of a head, of trailers, of extensions."""
 MAX_INTERIM = 100
 """Interim answers (1xx) before the final one; endless ones would keep a processor busy until the first-byte timeout."""
 
@@ -43,7 +44,7 @@ class AnswerParser:
         self._answer: IncomingAnswer
         self._head_request = False
         self._fields: Fields = []
-        self._head_size = 0
+        self._heard = 0
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -59,10 +60,11 @@ class AnswerParser:
         self._head_request = head_request
         self._may_switch = may_switch
         self.complete = self.left_over = self.keep_alive = self.until_close = False
-        self._fields, self._head_size, self._interim = [], 0, 0
+        self._fields, self._heard, self._interim = [], 0, 0
 
     def feed(self, data: memoryview) -> None:
         """Parse `data`; raises InvalidAnswerError unless the answer is complete without it."""
+        self._heard += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -73,6 +75,8 @@ class AnswerParser:
             if not self.complete:
                 raise InvalidAnswerError from None
             self.left_over = True
+        if self._heard > MAX_HEAD:
+            raise InvalidAnswerError
 
     # Called by httptools.
 
@@ -83,9 +87,6 @@ class AnswerParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or a trailer, which is not relayed."""
-        self._head_size += len(name) + len(value)
-        if self._head_size > MAX_HEAD:
-            raise ValueError("too long a head")
         self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -99,35 +100,36 @@ class AnswerParser:
             return
         if status == 101 and self._may_switch:
             self.switched = True
-            self._answer.fields, self._answer.status = self._fields, status
+            self._give_head(status, Metadata(self._fields))
             return
         if not 200 <= status < 600:
             raise ValueError("no final status")
-        self.keep_alive = self._parser.get_http_version() == "1.1"
-        self.until_close = status not in (204, 304) and not self._head_request
-        self._judge_framing()
-        self._answer.fields, self._answer.status, self._fields = self._fields, status, []
+        metadata = Metadata(self._fields)
+        self._judge_framing(metadata)
+        self.keep_alive = self._parser.get_http_version() == "1.1" and b"close" not in metadata.options
+        is_framed = metadata.is_chunked or metadata.announces_length
+        self.until_close = not is_framed and status not in (204, 304) and not self._head_request
+        self._give_head(status, metadata)
         self.complete = self._head_request
 
     def on_body(self, body: bytes) -> None:
         """A chunk of the body, or of one that should not be there."""
         if self.complete:
             raise ValueError("left over")
+        self._heard = 0
         self._answer.add(body)
 
     def on_message_complete(self) -> None:
         """The end of an answer: of the final one, unless its head is still to come."""
         self.complete = bool(self._answer.status)
 
-    def _judge_framing(self) -> None:
-        for name, value in self._fields:
-            if name == b"content-length":
-                if len(value.strip(b" \t")) > LONGEST_LENGTH:
-                    raise ValueError("too long a length")
-                self.until_close = False
-            elif name == b"transfer-encoding":
-                if value.strip().lower() != b"chunked":
-                    raise ValueError("a transfer coding that cannot be undone")
-                self.until_close = False
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
+    def _judge_framing(self, metadata: Metadata) -> None:
+        if metadata.announces_length and metadata.length is None:
+            raise ValueError("a length that is none")
+        if metadata.is_chunked and metadata.transfer_codings != CHUNKED:
+            raise ValueError("a transfer coding that cannot be undone")
+
+    def _give_head(self, status: int, metadata: Metadata) -> None:
+        answer = self._answer
+        answer.fields, answer.metadata, answer.status = self._fields, metadata, status
+        self._fields, self._heard = [], 0

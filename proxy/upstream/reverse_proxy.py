@@ -19,6 +19,7 @@ from proxy.http import headers
 from proxy.http.base_url import BaseUrl, base_url, climbs
 from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
+from proxy.http.metadata import Metadata
 from proxy.http.receive import ClientGone
 from proxy.http.via import Via
 from proxy.streams.offer import START, Offer, offer_in
@@ -123,20 +124,20 @@ class _Hop:
 
     async def _request(self, upload: Upload) -> Request:
         fields: headers.Fields = self.scope["headers"]
-        of_the_hop = headers.hop_fields(fields)
-        if headers.upgrades_to(of_the_hop, WEBSOCKET):
+        metadata = Metadata(fields)
+        if metadata.upgrades_to(WEBSOCKET):
             raise hop_fault("websocket_unsupported")
-        target = self._target(of_the_hop)
-        body = await self._body(upload, of_the_hop)
+        target = self._target(metadata)
+        body = await self._body(upload, metadata)
         size = len(body) if isinstance(body, bytes) else None
-        sent = headers.request_fields(fields, self.proxy.upstream.authority, size)
+        sent = headers.request_fields(fields, metadata, self.proxy.upstream.authority, size)
         sent.append(self.proxy.via.field)
         return Request(self.scope["method"].encode("ascii"), target, sent, body)
 
-    def _target(self, of_the_hop: headers.Fields) -> bytes:
+    def _target(self, metadata: Metadata) -> bytes:
         """The target upstream; raises a Fault where the request must not go there."""
         scope = self.scope
-        if self.proxy.via.has_passed(of_the_hop):
+        if self.proxy.via.has_passed(metadata.via):
             raise hop_fault("loop_detected")
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         if scope.get("root_path"):
@@ -146,11 +147,11 @@ class _Hop:
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
         return target + b"?" if context_of(scope).has_bare_query else target
 
-    async def _body(self, upload: Upload, fields: headers.Fields) -> bytes | AsyncIterator[bytes]:
-        if headers.value(fields, b"expect") is not None:
+    async def _body(self, upload: Upload, metadata: Metadata) -> bytes | AsyncIterator[bytes]:
+        if metadata.expects:
             return upload.chunks()  # read, and so invited with 100 Continue, only when upstream wants it
         body = await upload.body()
-        if isinstance(body, bytes) and headers.is_body_lost(fields, len(body)):
+        if isinstance(body, bytes) and metadata.is_body_lost(len(body)):
             raise hop_fault("incomplete_body")
         return body
 
@@ -169,19 +170,21 @@ class _Hop:
 
     async def _handshake(self, upload: Upload) -> Request:
         fields: headers.Fields = self.scope["headers"]
-        target = self._target(headers.hop_fields(fields))
+        metadata = Metadata(fields)
+        target = self._target(metadata)
         await upload.body()  # there is none; from here on a client that leaves ends the handshake
         extensions = context_of(self.scope).conversation is None
         authority = self.proxy.upstream.authority
-        sent = headers.upgrade_request_fields(fields, authority, WEBSOCKET, extensions=extensions)
+        sent = headers.upgrade_request_fields(fields, metadata, authority, WEBSOCKET, extensions=extensions)
         sent.append(self.proxy.via.field)
         return Request(b"GET", target, sent, b"")
 
     async def _switch(self, fields: headers.Fields) -> None:
-        if WEBSOCKET not in headers.tokens(fields, b"upgrade"):
+        metadata = Metadata(fields)
+        if WEBSOCKET not in metadata.protocols:
             raise hop_fault("upstream_invalid_answer")
         self.committed = True
-        await self.send({"type": START, "headers": headers.switching_fields(fields, WEBSOCKET)})
+        await self.send({"type": START, "headers": headers.switching_fields(fields, metadata, WEBSOCKET)})
 
     async def _converse(self, client: Stream, upstream: Stream) -> None:
         context = context_of(self.scope)
@@ -208,7 +211,7 @@ class _Hop:
             await answer.close()
 
     async def _commit(self, answer: Answer) -> None:
-        fields = headers.response_fields(answer.status, answer.fields)
+        fields = headers.response_fields(answer.status, answer.fields, answer.metadata)
         start: Message = {"type": "http.response.start", "status": answer.status, "headers": fields}
         answer.fields = []  # a stream may last an hour
         self.committed = True

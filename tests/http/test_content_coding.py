@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.content_coding import CorruptError, TooLargeError, coding_of, decode, is_known
+from proxy.http.content_coding import CorruptError, TooLargeError, decode
 
 LIMIT = 1_000_000
 
@@ -87,23 +87,3 @@ def test_several_frames_are_one_body(coding: str, coder: Callable[[bytes], bytes
     assert decode(coding, b"".join(map(coder, pieces)), LIMIT) == b"".join(pieces)
     with pytest.raises(TooLargeError):
         decode(coding, b"".join(map(coder, pieces)), 100)
-
-
-@pytest.mark.parametrize(
-    ("values", "coding", "known"),
-    [
-        ([], "", True),
-        ([b"identity"], "", True),
-        ([b" GZip "], "gzip", True),
-        ([b"br"], "br", True),
-        ([b"gzip, br"], "gzip, br", False),
-        ([b"gzip", b"br"], "gzip,br", False),
-        ([b"compress"], "compress", False),
-        ([b"\xff"], "\xff", False),
-    ],
-)
-def test_the_coding_that_fields_name(values: list[bytes], coding: str, known: bool) -> None:
-    """One known coding is understood; several, or unknown ones, are nobody's here."""
-    fields = [(b"host", b"x"), *((b"content-encoding", value) for value in values)]
-    assert coding_of(fields) == coding
-    assert is_known(coding) is known

@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.http import request_head
+from proxy.http.metadata import Metadata
 
 HOST = (b"host", b"a.test")
 
@@ -19,7 +20,7 @@ HOST = (b"host", b"a.test")
 )
 def test_what_is_let_in(method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> None:
     """A path or a URL, one Host, chunks and nothing else."""
-    assert request_head.fault_in(method, target, version, fields) is None
+    assert request_head.fault_in(method, target, version, fields, Metadata(fields)) is None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_what_is_refused(
     method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]], word: str
 ) -> None:
     """Each with 400, and the part of the head that is to blame; never with what it says."""
-    fault = request_head.fault_in(method, target, version, fields)
+    fault = request_head.fault_in(method, target, version, fields, Metadata(fields))
     assert fault is not None
     assert (fault.status, fault.code, fault.kind) == (400, "invalid_request", "invalid_request_error")
     assert word in fault.message

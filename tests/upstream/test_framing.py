@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.upstream.parser import MAX_HEAD
 from tests.support.raw_client import request
 from tests.support.scripts import END, UNTIL_CLOSED, Gate, Script, answer, chunk, head, script
 from tests.support.upstream_server import ScriptedUpstream
@@ -135,3 +136,20 @@ def test_a_length_of_thousands_of_digits(proxied: Proxied, upstream: ScriptedUps
     """A Content-Length that is longer than any body's is no valid answer, and no fault of ours."""
     upstream.will_answer(script(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"0" * 5000 + b"2\r\n\r\nhi"))
     assert proxied.exchange(request(b"GET", b"/")).status == 502
+
+
+def endless(upstream: ScriptedUpstream, proxied: Proxied, beginning: bytes, rest: bytes) -> bool | int:
+    """The status of an answer that goes on with `rest` for ever; whether its body is whole where that is a 200."""
+    upstream.will_answer(script(beginning, rest * (3 * MAX_HEAD // len(rest)), UNTIL_CLOSED))
+    with proxied.connect() as client:
+        client.send(request(b"GET", b"/"))
+        got = client.answer()
+    return got.complete if got.status == 200 else got.status
+
+
+def test_heads_trailers_and_extensions_come_to_an_end(proxied: Proxied, upstream: ScriptedUpstream) -> None:
+    """What is neither a piece of a body nor ever complete is no valid answer, or cuts one, after 128 KiB."""
+    assert endless(upstream, proxied, b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n") == 502
+    chunked = head(200, [CHUNKED]) + b"2\r\nab\r\n"
+    assert endless(upstream, proxied, chunked + b"0\r\n", b"X: 1\r\n") is False
+    assert endless(upstream, proxied, chunked + b"2;", b"a") is False

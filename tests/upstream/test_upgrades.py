@@ -11,6 +11,7 @@ from starlette.types import Message, Scope
 from proxy.events import Observers
 from proxy.http.base_url import base_url
 from proxy.http.context import context_of
+from proxy.http.metadata import Metadata
 from proxy.streams.offer import EXTENSION, START, Offer
 from proxy.streams.stream import Stream
 from proxy.upstream.interface import Answer, Occupancy, Request, Tunnel
@@ -59,6 +60,7 @@ class Recording(Answer):
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
+        self.metadata = Metadata(self.fields)
         self.requests: list[Request] = []
         self.closed = False
 
