@@ -1,17 +1,25 @@
-"""A request and its answer on a client's connection: uvicorn's cycle, with three additions.
+"""A request and its answer on a client's connection: uvicorn's cycle, which reads otherwise and writes by itself.
 
-Each byte of a body is copied once, not again with every piece that arrives; HTTP/1.0 gets answers without chunks; and a
-request may be answered with a 101.
+Each byte of a body is copied once, not again with every piece that arrives. An answer's head and the beginning of its
+body are one write; HTTP/1.0 gets answers without chunks; and a request may be answered with a 101.
 uvicorn constructs the cycle; `proxy.server.protocol` then changes its class (see `uvicorn_internals`).
 """
 
-from typing import Any, Self, cast
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final, Self, cast
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from proxy.http import wire
+from proxy.http.headers import Fields
+from proxy.http.metadata import Metadata
 from proxy.streams.offer import START
 from proxy.streams.sockets import reset
+
+_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 class Pieces:
@@ -36,7 +44,18 @@ class Pieces:
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer."""
+    """A request and its answer.
+
+    The answer's head is kept for the rest of the loop's turn, in which most answers go on: one write for both.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    _head = b""
+    _end_of_turn: asyncio.Handle
+    _has_body = True
+    _is_chunked = False
+    _left: int | None = None
+    """Bytes that the body has still to have; None where it has no length."""
 
     @property
     def keep_alive(self) -> bool:
@@ -57,11 +76,81 @@ class Cycle(RequestResponseCycle):
         """
         return self.response_complete and self.more_body and not self.__dict__["keep_alive"]
 
+    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let `app` answer; where it does not go on, the client gets what there is before uvicorn cuts the answer."""
+        try:
+            await app(scope, receive, send)
+        finally:
+            self.flush()
+
     async def receive(self) -> Any:
         """What has arrived of the request, or the news that the client has left."""
         message = await super().receive()
         self.body = cast("bytearray", Pieces())
         return message
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self._begin(message["status"], [*self.default_headers, *message.get("headers", ())])
+            return
+        if self.response_complete:
+            raise RuntimeError("The answer was complete already.")
+        body, more = message.get("body", b"") if self._has_body else b"", message.get("more_body", False)
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("The answer's body has another length than its head says.")
+        self._write(self._framed(body, more=more) if self._is_chunked else body)
+        if not more:
+            self._end()
+
+    def flush(self) -> None:
+        """Write the head, if it still waits for the body."""
+        if self._head and not self.transport.is_closing():
+            self._write(b"")
+
+    def _begin(self, status: int, fields: Fields) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        metadata = Metadata(fields)
+        if b"close" in metadata.options:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            fields.append((b"connection", b"close"))
+        self._has_body = self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY
+        if self._has_body:
+            self._left = metadata.length
+            if metadata.length is None:
+                self._begin_without_length(fields)
+        self._head = wire.head(b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")), fields)
+        self._end_of_turn = self.loop.call_soon(self.flush)
+
+    def _begin_without_length(self, fields: Fields) -> None:
+        self._is_chunked = True
+        fields.append((b"transfer-encoding", b"chunked"))
+
+    def _framed(self, body: bytes, *, more: bool) -> bytes:
+        return b"".join([*wire.chunk(body), b"" if more else wire.LAST_CHUNK])
+
+    def _write(self, data: bytes) -> None:
+        if self._head:
+            self._end_of_turn.cancel()
+            self.transport.writelines([self._head, data] if data else [self._head])
+            self._head = b""
+        elif data:
+            self.transport.write(data)
+
+    def _end(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
 
 class OldCycle(Cycle):
@@ -70,28 +159,16 @@ class OldCycle(Cycle):
     Where such an answer was cut, the connection is reset, so that it does not look complete.
     """
 
-    _ends_with_connection = False
+    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let `app` answer."""
+        try:
+            await super().answer(app, scope, receive, send)
+        finally:
+            if self.response_started and not self.response_complete:
+                reset(self.transport)
 
-    async def run_asgi(self, app: Any) -> None:
-        """Run the application for this request."""
-
-        async def app_that_resets(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await app(scope, receive, send)
-            finally:
-                if self.response_started and not self.response_complete:
-                    reset(self.transport)
-
-        await super().run_asgi(app_that_resets)  # type: ignore[arg-type]
-
-    async def send(self, message: Any) -> None:
-        """Send a part of the answer."""
-        if message["type"] == "http.response.start" and not _has_length(message):
-            self.chunked_encoding = False
-            self._ends_with_connection = True
-        elif self._ends_with_connection:
-            self.expected_content_length = len(message.get("body", b""))  # uvicorn expects just this piece
-        await super().send(message)
+    def _begin_without_length(self, fields: Fields) -> None:
+        """There are no chunks to announce: the connection's end is the answer's."""
 
 
 class OfferCycle(Cycle):
@@ -111,9 +188,4 @@ class OfferCycle(Cycle):
             await self.flow.drain()
         if not self.disconnected:
             self.response_started = True
-            lines = [b"%b: %b\r\n" % field for field in message["headers"]]
-            self.transport.write(b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines, b"\r\n"]))
-
-
-def _has_length(start: Message) -> bool:
-    return any(name.lower() == b"content-length" for name, _ in start.get("headers", ()))
+            self.transport.write(wire.head(b"HTTP/1.1 101 Switching Protocols", message["headers"]))

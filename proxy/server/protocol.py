@@ -7,12 +7,13 @@ else would let a client smuggle a request past a proxy in front that parses it d
 import asyncio
 import secrets
 import select
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from proxy.http import request_head
+from proxy.http import request_head, wire
 from proxy.http.context import context_of
 from proxy.http.faults import Fault, hop_fault, id_fields
 from proxy.http.metadata import Metadata
@@ -128,10 +129,11 @@ class ClientProtocol(HttpToolsProtocol):
         self._running = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = _kind_of_cycle(cast("Scope", cycle.scope))
-        cycle.body = cast("bytearray", Pieces(cycle.body))
-        super()._start_asgi_task(cycle, app)
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.__class__ = _kind_of_cycle(cycle.scope)
+        cycle.body = Pieces(cycle.body)
+        cycle.loop = self.loop
+        super()._start_asgi_task(cycle, partial(cycle.answer, app))
 
     def is_idle(self) -> bool:
         """Whether no request is being received or answered, as far as can be seen."""
@@ -233,6 +235,8 @@ class ClientProtocol(HttpToolsProtocol):
         self._disarm()
         LOGGER.warning("A client was refused: %s", fault.code)
         if not self._may_answer():
+            if isinstance(self._running, Cycle):
+                self._running.flush()
             self.transport.close()
             return
         self.transport.write(_raw(fault))
@@ -280,5 +284,5 @@ def _raw(fault: Fault) -> bytes:
     start, body = fault.messages()
     fields: Any = start["headers"]
     ids = id_fields(f"req-{secrets.token_hex(6)}")
-    lines = [b"%s: %s\r\n" % field for field in (*fields, *ids, (b"connection", b"close"))]
-    return b"HTTP/1.1 %d \r\n%s\r\n%s" % (fault.status, b"".join(lines), body["body"])
+    raw: bytes = wire.head(b"HTTP/1.1 %d " % fault.status, (*fields, *ids, (b"connection", b"close"))) + body["body"]
+    return raw

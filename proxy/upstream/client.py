@@ -8,6 +8,7 @@ import re
 import ssl
 from typing import TYPE_CHECKING, cast
 
+from proxy.http import wire
 from proxy.http.base_url import BaseUrl, OutboundProxy
 from proxy.http.faults import hop_fault
 from proxy.http.metadata import Metadata
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
-LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE_TIMEOUT = (
     1.0  # seconds; RFC 9110, 10.1.1: "SHOULD NOT wait for an indefinite period before sending the content"
 )
@@ -110,10 +110,11 @@ class Http1Client:
 
 def head(request: Request) -> bytes:
     """The head of `request`; raises a Fault where a field or the target would break its lines (request smuggling)."""
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.target), *map(b": ".join, request.fields), b"\r\n"]
-    raw = b"\r\n".join(lines)
-    ends = len(request.fields) + 2
-    if raw.count(b"\n") != ends or raw.count(b"\r") != ends or b"\0" in raw or not TARGET.fullmatch(request.target):
+    try:
+        raw = wire.head(b"%b %b HTTP/1.1" % (request.method, request.target), request.fields)
+    except wire.BrokenHeadError:
+        raise hop_fault("invalid_fields") from None
+    if not TARGET.fullmatch(request.target):
         raise hop_fault("invalid_fields")
     return raw
 
@@ -121,15 +122,10 @@ def head(request: Request) -> bytes:
 def framed(body: bytes, length: int | None) -> list[bytes]:
     """A whole body as it is written: `length` bytes as announced, or one chunk where there is no length."""
     if length is None:
-        return [*chunk(body), LAST_CHUNK]
+        return [*wire.chunk(body), wire.LAST_CHUNK]
     if length != len(body):
         raise hop_fault("incomplete_body")
     return [body] if body else []
-
-
-def chunk(piece: bytes) -> list[bytes]:
-    """One chunk of a chunked body; none for an empty piece, which would end the body."""
-    return [b"%x\r\n" % len(piece), piece, b"\r\n"] if piece else []
 
 
 async def _upload(connection: Connection, answer: IncomingAnswer, request: Request, length: int | None) -> None:
@@ -142,10 +138,10 @@ async def _upload(connection: Connection, answer: IncomingAnswer, request: Reque
             sent += len(piece)
             if length is not None and sent > length:
                 raise hop_fault("incomplete_body")  # noqa: TRY301 - all failures take one way out
-            if not await connection.write(chunk(piece) if length is None else [piece]):
+            if not await connection.write(wire.chunk(piece) if length is None else [piece]):
                 return
         if length is None:
-            await connection.write([LAST_CHUNK])
+            await connection.write([wire.LAST_CHUNK])
         elif sent < length:
             raise hop_fault("incomplete_body")  # noqa: TRY301 - as above
         connection.sent()
