@@ -1,20 +1,21 @@
 """What the core takes for a body, by shape: `python -m tests.bench.core [WORD …]`. Seconds, for the inner loop.
 
 Beside it the time of orjson for reading and writing the same body. Microseconds of processor time, the best of several
-rounds; WORD picks shapes or modes.
+rounds, in a process set up as one that serves; WORD picks shapes. `--plot DIR` draws how the cost grows instead.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-import orjson
-
-from proxy.responses.exchange import Exchange
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, LessonScope
-from proxy.responses.steps import Compute, Forward
+from proxy.server.tuning import tune
+from tests.bench import core_growth
+from tests.bench.attempts import first_attempt, through_orjson
 from tests.bench.shapes import SIZES, shapes
 
 ROUNDS = 7
@@ -37,16 +38,6 @@ def scopes() -> dict[str, Callable[[], tuple[Policy, LessonScope]]]:
     }
 
 
-def first_attempt(plain: bytes, policy: Policy, scope: LessonScope) -> bytes:
-    """The body of the first attempt."""
-    steps = Exchange(plain, policy, scope=scope).steps()
-    step = next(steps)
-    while isinstance(step, Compute):
-        step = steps.send(step.work())
-    assert isinstance(step, Forward)
-    return step.body
-
-
 def cost(work: Callable[[], object]) -> float:
     """Microseconds of processor time, the best of `ROUNDS`."""
     work()
@@ -60,26 +51,34 @@ def cost(work: Callable[[], object]) -> float:
     return best * 1e6
 
 
-def _through_orjson(plain: bytes) -> bytes:
-    return orjson.dumps(orjson.loads(plain))
-
-
 def _through_the_core(plain: bytes, make: Callable[[], tuple[Policy, LessonScope]]) -> bytes:
     return first_attempt(plain, *make())
 
 
-def main(words: list[str]) -> None:
-    """Print a table for each size."""
+def main() -> None:
+    """Print a table for each size, or draw the growth."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.core", description=__doc__, allow_abbrev=False)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="only shapes with this in their name")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw how the cost grows in DIR")
+    options = parser.parse_args()
+    tune()
+    if options.plot:
+        core_growth.draw(options.plot, cost)
+    else:
+        _print(options.words)
+
+
+def _print(words: list[str]) -> None:
     for title, (turns, size) in SIZES.items():
         sys.stdout.write(f"\n{title:24}{'bytes':>9}{'orjson':>9}" + "".join(f"{name:>9}" for name in scopes()) + "\n")
         for name, plain in shapes(turns, size).items():
             if words and not any(word in name for word in words):
                 continue
-            row = [cost(partial(_through_orjson, plain))]
+            row = [cost(partial(through_orjson, plain))]
             row += [cost(partial(_through_the_core, plain, make)) for make in scopes().values()]
             sys.stdout.write(f"{name:24}{len(plain):9}" + "".join(f"{value:9.0f}" for value in row) + "\n")
             sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

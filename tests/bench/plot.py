@@ -79,7 +79,7 @@ def _frame(plot: Plot) -> Iterator[str]:
     yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>'
     yield _text(_LEFT, 22, plot.title, size=15)
     yield _text(_WIDTH - _RIGHT, _HEIGHT - 12, plot.across, anchor="end")
-    yield _text(12, _TOP - 4, plot.up)
+    yield _text(12, _TOP - 14, plot.up)
 
 
 def _grid(across: Axis, up: Axis) -> Iterator[str]:
