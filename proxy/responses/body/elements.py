@@ -30,7 +30,7 @@ class Elements:
 
     def _found(self) -> list[Span]:
         try:
-            raws = slices.decoded(_ELEMENTS, self.body, self.span)
+            raws = slices.decoded(_ELEMENTS.decode, self.body, self.span)
         except REFUSED:
             return lenient.elements(self.body, self.span[0])
         return _spans(self.body, self.span[0], raws)

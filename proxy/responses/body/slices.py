@@ -5,6 +5,7 @@ one exactly if what stands in front of it decodes: then all its brackets are clo
 """
 
 import re
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -67,20 +68,20 @@ def holds(body: bytes, mark: bytes, span: Span) -> bool:
     return False
 
 
-def decoded(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, span: Span) -> list[T]:
-    """What `decoder` makes of the elements of the array at `span`. Raises what the decoder raises."""
+def decoded(decode: Callable[[bytes | memoryview], list[T]], body: bytes, span: Span) -> list[T]:
+    """What `decode` makes of the elements of the array at `span`, slice by slice. Raises what a decoder raises."""
     start, end = span
     if end - start <= LONGEST:
-        return decoder.decode(memoryview(body)[start:end])
+        return decode(memoryview(body)[start:end])
     found: list[T] = []
     position = start + 1
     while position:
-        part, position = _slice(decoder, body, position, end)
+        part, position = _slice(decode, body, position, end)
         found += part
     return found
 
 
-def _slice(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, start: int, end: int) -> tuple[list[T], int]:
+def _slice(decode: Callable[[bytes | memoryview], list[T]], body: bytes, start: int, end: int) -> tuple[list[T], int]:
     """The elements from `start` on, and where the next slice begins; 0: nowhere."""
     look, step = start + LONGEST, _STEP
     for _ in range(_TRIES):
@@ -88,12 +89,12 @@ def _slice(decoder: "msgspec.json.Decoder[list[T]]", body: bytes, start: int, en
         if between is None:
             break
         try:
-            return decoder.decode(_array(body, start, between.start(1), b"]")), between.end(1)
+            return decode(_array(body, start, between.start(1), b"]")), between.end(1)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:  # within an element
             look, step = between.end() + step, step * 2
-    return decoder.decode(_array(body, start, end)), 0
+    return decode(_array(body, start, end)), 0
 
 
 def _array(body: bytes, start: int, end: int, closing: bytes = b"") -> bytes:

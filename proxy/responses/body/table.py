@@ -36,6 +36,8 @@ _ESCAPED: Final = b"\\u006"
 """How an escape of a letter of `id` begins."""
 _MESSAGE: Final = ("message", "")
 _MANY: Final = 1024
+_SHORT: Final = 2 * slices.LONGEST
+"""Bytes of items of which the text is read as well, to tell it from parts: a millisecond."""
 _KINDS: Final = {name: kind for name, kind in KINDS.items() if kind is not SEARCH_OUTPUT}
 """Those that an item's type alone tells."""
 
@@ -70,7 +72,7 @@ class Array:
         self.elements = Elements(body, span)
         self.envelope: frozenset[str] = frozenset()
         """Names of fields of an answer that items have."""
-        self.parts_are_plain = False
+        self.parts_are_plain = True
         """No part of a message has a field of an answer; False where that takes a closer look."""
         self._items = self._read(body, closely=closely)
         self._table: Table | None = None
@@ -148,19 +150,22 @@ class Array:
         return Table(self._items, places, id_places)
 
     def _read(self, body: bytes, *, closely: bool) -> list[Item]:
-        if self.span[1] - self.span[0] <= slices.LONGEST:  # a copy of the text in it costs little
-            with suppress(*REFUSED):
-                found = _PLAIN_ITEMS.decode(memoryview(body)[self.span[0] : self.span[1]])
-                self.parts_are_plain = True
-                return found
         try:
-            return slices.decoded(_ITEMS, body, self.span)
+            return slices.decoded(self._decode, body, self.span)
         except REFUSED:
+            self.parts_are_plain = False
             return self._read_by_names(body, closely=closely)
+
+    def _decode(self, items: bytes | memoryview) -> list[Item]:
+        if self.parts_are_plain and len(items) <= _SHORT:
+            with suppress(msgspec.ValidationError):
+                return _PLAIN_ITEMS.decode(items)
+        self.parts_are_plain = False
+        return _ITEMS.decode(items)
 
     def _read_by_names(self, body: bytes, *, closely: bool) -> list[Item]:
         try:
-            found: list[Fields] = [*slices.decoded(OBJECTS, body, self.span)]
+            found: list[Fields] = [*slices.decoded(OBJECTS.decode, body, self.span)]
         except REFUSED:
             if not closely:
                 raise
