@@ -66,7 +66,6 @@ END_TO_END = frozenset({
 })  # fmt: skip
 
 _OWN = b"x-unpinned-"
-_PREFIX = slice(len(_OWN))
 
 # A client's fields as they go upstream: its Host is upstream's, and a chunked body has no length (RFC 9112, 6.1).
 _OF_A_REQUEST = HOP_BY_HOP | {b"host"}
@@ -139,7 +138,7 @@ def response_fields(status: int, fields: Fields, metadata: Metadata) -> Fields:
 
 def _relayed(fields: Fields, metadata: Metadata) -> Fields:
     """Upstream's end-to-end fields but ours: those of another Unpinned would be taken for what this one says."""
-    return [field for field in end_to_end(fields, metadata) if field[0][_PREFIX] != _OWN]
+    return [field for field in end_to_end(fields, metadata) if not field[0].startswith(_OWN)]
 
 
 def without_own(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
