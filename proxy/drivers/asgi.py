@@ -88,11 +88,11 @@ class PortableMiddleware:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        socket = context_of(scope).socket
-        if socket is not None and socket.kind == "session":
-            context_of(scope).conversation = Conversation(self, scope)
         route = route_of(scope["method"], scope.get("raw_path") or scope["path"].encode())
         call = Call(self, scope, receive, send, route)
+        socket = call.context.socket
+        if socket is not None and socket.kind == "session":
+            call.context.conversation = Conversation(self, scope)
         if route == "other":
             return await call.pass_on(Report())
         memory = Reservation(self.memory)

@@ -86,6 +86,8 @@ def climbs(raw_path: bytes) -> bool:
 
     Plain or encoded, encoded twice for servers that decode twice, and with path parameters behind it, as in `..;x`.
     """
+    if b"%" not in raw_path and b".." not in raw_path:
+        return False  # as most paths: nothing to decode, and no such segment
     decoded = raw_path
     while (once := PERCENT.sub(b"%", decoded)) != decoded:
         decoded = once

@@ -108,10 +108,10 @@ class RequestContext:
 
 def context_of(scope: MutableMapping[str, Any]) -> RequestContext:
     """The context of the request with this scope; a new one where it has none yet."""
-    state = scope.setdefault("state", {})
-    context: RequestContext | None = state.get(_KEY)
-    if context is None:
-        context = state[_KEY] = RequestContext()
+    try:
+        context: RequestContext = scope["state"][_KEY]
+    except KeyError:
+        context = scope.setdefault("state", {})[_KEY] = RequestContext()
     return context
 
 

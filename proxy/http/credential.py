@@ -57,8 +57,9 @@ def credential(fields: Iterable[tuple[bytes, bytes]], more: Collection[bytes] = 
     `more` are lower-case names of further fields that can authenticate. The order of the fields does not matter. The
     digest is never logged, and never leaves the process but as a part of a store's keys.
     """
-    named = sorted([field for field in fields if (field[0] in _NAMED or field[0] in more) and _is_secret(field[1])])
-    if all(name in _QUALIFIERS for name, _ in named):
+    names = _NAMED.union(more) if more else _NAMED
+    named = sorted([field for field in fields if field[0] in names and _is_secret(field[1])])
+    if {name for name, _ in named} <= _QUALIFIERS:
         return None
     return sha256(b"\0".join([part for field in named for part in field])).hexdigest()
 

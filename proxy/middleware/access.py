@@ -75,9 +75,9 @@ class AccessMiddleware:
             if first is not None:
                 self.relaying -= 1
             if socket is not None:
-                self._tell_of_socket(scope, socket, self.clock() - began)
+                self._tell_of_socket(scope, context, socket, self.clock() - began)
             else:
-                self._tell(scope, status, first, self.clock() - began, complete=complete)
+                self._tell(scope, context, status, first, self.clock() - began, complete=complete)
 
     def _timed(self, receive: Receive, context: RequestContext) -> Receive:
         """`receive`; its duration counts as waiting for the client until the request is forwarded."""
@@ -94,9 +94,17 @@ class AccessMiddleware:
 
         return received
 
-    def _tell(self, scope: Scope, status: int, first: float | None, seconds: float, *, complete: bool) -> None:
+    def _tell(  # noqa: PLR0913 -- the facts of one line
+        self,
+        scope: Scope,
+        context: RequestContext,
+        status: int,
+        first: float | None,
+        seconds: float,
+        *,
+        complete: bool,
+    ) -> None:
         path = _path(scope)
-        context = context_of(scope)
         answered = Answered(
             method=scope["method"],
             route=route_of(scope["method"], path),
@@ -114,12 +122,12 @@ class AccessMiddleware:
         )
         self.observer.notice(context.request_id, answered)
 
-    def _tell_of_socket(self, scope: Scope, socket: Socket, seconds: float) -> None:
+    def _tell_of_socket(self, scope: Scope, context: RequestContext, socket: Socket, seconds: float) -> None:
         path = _path(scope).decode("latin-1")
         closed = SocketClosed(
             path, socket.kind, seconds, socket.client_bytes, socket.upstream_bytes, socket.close_code, socket.turns
         )
-        self.observer.notice(context_of(scope).request_id, closed)
+        self.observer.notice(context.request_id, closed)
 
 
 def _path(scope: Scope) -> bytes:

@@ -4,6 +4,7 @@ A socket may last an hour and costs no answer of ours, so it does not count as a
 """
 
 from collections import Counter
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,11 +36,12 @@ class WebSocketMiddleware:
         self.has_sessions = has_sessions
         self.open: Counter[SocketKind] = Counter()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a request through one of the apps behind, or refuse a handshake."""
         offer = offer_in(scope) if scope["type"] == "http" else None
-        if offer is None:
-            return await self.app(scope, receive, send)
+        return self.app(scope, receive, send) if offer is None else self._open(offer, scope, receive, send)
+
+    async def _open(self, offer: Offer, scope: Scope, receive: Receive, send: Send) -> None:
         if self.sockets is None:
             return await answer_fault(hop_fault("websocket_unsupported"), scope, send)
         fault = self._fault(scope, offer)

@@ -73,7 +73,7 @@ def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
 
 
 def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
-    return {what: count for what, count in counts.items() if count}
+    return {what: count for what, count in counts.items() if count} if counts else {}
 
 
 def _access_line(what: str, facts: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ HTTP server tells; the rest stays together under `unpinned`.
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -34,18 +35,22 @@ _NANOSECONDS: Final = 1_000_000
 """In a millisecond."""
 
 
+@lru_cache(16)
+def _in_lower_case(level: int) -> str:
+    return logging.getLevelName(level).lower()
+
+
 def _text(time: str, level: int, message: str, told: Mapping[str, object]) -> str:
     request_id = f"[{told['request_id']}] " if told.get("request_id") else ""
     return f"{time} {logging.getLevelName(level)} {request_id}{message}"
 
 
 def _json(time: str, level: int, message: str, told: Mapping[str, object]) -> str:
-    level_name = logging.getLevelName(level).lower()
-    return orjson.dumps({"time": time, "level": level_name, "message": message, **told}).decode()
+    return orjson.dumps({"time": time, "level": _in_lower_case(level), "message": message, **told}).decode()
 
 
 def _ecs(time: str, level: int, message: str, told: Mapping[str, Any]) -> str:
-    line: dict[str, object] = {"@timestamp": time, "log.level": logging.getLevelName(level).lower(), "message": message}
+    line: dict[str, object] = {"@timestamp": time, "log.level": _in_lower_case(level), "message": message}
     line |= {"ecs.version": "8.11.0", **_SERVICE}
     own = {}
     for name, value in told.items():

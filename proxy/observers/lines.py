@@ -69,6 +69,8 @@ class LineHandler(logging.Handler):
         self._size = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop that writes what waits."""
+        self._thread = 0
+        """The thread in which it runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record of a logger."""
@@ -89,6 +91,9 @@ class LineHandler(logging.Handler):
 
     def _is_awaited(self) -> bool:
         """Whether a loop writes what waits, soon."""
+        if self._loop is not None and self._thread == threading.get_ident() and self._loop.is_running():
+            return True
+
         from asyncio import get_running_loop  # noqa: PLC0415 -- an application without a loop has no use for it
 
         try:
@@ -96,7 +101,7 @@ class LineHandler(logging.Handler):
         except RuntimeError:
             return self._loop is not None and self._loop.is_running()
         if self._loop is not loop:
-            self._loop = loop
+            self._loop, self._thread = loop, threading.get_ident()
             loop.call_later(DELAY, self._later, loop)
         return True
 

@@ -84,7 +84,7 @@ class LogObserver:
     def _ended(self, event: Ending, told: dict[str, object]) -> None:
         if self._logger.isEnabledFor(logging.INFO) and (self._is_sampled(told) or is_notable(event)):
             facts = {**told, **facts_of(event)}
-            self._log(logging.INFO, line_of(event, facts), facts)
+            self._write(logging.INFO, line_of(event, facts), facts)
 
     def _warn(
         self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: dict[str, object]
@@ -100,14 +100,16 @@ class LogObserver:
                 self._budget_exceeded(event, told)
 
     def _log(self, level: int, message: str, told: dict[str, object]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._write(level, message, told)
+
+    def _write(self, level: int, message: str, told: dict[str, object]) -> None:
         """Write a line: to the program's own handler as it is, which costs a sixth of a record of a logger."""
-        if not self._logger.isEnabledFor(level):
-            return
-        handlers = self._logger.handlers
-        if len(handlers) == 1 and isinstance(handlers[0], LineHandler):
-            handlers[0].write(level, message, told)
-        else:
-            self._logger.log(level, message, extra={"told": told})
+        match self._logger.handlers:
+            case [LineHandler() as handler]:
+                handler.write(level, message, told)
+            case _:
+                self._logger.log(level, message, extra={"told": told})
 
     def _is_sampled(self, told: dict[str, object]) -> bool:
         """Whether ordinary lines of this request are written: all of one request, or none."""

@@ -6,7 +6,7 @@ reads. No value of a label is a client's choice: they come from our own tables, 
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from proxy.events import (
@@ -103,6 +103,16 @@ class Metrics:
         self.store: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
         self.processes: Counter[str] = Counter()
+        self._counts: dict[type, Callable[[Any], None]] = {
+            Answered: self._answered,
+            TurnEnded: self._turn_ended,
+            LeftOutByUpstream: self._left_out_by_upstream,
+            Refused: self._refused,
+            Recovered: self._recovered,
+            Unrecovered: self._unrecovered,
+            UpstreamFailed: self._upstream_failed,
+            StoreFailed: self._store_failed,
+        }
 
     def told(self) -> dict[str, Any]:
         """All of it, as JSON can carry it to another process."""
@@ -130,23 +140,9 @@ class Metrics:
 
     def notice(self, _: str, event: Event) -> None:
         """Count `event`."""
-        if isinstance(event, Answered):
-            self._answered(event)
-        elif isinstance(event, TurnEnded):
-            self._turn_ended(event)
-        elif isinstance(event, LeftOutByUpstream):
-            self.left_out.update(dict(event.reasons))
-        elif isinstance(event, Refused):
-            self.refusals[event.refusal] += 1
-            self.attempts[event.remedy] += 1
-        elif isinstance(event, Recovered):
-            self.recoveries["recovered"] += 1
-        elif isinstance(event, Unrecovered):
-            self._unrecovered(event)
-        elif isinstance(event, UpstreamFailed):
-            self.errors[event.cause] += 1
-        elif isinstance(event, StoreFailed):
-            self.store[failed(event.doing)] += 1
+        count = self._counts.get(type(event))
+        if count is not None:
+            count(event)
 
     def _answered(self, event: Answered) -> None:
         report = event.report
@@ -173,7 +169,23 @@ class Metrics:
         for kind, count in report.removed.items():
             self.removed[kind] += count
 
+    def _left_out_by_upstream(self, event: LeftOutByUpstream) -> None:
+        self.left_out.update(dict(event.reasons))
+
+    def _refused(self, event: Refused) -> None:
+        self.refusals[event.refusal] += 1
+        self.attempts[event.remedy] += 1
+
+    def _recovered(self, _: Recovered) -> None:
+        self.recoveries["recovered"] += 1
+
     def _unrecovered(self, event: Unrecovered) -> None:
         self.recoveries["unrecovered"] += 1
         if event.attempts == 1:  # with more, an earlier event counted the refusal
             self.refusals[event.refusal] += 1
+
+    def _upstream_failed(self, event: UpstreamFailed) -> None:
+        self.errors[event.cause] += 1
+
+    def _store_failed(self, event: StoreFailed) -> None:
+        self.store[failed(event.doing)] += 1

@@ -31,8 +31,8 @@ class Pool:
 
     async def connection(self) -> Connection:
         """A connection for one exchange: one that is usable now, a new one, or the next that is released."""
-        until = asyncio.get_running_loop().time() + self._patience
         connection = self._usable()
+        until = 0.0 if connection else asyncio.get_running_loop().time() + self._patience
         while connection is None:
             if self.taken < self._limits.connections:
                 self.taken += 1

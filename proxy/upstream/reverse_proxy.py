@@ -51,6 +51,7 @@ class ReverseProxy:
     ) -> None:
         self.client = client
         self.upstream = upstream
+        self.authority = upstream.authority
         self.observer = observer
         self.upload_idle_timeout = upload_idle_timeout
         self.via = Via(secrets.token_hex(8))
@@ -89,6 +90,7 @@ class _Hop:
     def __init__(self, proxy: ReverseProxy, scope: Scope, send: Send) -> None:
         self.proxy = proxy
         self.scope = scope
+        self.context = context_of(scope)
         self.send = send
         self.committed = False
 
@@ -114,7 +116,7 @@ class _Hop:
 
     async def _reached(self, answering: Awaitable[Reached]) -> Reached:
         """Upstream's answer; the time it takes is added to the request's context."""
-        context = context_of(self.scope)
+        context = self.context
         context.is_forwarded = True
         began = time.monotonic()
         try:
@@ -130,7 +132,7 @@ class _Hop:
         target = self._target(metadata)
         body = await self._body(upload, metadata)
         size = len(body) if isinstance(body, bytes) else None
-        sent = headers.request_fields(fields, metadata, self.proxy.upstream.authority, size)
+        sent = headers.request_fields(fields, metadata, self.proxy.authority, size)
         sent.append(self.proxy.via.field)
         return Request(self.scope["method"].encode("ascii"), target, sent, body)
 
@@ -145,7 +147,7 @@ class _Hop:
         if self.proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
         target = self.proxy.upstream.target(raw_path, scope["query_string"])
-        return target + b"?" if context_of(scope).has_bare_query else target
+        return target + b"?" if self.context.has_bare_query else target
 
     async def _body(self, upload: Upload, metadata: Metadata) -> bytes | AsyncIterator[bytes]:
         if metadata.expects:
@@ -173,8 +175,8 @@ class _Hop:
         metadata = Metadata(fields)
         target = self._target(metadata)
         await upload.body()  # there is none; from here on a client that leaves ends the handshake
-        extensions = context_of(self.scope).conversation is None
-        authority = self.proxy.upstream.authority
+        extensions = self.context.conversation is None
+        authority = self.proxy.authority
         sent = headers.upgrade_request_fields(fields, metadata, authority, WEBSOCKET, extensions=extensions)
         sent.append(self.proxy.via.field)
         return Request(b"GET", target, sent, b"")
@@ -187,7 +189,7 @@ class _Hop:
         await self.send({"type": START, "headers": headers.switching_fields(fields, metadata, WEBSOCKET)})
 
     async def _converse(self, client: Stream, upstream: Stream) -> None:
-        context = context_of(self.scope)
+        context = self.context
         try:
             await (context.conversation or relay)(client, upstream)
         finally:
@@ -219,7 +221,7 @@ class _Hop:
 
     async def _fail(self, fault: Fault) -> None:
         if fault.is_upstreams:
-            self.proxy.observer.notice(context_of(self.scope).request_id, UpstreamFailed(fault.code))
+            self.proxy.observer.notice(self.context.request_id, UpstreamFailed(fault.code))
         if not self.committed:
             await answer_fault(fault, self.scope, self.send)
 
