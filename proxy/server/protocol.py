@@ -34,6 +34,8 @@ _AHEAD: Final = 16
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
 
 
+_WAITING: Final = 16_384
+"""Bytes of an answer that may wait for a client that reads slowly, before upstream is read more slowly."""
 _BEHIND: Final = 65_536
 """Bytes that may follow a handshake before it is answered."""
 
@@ -58,6 +60,7 @@ class ClientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, unless there are too many connections."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_WAITING)
         if transport.get_extra_info("socket").fileno() > self.highest_descriptor:
             self._turn_away()
         else:

@@ -38,8 +38,8 @@ from proxy.upstream.parser import AnswerParser, InvalidAnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUFFER = 32_768  # bytes of one read, at most
-HIGH_WATER = 16_384  # bytes that wait for the client before upstream is paused
+BUFFER = 16_384  # bytes of one read, at most
+HIGH_WATER = 8_192  # bytes that wait for the client before upstream is paused
 BLOCKED = "upstream_upload_timeout"
 
 
