@@ -5,6 +5,7 @@ dropped, a line that begins with a colon is a comment, several `data` lines are 
 and an event without a `data` line is none. Names of events are not looked at: an event's JSON says its type.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -21,21 +22,24 @@ class EventParser:
         self._is_first = True
         self._after_cr = False
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """The data of each event that `piece` completes."""
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each event that `piece` completes, in order. Whoever has seen enough stops, and feeds no more."""
         if self._after_cr and piece:
             self._after_cr = False
             piece = piece.removeprefix(b"\n")
         if b"\n" not in piece and b"\r" not in piece:
             self._line.append(piece)
-            return []
+            return
         lines = b"".join((*self._line, piece)).splitlines(keepends=True)
         self._after_cr = lines[-1].endswith(b"\r")
         self._line = [] if lines[-1].endswith((b"\n", b"\r")) else [lines.pop()]
         if self._is_first:
             self._is_first = False
             lines[0] = lines[0].removeprefix(_BOM)
-        return [data for line in lines if (data := self._take(line.rstrip(_ENDS))) is not None]
+        for line in lines:
+            data = self._take(line.rstrip(_ENDS))
+            if data is not None:
+                yield data
 
     def _take(self, line: bytes) -> bytes | None:
         """Take a line; the data of the event that it ends."""

@@ -6,12 +6,15 @@ A blob that upstream cannot read is not always refused: since November 2026 it m
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from proxy.report import LEFT_OUT, LeftOut
 from proxy.responses.body import lenient
 from proxy.responses.body.lenient import MalformedError
 
+NOTHING: Final[Mapping[LeftOut, int]] = MappingProxyType({})
 _NAME: Final = b'"input_transformations"'
 _BLOB: Final = b'"encrypted_content"'
 
@@ -21,12 +24,15 @@ def may_be_left_out(request: bytes) -> bool:
     return _BLOB in request
 
 
-def left_out(answer: bytes) -> Counter[LeftOut]:
+def left_out(answer: bytes) -> Mapping[LeftOut, int]:
     """How often each reason is given in an answer, or in an event of one; nothing where none is."""
-    found: Counter[LeftOut] = Counter()
     position = answer.rfind(_NAME)
-    if position < 0:
-        return found
+    return NOTHING if position < 0 else _told(answer, position)
+
+
+def _told(answer: bytes, position: int) -> Counter[LeftOut]:
+    """The same where the member's name stands at `position`."""
+    found: Counter[LeftOut] = Counter()
     start = lenient.skip_space(answer, position + len(_NAME)) + 1
     try:
         told = json.loads(answer[start : lenient.value_end(answer, start)])

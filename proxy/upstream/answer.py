@@ -26,7 +26,7 @@ from proxy.upstream import eager
 from proxy.upstream.interface import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Collection
 
     from proxy.http.headers import Fields
     from proxy.upstream.interface import Write
@@ -71,10 +71,10 @@ class IncomingAnswer(Answer):
 
     # Called by the connection.
 
-    def add(self, chunk: bytes) -> None:
-        """Hold a chunk of the body."""
-        self._chunks.append(chunk)
-        self._held += len(chunk)
+    def add(self, chunks: "Collection[bytes]") -> None:
+        """Hold chunks of the body."""
+        self._chunks += chunks
+        self._held += sum(map(len, chunks))
 
     def end(self) -> None:
         """Mark the body as complete."""

@@ -45,6 +45,9 @@ class AnswerParser:
         self._head_request = False
         self._fields: Fields = []
         self._heard = 0
+        self._body: list[bytes] = []
+        self.on_body = self._body.append
+        """Takes a chunk of the body; a list's own method, as a burst of events has hundreds."""
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -72,9 +75,11 @@ class AnswerParser:
                 raise InvalidAnswerError from None
             self.behind = bytes(data[upgrade.args[0] :])
         except httptools.HttpParserError:
+            self._give_body()
             if not self.complete:
                 raise InvalidAnswerError from None
             self.left_over = True
+        self._give_body()
         if self._heard > MAX_HEAD:
             raise InvalidAnswerError
 
@@ -112,13 +117,6 @@ class AnswerParser:
         self._give_head(status, metadata)
         self.complete = self._head_request
 
-    def on_body(self, body: bytes) -> None:
-        """A chunk of the body, or of one that should not be there."""
-        if self.complete:
-            raise ValueError("left over")
-        self._heard = 0
-        self._answer.add(body)
-
     def on_message_complete(self) -> None:
         """The end of an answer: of the final one, unless its head is still to come."""
         self.complete = bool(self._answer.status)
@@ -128,6 +126,16 @@ class AnswerParser:
             raise ValueError("a length that is none")
         if metadata.is_chunked and metadata.transfer_codings != CHUNKED:
             raise ValueError("a transfer coding that cannot be undone")
+
+    def _give_body(self) -> None:
+        """Give the answer the chunks that have arrived; the answer to a HEAD has none."""
+        if self._body:
+            self._heard = 0
+            if self._head_request:
+                self.left_over = True
+            else:
+                self._answer.add(self._body)
+            self._body.clear()
 
     def _give_head(self, status: int, metadata: Metadata) -> None:
         answer = self._answer
