@@ -54,7 +54,7 @@ def test_cuts_mean_nothing(tokens: list[bytes], data: st.DataObject) -> None:
 def test_an_event_is_given_as_soon_as_it_ends() -> None:
     """The CR that ends an event need not be followed by anything."""
     parser = EventParser()
-    assert parser.feed(b"data: a\r") == []
-    assert parser.feed(b"\r") == [b"a"]
-    assert parser.feed(b"\ndata: b\n") == []
-    assert parser.feed(b"\n") == [b"b"]
+    assert [*parser.feed(b"data: a\r")] == []
+    assert [*parser.feed(b"\r")] == [b"a"]
+    assert [*parser.feed(b"\ndata: b\n")] == []
+    assert [*parser.feed(b"\n")] == [b"b"]

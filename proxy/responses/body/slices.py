@@ -1,4 +1,4 @@
-"""A long array is read in slices: a decoder holds the interpreter's lock, and other requests wait meanwhile.
+"""A long array of many elements is read in slices: a decoder holds the interpreter's lock, and other requests wait.
 
 A slice ends between two elements. Where that is cannot be seen from the bytes alone, but a place that looks like it is
 one exactly if what stands in front of it decodes: then all its brackets are closed.
@@ -23,6 +23,8 @@ _BETWEEN: Final = re.compile(rb'\}[ \n\r\t]{0,64}(,)[ \n\r\t]{0,64}\{[ \n\r\t]{0
 _LONG: Final = 16 * 1024 * 1024
 """Bytes of a body that is read at one go, whatever they are: 10 ms of text, 30 ms of white space (measured 2026-11)."""
 
+_FEW: Final = 2_000
+"""Objects that are read in a millisecond or two."""
 _AT_ONCE: Final = 4 * 1024 * 1024
 """Bytes that are searched at one go: some three milliseconds."""
 _WINDOW: Final = 64 * 1024
@@ -63,7 +65,19 @@ def holds(body: bytes, mark: bytes, span: Span) -> bool:
     """Whether `mark` stands in a span of `body`."""
     for start in range(*span, _AT_ONCE):
         give_way()
-        if body.find(mark, start, min(start + _AT_ONCE + len(mark) - 1, span[1])) >= 0:
+        end = min(start + _AT_ONCE + len(mark) - 1, span[1])
+        first = body.find(mark[:1], start, end)  # one byte is found ten times as fast
+        if first >= 0 and body.find(mark, first, end) >= 0:
+            return True
+    return False
+
+
+def _has_few_objects(body: bytes, span: Span) -> bool:
+    """Whether a decoder reads the span about as quickly as plain text."""
+    position = span[0]
+    for _ in range(_FEW):
+        position = body.find(b"{", position + 1, span[1])
+        if position < 0:
             return True
     return False
 
@@ -71,7 +85,7 @@ def holds(body: bytes, mark: bytes, span: Span) -> bool:
 def decoded(decode: Callable[[bytes | memoryview], list[T]], body: bytes, span: Span) -> list[T]:
     """What `decode` makes of the elements of the array at `span`, slice by slice. Raises what a decoder raises."""
     start, end = span
-    if end - start <= LONGEST:
+    if end - start <= LONGEST or (end - start <= _LONG and _has_few_objects(body, span)):
         return decode(memoryview(body)[start:end])
     found: list[T] = []
     position = start + 1
