@@ -28,7 +28,6 @@ from proxy.responses.conversations.refused import Refused
 from proxy.responses.history.recording import Made
 from proxy.responses.steps import Compute
 from proxy.store.conversation_service import ConversationService, UnavailableError
-from proxy.store.conversations import Lock
 
 _DELETED: Final = frozenset({200, 204})
 _COUNT: Final = b"/input_tokens"
@@ -155,20 +154,21 @@ class Call:
         options, path = self.options, self.scope.get("raw_path") or self.scope["path"].encode()
         conversation = Conversation(options.service, self.owner, asked, options.largest, self.context.request_id)
         if path.endswith(_COUNT):
-            history = await conversation.history(self.memory.grow, ours=False)
+            history = await conversation.history(self.memory.grow)
             return await self._with_history(conversation, history, None) if history is not None else None
-        lock = await options.service.lock(self.owner, asked.conversation_id, self.context.request_id)
-        if lock is False:
+        held = await options.service.lock(self.owner, asked.conversation_id, self.context.request_id)
+        if held == "held":
             raise refused.locked()
-        if not isinstance(lock, Lock):
+        if held == "unknown":
             return None
-        turn = TurnInProgress(options.service, lock, keeps_response=options.remembers_all or asked.stores)
+        turn = TurnInProgress(options.service, held.lock, keeps_response=options.remembers_all or asked.stores)
         outgoing = None
         try:
-            history = await conversation.history(self.memory.grow, ours=True)
-            if history is not None:
-                outgoing = await self._with_history(conversation, history, turn)
-                await turn.ask(asked.kept, history.ledger.next, self.context.request_id)
+            conversation.check(held.ledger)
+            async with turn.asking(asked.kept, held.ledger.next, self.context.request_id):
+                history = await conversation.items(held.ledger, self.memory.grow)
+                if history is not None:
+                    outgoing = await self._with_history(conversation, history, turn)
             return outgoing
         finally:
             if outgoing is None or not turn.is_asked:

@@ -117,19 +117,18 @@ class _Call:
 
     async def changed(self, change: Callable[[Lock, Ledger], Awaitable[bytes]]) -> bytes | None:
         """What comes of a change, made under the lock; None where there is no such conversation."""
-        lock = await self.routes.service.lock(self.asked.owner, self.id, self.asked.request_id)
-        if lock is False:
+        held = await self.routes.service.lock(self.asked.owner, self.id, self.asked.request_id)
+        if held == "held":
             raise refused.locked()
-        if not isinstance(lock, Lock):
+        if held == "unknown":
             return None
         done = False
         try:
-            ledger = await self.ledger()
-            answer = await change(lock, ledger._replace(locked=False)) if ledger is not None else None
-            done = ledger is not None
+            answer = await change(held.lock, held.ledger)
+            done = True
         finally:
             if not done:
-                await self.routes.service.finish(self._released(lock))
+                await self.routes.service.finish(self._released(held.lock))
         return answer
 
     async def _released(self, lock: Lock) -> None:

@@ -5,8 +5,8 @@ every moment, whatever dies: the lock is ours or has an end; the turn is not the
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -68,21 +68,25 @@ class Conversation:
         self.largest = largest
         self.request_id = request_id
 
-    async def history(self, reserve: Callable[[int], None], *, ours: bool) -> History | None:
-        """All that is in it; None where it is not known. `ours`: the lock is this request's. Raises Refused.
-
-        Its bytes, and those of a body with it, are reserved before they are read.
-        """
+    async def history(self, reserve: Callable[[int], None]) -> History | None:
+        """All that is in it; None where it is not known. Raises Refused."""
         ledger = await self.service.perform(
             self.owner, lambda kept: kept.ledger(self.owner, self.question.conversation_id), self.request_id
         )
         if ledger is None:
             return None
-        ledger = ledger._replace(locked=ledger.locked and not ours)
+        self.check(ledger)
+        return await self.items(ledger, reserve)
+
+    def check(self, ledger: Ledger) -> None:
+        """Raise Refused where the request cannot go on with what is in it."""
         refused.check_room(size_of(ledger.visible), count_of(ledger.visible), self.largest)
         twice = repeated(ledger.visible, self.question.ids)
         if twice:
             raise refused.duplicate(twice)
+
+    async def items(self, ledger: Ledger, reserve: Callable[[int], None]) -> History | None:
+        """All that is in it; its bytes, and those of a body with it, are reserved before they are read."""
         reserve(2 * size_of(ledger.visible))
         marks = marks_of(ledger.visible)
         items = await self.service.perform(self.owner, lambda kept: kept.items(self.owner, marks), self.request_id)
@@ -121,9 +125,24 @@ class TurnInProgress:
         """Whether it is written down."""
         return self._turn is not None
 
-    async def ask(self, asked: Sequence[Kept], number: int, request_id: str) -> None:
-        """Write down what is asked, and hold the lock from now on. Raises UnavailableError, and Refused."""
+    @asynccontextmanager
+    async def asking(self, asked: Sequence[Kept], number: int, request_id: str) -> AsyncIterator[None]:
+        """Write down what is asked, while other work goes on, and hold the lock from now on.
+
+        It is written when the other work is over, or UnavailableError or Refused is raised: whether it is must be
+        known when the turn is dropped.
+        """
         self._renewing = asyncio.create_task(self._renew())
+        asking = asyncio.create_task(self._ask(asked, number, request_id))
+        await asyncio.sleep(0)  # it goes first
+        try:
+            yield
+            await asyncio.shield(asking)
+        finally:
+            await asyncio.wait([asking])
+            asking.exception()  # of two faults the first is raised
+
+    async def _ask(self, asked: Sequence[Kept], number: int, request_id: str) -> None:
         items = await self._service.inlined(self._lock.scope, tuple(one.item for one in asked), request_id)
         kept = [one._replace(item=item) for one, item in zip(asked, items, strict=True)]
         turn = Turn(number, False, b"", 0)

@@ -9,6 +9,8 @@ b:RESP    of a response in the background: the conversation, the turn and the to
 
 from typing import Final
 
+from proxy.store.redis_scripts import ADD
+
 # ARGV: prefix, lifetime, conversation id, token …
 _AT: Final = """
 local at, life, id, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -26,8 +28,9 @@ local function free()
 end
 """
 
-# … "", metadata, made, number of turns, the first turn's value or ""
-CREATE: Final = f"""{_AT}
+# … "", metadata, made, number of turns, the first turn's value or "", items to add
+CREATE: Final = f"""{_AT}{ADD}
+add_from(9)
 redis.call('HSET', record, 'm', ARGV[5], 'b', ARGV[6], 'n', ARGV[7], 'h', '', 'k', 0)
 redis.call('EXPIRE', record, life)
 if ARGV[8] ~= '' then
@@ -37,12 +40,31 @@ end
 return 1
 """
 
-# … token, milliseconds
-LOCK: Final = f"""{_AT}
-if redis.call('EXISTS', record) == 0 then return 'unknown' end
+# Metadata, made, number of turns, head, how many turns that covers, whether it is locked, whether its items are to be
+# renewed, and the values of its first turns; nothing where there is no such conversation.
+_LOOKED: Final = f"""{_AT}
+local function looked(enough)
+  local found = redis.call('HMGET', record, 'm', 'b', 'n', 'h', 'k')
+  if not found[1] then return {{}} end
+  local due = redis.call('TTL', record) < life - life / 30
+  if due then
+    redis.pcall('EXPIRE', record, life)
+    redis.pcall('EXPIRE', turns, life)
+  end
+  local rows, most = {{}}, math.min(tonumber(found[3]), tonumber(enough))
+  for number = 0, most - 1 do rows[number + 1] = redis.call('HGET', turns, number) or '' end
+  return {{found[1], found[2], found[3], found[4], found[5], redis.call('EXISTS', lock), due and 1 or 0, rows}}
+end
+"""
+
+# … token, how many turns are enough, milliseconds
+# Answers what there is of the conversation, or 'held'.
+LOCK: Final = f"""{_LOOKED}
+if redis.call('EXISTS', record) == 0 then return {{}} end
 -- Who has it already may take it again: the answer to the first attempt may have been lost.
 if redis.call('GET', lock) == token then redis.call('DEL', lock) end
-return redis.call('SET', lock, token, 'NX', 'PX', ARGV[5]) and 'taken' or 'held'
+if not redis.call('SET', lock, token, 'NX', 'PX', ARGV[6]) then return 'held' end
+return looked(ARGV[5])
 """
 
 # … token, milliseconds, response id or "", turn
@@ -62,23 +84,14 @@ return 1
 """
 
 # … "", how many turns are enough
-# Answers nothing, or metadata, made, number of turns, head, how many turns that covers, whether it is locked, whether
-# its items are to be renewed, and the values of its first turns.
-LOOK: Final = f"""{_AT}
-local found = redis.call('HMGET', record, 'm', 'b', 'n', 'h', 'k')
-if not found[1] then return {{}} end
-local due = redis.call('TTL', record) < life - life / 30
-if due then
-  redis.pcall('EXPIRE', record, life)
-  redis.pcall('EXPIRE', turns, life)
-end
-local rows, most = {{}}, math.min(tonumber(found[3]), tonumber(ARGV[5]))
-for number = 0, most - 1 do rows[number + 1] = redis.call('HGET', turns, number) or '' end
-return {{found[1], found[2], found[3], found[4], found[5], redis.call('EXISTS', lock), due and 1 or 0, rows}}
+LOOK: Final = f"""{_LOOKED}
+return looked(ARGV[5])
 """
 
-# … token, number, value or "", number of turns afterwards, whether the head moves, head, covered, whether to unlock
-CHANGE: Final = f"""{_HELD}
+# … token, number, value or "", number of turns afterwards, whether the head moves, head, covered, whether to unlock,
+# items to add, as `ADD` has them
+CHANGE: Final = f"""{_HELD}{ADD}
+add_from(12)
 if ARGV[6] == '' then redis.call('HDEL', turns, ARGV[5]) else redis.call('HSET', turns, ARGV[5], ARGV[6]) end
 redis.call('HSET', record, 'n', ARGV[7])
 if ARGV[8] == '1' then redis.call('HSET', record, 'h', ARGV[9], 'k', ARGV[10]) end

@@ -11,13 +11,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from proxy.events import Observer, StoreFailed
+from proxy.responses.conversations.ledger import Ledger
 from proxy.responses.history.recording import Remembered, inlined, references
 from proxy.store.beside import beside
 from proxy.store.breaker import CircuitBreaker
-from proxy.store.conversations import Conversations, Lock
+from proxy.store.conversations import Conversations, Lock, NotTaken
 from proxy.store.interface import Store
 
 LOCKED: Final = 30.0
@@ -39,6 +40,13 @@ _Result = TypeVar("_Result")
 
 class UnavailableError(Exception):
     """The store cannot be reached, or does not answer in time."""
+
+
+class Held(NamedTuple):
+    """A lock that is taken, and what its conversation holds."""
+
+    lock: Lock
+    ledger: Ledger
 
 
 class _Share:
@@ -104,15 +112,15 @@ class ConversationService:
             if not share.users:
                 self._shares.pop(scope, None)
 
-    async def lock(self, scope: str, conversation_id: str, request_id: str = "") -> Lock | bool:
-        """The lock, taken; False: another one has it; True: there is no such conversation. Raises UnavailableError."""
+    async def lock(self, scope: str, conversation_id: str, request_id: str = "") -> Held | NotTaken:
+        """The lock, taken, or why it is not, after it was waited for. Raises UnavailableError."""
         lock = Lock(scope, conversation_id, secrets.token_hex(16))
         for pause in (0.0, *_WAITS):
             await asyncio.sleep(pause)
             taken = await self.perform(scope, lambda kept: kept.lock(lock, LOCKED), request_id)
             if taken != "held":
-                return lock if taken == "taken" else True
-        return False
+                return taken if taken == "unknown" else Held(lock, taken)
+        return "held"
 
     async def known(self, scope: str, item_ids: Sequence[str], request_id: str = "") -> dict[str, bytes]:
         """The items of the scope with these ids. Raises UnavailableError."""

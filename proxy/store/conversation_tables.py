@@ -4,9 +4,11 @@ A conversation is a row with its lock, and one for each turn; what a turn holds 
 writes and reads. Time is the database's own, so that the clocks of machines do not matter.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     Executable,
@@ -27,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proxy.store.tables import ITEMS, METADATA
+from proxy.store.tables import ITEMS, METADATA, adding
 
 CONVERSATIONS: Final = Table(
     "unpinned_conversations",
@@ -53,6 +55,8 @@ TURNS: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("value", LargeBinary, nullable=False),
 )
+
+ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns)
 
 _C: Final = CONVERSATIONS.c
 _T: Final = TURNS.c
@@ -92,13 +96,18 @@ class Timed(NamedTuple):
     """Statements with a database's words for the time."""
 
     lock: Executable
-    """conversation, token, milliseconds, until, now -> a row where the lock was free and is taken."""
+    """conversation, token, milliseconds, until, now -> the record, where the lock was free and is taken."""
     renew: Executable
     """conversation, token, milliseconds, response, turn -> how many rows."""
     record: Executable
     """conversation, now -> what there is to know of it, and whether its lock is held; no row where it is not known."""
     row: Executable
     """A turn, new or in the place of another."""
+    together: Mapping[bool, Executable]
+    """CHANGE (True: CHANGE_LAST), `row`, and the items that get one use more, as one statement, where there is one.
+
+    More than these: number, value, item_… (a list for each of `ITEM_COLUMNS`) -> a row where the lock is held.
+    """
 
 
 def timed(dialect: str) -> Timed:
@@ -117,11 +126,33 @@ def timed(dialect: str) -> Timed:
     lock = update(CONVERSATIONS).where(_KEY, known, free).values(taken | {"expires": bindparam("until")})
     renewed = {"lock_until": until, "waiting": bindparam("response"), "waiting_turn": bindparam("turn")}
     row = insert_(TURNS)
+    if dialect == "postgresql":
+        # A lock need not be on the disk before its answer: a server that crashes gives it back, and what its holder
+        # writes next is refused then, or has the lock before it in the log.
+        lock = lock.where(func.set_config("synchronous_commit", "off", True) == "off")
     return Timed(
-        lock.returning(_C.key),
+        lock.returning(_C.metadata, _C.made, _C.turns, _C.head, _C.covered),
         update(CONVERSATIONS).where(_KEY, _HELD).values(renewed),
         select(
             _C.metadata, _C.made, _C.turns, _C.expires, _C.head, _C.covered, (_C.lock_until > now).label("held")
         ).where(_KEY, known),
         row.on_conflict_do_update(index_elements=("conversation", "number"), set_={"value": row.excluded.value}),
+        {unlocks: _together(unlocks=unlocks) for unlocks in (False, True)} if dialect == "postgresql" else {},
     )
+
+
+def _together(*, unlocks: bool) -> Executable:
+    """A change as one statement in the place of three, of `BEGIN` and of `COMMIT`, each of which is a round trip."""
+    held = (CHANGE_LAST if unlocks else CHANGE).returning(_C.key).cte("held")
+    number = bindparam("number", type_=Integer)
+    turn = postgresql.insert(TURNS).from_select(
+        ["conversation", "number", "value"], select(held.c.key, number, bindparam("value", type_=LargeBinary))
+    )
+    turn = turn.on_conflict_do_update(index_elements=("conversation", "number"), set_={"value": turn.excluded.value})
+    given = [ITEMS.c[name] for name in ITEM_COLUMNS]
+    lists = [bindparam(f"item_{column.name}", type_=ARRAY(column.type)) for column in given]
+    named = [Column(column.name, column.type) for column in given]
+    table = func.unnest(*lists).table_valued(*named, name="given").render_derived()
+    items = select(*[table.c[name] for name in ITEM_COLUMNS]).select_from(table).where(select(held.c.key).exists())
+    added = adding(postgresql.insert(ITEMS).from_select([*ITEM_COLUMNS], items))
+    return select(held.c.key).add_cte(turn.cte("turn"), added.cte("added"))

@@ -15,8 +15,8 @@ from proxy.responses.conversations.ledger import MARK, Head, Kept, Ledger, Turn
 from proxy.store.beside import beside
 from proxy.store.envelope import DIGEST, Entry, Envelope, entries, opened, owner
 
-Taken = Literal["taken", "held", "unknown"]
-"""What comes of the wish for a lock."""
+NotTaken = Literal["held", "unknown"]
+"""Why a lock is not taken: another one has it, or there is no such conversation."""
 
 Row = tuple[int, bytes]
 """Number and value of a turn."""
@@ -55,6 +55,16 @@ class Found(NamedTuple):
     rows: Sequence[Row]
     """In order; there may be more of them than there were when the record was read."""
 
+    @property
+    def known(self) -> Sequence[Row]:
+        """The rows that the record counts."""
+        return [row for row in self.rows if row[0] < self.turns]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are as many rows as the record counts."""
+        return [number for number, _ in self.known] == [*range(self.turns)]
+
 
 class Change(NamedTuple):
     """What becomes of a conversation, at once or not at all."""
@@ -79,8 +89,11 @@ class ConversationEngine(Protocol):
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
         """Make a conversation that nobody holds, with its first turn if `first.value` is one."""
 
-    async def lock(self, lock: Lock, seconds: float) -> Taken:
-        """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used."""
+    async def lock(self, lock: Lock, seconds: float) -> "Found | NotTaken":
+        """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used.
+
+        What there is when it is taken stays so, except by its holder's changes.
+        """
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
         """Hold the lock for so many seconds from now, for a response in the background and its turn where given."""
@@ -116,7 +129,6 @@ class Conversations:
     def __init__(self, engine: ConversationEngine, envelope: Envelope) -> None:
         self._engine = engine
         self._envelope = envelope
-        self.lock = engine.lock
         self.release = engine.release
         self.waiting = engine.waiting
         self.forget = engine.forget
@@ -133,10 +145,27 @@ class Conversations:
             found = await self._engine.look(scope, conversation_id)
             if found is None:
                 return None
-            rows = [row for row in found.rows if row[0] < found.turns]
-            if [number for number, _ in rows] == [*range(found.turns)]:
-                return await beside([value for _, value in rows], self._opened, scope, conversation_id, found, rows)
+            if found.is_whole:
+                return await self._read(scope, conversation_id, found)
         return None
+
+    async def lock(self, lock: Lock, seconds: float) -> "Ledger | NotTaken":
+        """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used.
+
+        The ledger is as its holder sees it: not locked.
+        """
+        found = await self._engine.lock(lock, seconds)
+        if not isinstance(found, Found):
+            return found
+        ledger = await self._read(lock.scope, lock.conversation_id, found) if found.is_whole else None
+        if ledger is None:
+            await self._engine.release(lock)
+            return "unknown"
+        return ledger
+
+    async def _read(self, scope: str, conversation_id: str, found: "Found") -> Ledger | None:
+        rows = found.known
+        return await beside([value for _, value in rows], self._opened, scope, conversation_id, found, rows)
 
     def _opened(self, scope: str, conversation_id: str, found: Found, rows: Sequence[Row]) -> Ledger | None:
         name, metadata = _name(scope, conversation_id), found.metadata

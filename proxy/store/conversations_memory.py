@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from proxy.responses.conversations.ledger import Head
-from proxy.store.conversations import Change, Found, Lock, Taken, Waiting, digests_in
+from proxy.store.conversations import Change, Found, Lock, NotTaken, Waiting, digests_in
 from proxy.store.envelope import Entry
 
 _OVERHEAD: Final = 1000
@@ -52,6 +52,11 @@ class _Record:
         """Give the lock back."""
         self.token, self.waiting = "", None
 
+    def found(self, *, locked: bool) -> Found:
+        """What there is of it."""
+        rows = sorted(self.rows.items())
+        return Found(self.metadata, self.made, len(rows), self.head, locked, rows)
+
 
 class MemoryConversations:
     """Conversations on the shelf of a store, forgotten `lifetime` seconds after their last use."""
@@ -83,7 +88,7 @@ class MemoryConversations:
         record = self._records.get((lock.scope, lock.conversation_id))
         return record if record is not None and lock.token and record.token == lock.token else None
 
-    async def lock(self, lock: Lock, seconds: float) -> Taken:
+    async def lock(self, lock: Lock, seconds: float) -> Found | NotTaken:
         """Take the lock, if it is free."""
         record = self._record(lock.scope, lock.conversation_id)
         if record is None:
@@ -92,7 +97,7 @@ class MemoryConversations:
             return "held"
         record.free()
         record.token, record.until = lock.token, self._clock() + seconds
-        return "taken"
+        return record.found(locked=False)
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
         """Hold the lock from now on for so many seconds."""
@@ -112,9 +117,7 @@ class MemoryConversations:
         record = self._record(scope, conversation_id)
         if record is None:
             return None
-        locked = bool(record.token) and record.until > self._clock()
-        rows = sorted(record.rows.items())
-        return Found(record.metadata, record.made, len(rows), record.head, locked, rows)
+        return record.found(locked=bool(record.token) and record.until > self._clock())
 
     async def values(self, scope: str, digests: Sequence[bytes]) -> Sequence[bytes]:
         """What is kept of items."""

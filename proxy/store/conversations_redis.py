@@ -1,19 +1,20 @@
 """Conversations in Redis: see `conversations` for what holds, `conversation_scripts` for the keys and the scripts.
 
-Items are added before the change that needs them, and released behind the one that does not: what is broken off in
-between leaves items with too many uses, which expire by themselves.
+Items are added with the change that needs them, or before it where they are many or large, and released behind the one
+that does not: what is broken off in between leaves items with too many uses, which expire by themselves.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from proxy.responses.conversations.ledger import Head
 from proxy.store import conversation_scripts as scripts
-from proxy.store.conversations import Change, Found, Lock, Row, Taken, Waiting, digests_in
+from proxy.store.conversations import Change, Found, Lock, NotTaken, Row, Waiting, digests_in
 from proxy.store.envelope import DIGEST, Entry
 from proxy.store.interface import Options
 from proxy.store.redis_reading import Reading
-from proxy.store.redis_scripts import VERSION, prefix
+from proxy.store.redis_scripts import VERSION, prefix, told
 
 _ROWS: Final = 200
 """Turns that one script or command reads."""
@@ -31,8 +32,8 @@ class Server(Protocol):
     async def each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """What comes of commands, many of them in one round trip."""
 
-    async def add(self, scope: str, kept: Sequence[Entry]) -> None:
-        """Count one use more of each item, and keep those that are new."""
+    async def add_first(self, scope: str, kept: Sequence[Entry]) -> Sequence[Entry]:
+        """Count one use more of items, and keep those that are new; the last, which the script that needs them adds."""
 
     async def release(self, scope: str, digests: bytes) -> None:
         """Count one use less of each item."""
@@ -56,14 +57,16 @@ class RedisConversations:
 
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
         """Make a conversation that nobody holds."""
-        await self._server.add(lock.scope, first.added)
-        await self._run(scripts.CREATE, lock, metadata, made, first.turns, first.value)
+        last = await self._server.add_first(lock.scope, first.added)
+        await self._run(scripts.CREATE, lock, metadata, made, first.turns, first.value, *told(last))
 
-    async def lock(self, lock: Lock, seconds: float) -> Taken:
+    async def lock(self, lock: Lock, seconds: float) -> Found | NotTaken:
         """Take the lock, if it is free."""
-        answer = await self._run(scripts.LOCK, lock, int(seconds * 1000))
-        taken: dict[bytes, Taken] = {b"taken": "taken", b"held": "held", b"unknown": "unknown"}
-        return taken[answer]
+        answer = await self._run(scripts.LOCK, lock, _ROWS, int(seconds * 1000))
+        if answer == b"held":
+            return "held"
+        found = await self._found(lock.scope, lock.conversation_id, answer)
+        return found._replace(locked=False) if found is not None else "unknown"
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
         """Hold the lock from now on for so many seconds."""
@@ -76,10 +79,14 @@ class RedisConversations:
 
     async def look(self, scope: str, conversation_id: str) -> Found | None:
         """The record and its turns; it counts as used."""
-        found = await self._run(scripts.LOOK, Lock(scope, conversation_id, ""), _ROWS)
-        if not found:
+        answer = await self._run(scripts.LOOK, Lock(scope, conversation_id, ""), _ROWS)
+        return await self._found(scope, conversation_id, answer)
+
+    async def _found(self, scope: str, conversation_id: str, answer: Sequence[Any]) -> Found | None:
+        """What a script answered, with the turns that it left out."""
+        if not answer:
             return None
-        metadata, made, turns, head, covered, locked, due, first = found
+        metadata, made, turns, head, covered, locked, due, first = answer
         count, key = int(turns), prefix(scope) + f"t:{conversation_id}"
         commands = [
             ("HMGET", key, *range(start, min(start + _ROWS, count))) for start in range(len(first), count, _ROWS)
@@ -105,12 +112,12 @@ class RedisConversations:
 
     async def change(self, lock: Lock, change: Change) -> bool:
         """Make a change while the lock is held."""
-        await self._server.add(lock.scope, change.added)
+        last = await self._server.add_first(lock.scope, change.added)
         head, moves = change.head or Head(), int(change.head is not None)
         what = (change.number, change.value, change.turns, moves, head.response_id, head.turns, int(change.unlocks))
-        held = bool(await self._run(scripts.CHANGE, lock, *what))
-        released = change.released if held else [entry.digest for entry in change.added]
-        await self._server.release(lock.scope, b"".join(released))
+        held = bool(await self._run(scripts.CHANGE, lock, *what, *told(last)))
+        added = Counter(entry.digest for entry in change.added) - Counter(entry.digest for entry in last)
+        await self._server.release(lock.scope, b"".join(change.released if held else added.elements()))
         return held
 
     async def describe(self, lock: Lock, metadata: bytes) -> bool:

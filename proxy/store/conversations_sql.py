@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.responses.conversations.ledger import Head
 from proxy.store import conversation_tables as tables
-from proxy.store.conversations import Change, Found, Lock, Taken, Waiting, digests_in
+from proxy.store.conversations import Change, Found, Lock, NotTaken, Row, Waiting, digests_in
 from proxy.store.envelope import owner
 from proxy.store.interface import Options, Progress
 from proxy.store.sql_connection import Database
-from proxy.store.sql_execution import execute_each_now, in_slices_now, release_now
+from proxy.store.sql_execution import SLICE, execute_each_now, in_slices_now, release_now
 from proxy.store.sql_rows import key_of, rows_of
 from proxy.store.tables import inserts
 
@@ -54,18 +54,20 @@ class SqlConversations:
 
         await self._database.write(create)
 
-    async def lock(self, lock: Lock, seconds: float) -> Taken:
+    async def lock(self, lock: Lock, seconds: float) -> Found | NotTaken:
         """Take the lock, if it is free."""
         await self._ready()
         asked = {"conversation": _key(lock), "now": int(time.time())}
         span = {"token": lock.token, "milliseconds": int(seconds * 1000), "until": self._until()}
 
-        def taken(connection: Connection) -> Taken:
-            if connection.execute(self._timed.lock, asked | span).first() is not None:
-                return "taken"
+        def taken(connection: Connection) -> Found | NotTaken:
+            record = connection.execute(self._timed.lock, asked | span).first()
+            if record is not None:
+                # Behind the first statement, which may have waited for a change: one snapshot would miss its row.
+                return _found(record, _rows(connection, _key(lock)), locked=False)
             return "unknown" if connection.execute(self._timed.record, asked).first() is None else "held"
 
-        return await self._database.write(taken)
+        return await self._database.each(taken)
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None) -> bool:
         """Hold the lock from now on for so many seconds."""
@@ -87,11 +89,10 @@ class SqlConversations:
             record = connection.execute(self._timed.record, asked | {"now": now}).first()
             if record is None:
                 return None
-            rows = [(row.number, row.value) for row in connection.execute(tables.ROWS, asked)]
+            rows = _rows(connection, asked["conversation"])
             if record.expires < self._until() - self._options.lifetime * _RENEWED_AFTER:
                 connection.execute(tables.USED, asked | {"until": self._until()})
-            head = Head(record.head, record.covered)
-            return Found(record.metadata, record.made, record.turns, head, bool(record.held), rows)
+            return _found(record, rows, locked=bool(record.held))
 
         return await self._database.read(look)
 
@@ -110,6 +111,9 @@ class SqlConversations:
         asked = {"count": change.turns, "moves": change.head is not None}
         named = {"response": head.response_id, "covers": head.turns}
         first = tables.CHANGE_LAST if change.unlocks else tables.CHANGE
+        together = self._timed.together.get(change.unlocks)
+        if together is not None and change.value and not change.released and len(change.added) <= SLICE:
+            return await self._in_one(together, lock, change, asked | named)
 
         def changed(connection: Connection) -> bool:
             if not _is_held(connection, first, lock, **asked, **named):
@@ -118,6 +122,17 @@ class SqlConversations:
             return True
 
         return await self._database.write(changed)
+
+    async def _in_one(self, statement: Any, lock: Lock, change: Change, said: dict[str, Any]) -> bool:
+        """Make a change by one statement, which is a transaction of its own."""
+        items, _ = rows_of(owner(lock.scope), _key(lock), change.added)
+        asked = {"conversation": _key(lock), "token": lock.token, "number": change.number, "value": change.value}
+        columns = {f"item_{name}": [item[name] for item in items] for name in tables.ITEM_COLUMNS}
+
+        def changed(connection: Connection) -> bool:
+            return connection.execute(statement, asked | said | columns).first() is not None
+
+        return await self._database.each(changed)
 
     def _put(self, connection: Connection, lock: Lock, change: Change) -> None:
         whose, key = owner(lock.scope), _key(lock)
@@ -192,6 +207,15 @@ class SqlConversations:
 
     def _until(self) -> int:
         return int(time.time()) + self._options.lifetime
+
+
+def _rows(connection: Connection, key: bytes) -> list[Row]:
+    return [(row.number, row.value) for row in connection.execute(tables.ROWS, {"conversation": key})]
+
+
+def _found(record: Any, rows: Sequence[Row], *, locked: bool) -> Found:
+    head = Head(record.head, record.covered)
+    return Found(record.metadata, record.made, record.turns, head, locked, rows)
 
 
 def _is_held(connection: Connection, statement: Any, lock: Lock, **more: Any) -> bool:

@@ -21,7 +21,7 @@ from proxy.store.conversations_redis import RedisConversations
 from proxy.store.envelope import DIGEST, Entry, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, quietly
 from proxy.store.redis_reading import BYTES, ITEMS, ForeignAnswerError, Reading
-from proxy.store.redis_scripts import FORGET, RECALL, RELEASE, REMEMBER, VERSION, prefix
+from proxy.store.redis_scripts import FORGET, RECALL, RELEASE, REMEMBER, VERSION, prefix, told
 
 _EVERYTHING: Final = f"unpinned:[1-{VERSION}]:*"
 _CONNECTIONS: Final = 64
@@ -61,10 +61,10 @@ class RedisStore:
         """Perform a lookup."""
         while (question := reading.question()) is not None:
             word = secrets.token_bytes(8)  # it shows an answer that belongs to another request
-            told: list[Any] = await self.run(RECALL, scope, word, ITEMS, BYTES, *question)
-            if not told or told[0] != word:
+            answer: list[Any] = await self.run(RECALL, scope, word, ITEMS, BYTES, *question)
+            if not answer or answer[0] != word:
                 raise ForeignAnswerError
-            reading.take(told[1:])
+            reading.take(answer[1:])
             await self._join(scope, reading)
 
     async def _join(self, scope: str, reading: Reading) -> None:
@@ -84,25 +84,20 @@ class RedisStore:
         """Remember a record: its items, then what it is, then nothing more of what it replaces."""
         envelope, whose = self._options.envelope, owner(scope)
         kept = await entries(envelope, whose, response.items, response.made)
-        slices = await self._add_large(scope, kept)
-        for entries_ in slices[:-1]:
-            await self.run(REMEMBER, scope, "", "", "", "", *_told(entries_))
+        last = told(await self.add_first(scope, kept))
         id_, previous, digests = response.response_id, response.previous or "", b"".join(entry.digest for entry in kept)
         signature = envelope.sign(whose + id_.encode(), whose + previous.encode() if previous else b"", digests)
-        last = _told(slices[-1]) if slices else ()
         await self.release(scope, await self.run(REMEMBER, scope, id_, previous, digests, signature, *last))
 
-    async def add(self, scope: str, kept: Sequence[Entry]) -> None:
-        """Count one use more of each item, and keep those that are new."""
-        for entries_ in await self._add_large(scope, kept):
-            await self.run(REMEMBER, scope, "", "", "", "", *_told(entries_))
-
-    async def _add_large(self, scope: str, kept: Sequence[Entry]) -> list[Sequence[Entry]]:
-        """Add the large items; what one script after the other is to add of the others."""
+    async def add_first(self, scope: str, kept: Sequence[Entry]) -> Sequence[Entry]:
+        """Count one use more of items, and keep those that are new; the last, which the script that needs them adds."""
         for entry in kept:
             if len(entry.value) > _PIECE:
                 await self._remember_large(scope, entry)
-        return [*_slices([entry for entry in kept if len(entry.value) <= _PIECE])]
+        slices = [*_slices([entry for entry in kept if len(entry.value) <= _PIECE])]
+        for entries_ in slices[:-1]:
+            await self.run(REMEMBER, scope, "", "", "", "", *told(entries_))
+        return slices[-1] if slices else ()
 
     async def _remember_large(self, scope: str, entry: Entry) -> None:
         pieces = [entry.value[start : start + _PIECE] for start in range(0, len(entry.value), _PIECE)]
@@ -218,7 +213,3 @@ def _slices(kept: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         size += len(entry.value)
     if start < len(kept):
         yield kept[start:]
-
-
-def _told(kept: Sequence[Entry]) -> Iterator[bytes | str]:
-    return (part for entry in kept for part in (entry.digest, entry.value, "", entry.id))

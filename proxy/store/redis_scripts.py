@@ -10,11 +10,17 @@ are there, and what it replaced is released behind that. What is broken off in b
 which expire by themselves.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from proxy.store.envelope import owner
+from proxy.store.envelope import Entry, owner
 
 VERSION: Final = 2
+
+
+def told(kept: Sequence[Entry]) -> Iterator[bytes | str]:
+    """How a script is told of items to add."""
+    return (part for entry in kept for part in (entry.digest, entry.value, "", entry.id))
 
 
 def prefix(scope: str) -> str:
@@ -88,22 +94,29 @@ end
 return {{ARGV[3], turns, items, named, large}}
 """
 
+ADD: Final = """
+local function add_from(first)
+  for place = first, #ARGV, 4 do
+    local digest, id = ARGV[place], ARGV[place + 3]
+    local key = at .. 'i:' .. digest
+    redis.call('HSET', key, 'v', ARGV[place + 1])
+    if ARGV[place + 2] ~= '' then redis.call('HSET', key, 'k', ARGV[place + 2]) end
+    redis.call('HINCRBY', key, 'n', 1)
+    redis.call('EXPIRE', key, life)
+    if id ~= '' then
+      redis.call('HSET', key, 'id', id)
+      redis.call('SET', at .. 'd:' .. id, digest, 'EX', life)
+    end
+  end
+end
+"""
+"""Adds items: of each its digest, what is kept of it, in how many pieces, its id or ""."""
+
 # ARGV: prefix, lifetime, response id or "" while more of its items follow, what it continues, all its digests in one
 # piece, its signature, then of each item its digest, what is kept of it, in how many pieces, its id or "" …
 # Answers the digests of the response that was replaced, in one piece.
-REMEMBER: Final = f"""{_AT}
-for place = 7, #ARGV, 4 do
-  local digest, id = ARGV[place], ARGV[place + 3]
-  local key = at .. 'i:' .. digest
-  redis.call('HSET', key, 'v', ARGV[place + 1])
-  if ARGV[place + 2] ~= '' then redis.call('HSET', key, 'k', ARGV[place + 2]) end
-  redis.call('HINCRBY', key, 'n', 1)
-  redis.call('EXPIRE', key, life)
-  if id ~= '' then
-    redis.call('HSET', key, 'id', id)
-    redis.call('SET', at .. 'd:' .. id, digest, 'EX', life)
-  end
-end
+REMEMBER: Final = f"""{_AT}{ADD}
+add_from(7)
 if ARGV[3] == '' then return '' end
 local key = at .. 'r:' .. ARGV[3]
 local before = redis.call('HGET', key, 'd')

@@ -73,6 +73,7 @@ class Database:
             self._writer = _Threads(where, 1)
         else:
             self._writing = engine(where, writers)
+            self._each = self._writing.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, work: Work[_Result]) -> _Result:
         """What comes of `work`, whose statements each stand for themselves."""
@@ -86,6 +87,13 @@ class Database:
         if self._readers is not None:
             return await self._writer.run(_written, work)
         async with self._writing.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def each(self, work: Work[_Result]) -> _Result:
+        """What comes of work that writes, of which each statement may be a transaction: in SQLite all of it is one."""
+        if self._readers is not None:
+            return await self.write(work)
+        async with self._each.connect() as connection:
             return await connection.run_sync(work)
 
     async def close(self) -> None:

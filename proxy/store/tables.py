@@ -135,10 +135,13 @@ class Inserts(NamedTuple):
 def inserts(dialect: str) -> Inserts:
     """The words of a database for that."""
     insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
-    item = insert(ITEMS)
+    return Inserts(insert(RESPONSES), insert(PLACES), adding(insert(ITEMS)))
+
+
+def adding(item: Any) -> Any:
+    """The same insert of items, which adds uses to those that are there."""
     more = {"responses": _I.responses + item.excluded.responses, "written": item.excluded.written}
-    item = item.on_conflict_do_update(index_elements=("key",), set_=more)
-    return Inserts(insert(RESPONSES), insert(PLACES), item)
+    return item.on_conflict_do_update(index_elements=("key",), set_=more)
 
 
 def padded(asked: Sequence[bytes]) -> list[bytes]:

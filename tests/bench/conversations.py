@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
 
@@ -24,8 +23,39 @@ from tests.support.process import running
 from tests.support.redis_server import redis_running
 
 ITEM: Final = {"role": "user", "content": "x" * 600}
-_TICKS: Final = 100
 _MANY: Final = 10_000
+_BLOCK: Final = 5
+_QUIET: Final = 0.05
+
+Figures = tuple[float, float, float]
+"""Median, 99th percentile, and CPU of the process, in milliseconds."""
+
+
+class Timed:
+    """Something that is done again and again."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+        self._took: list[float] = []
+        self.cpu = 0.0
+        """Seconds that the process used for it."""
+
+    def take(self, count: int) -> None:
+        """Do it so often."""
+        for _ in range(count):
+            began = time.perf_counter()
+            self._work()
+            self._took.append((time.perf_counter() - began) * 1000)
+
+    def forget(self) -> None:
+        """Leave out what was taken up to now, because caches were cold."""
+        self._took.clear()
+        self.cpu = 0.0
+
+    def figures(self) -> Figures:
+        """What it cost."""
+        cut = quantiles(self._took, n=100)
+        return cut[49], cut[98], self.cpu * 1000 / len(self._took)
 
 
 class Bench:
@@ -46,21 +76,19 @@ class Bench:
                 return found.json()
             assert found.json()["error"]["code"] == "conversation_locked", found.text
 
-    def _cpu(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+    def cpu(self) -> float:
+        """Seconds of CPU that the process has used."""
+        return time.clock_gettime(
+            (~self._process.pid << 3) | 2
+        )  # the clock of another process, as the C library has it
 
-    def timed(self, count: int, work: Callable[[], Any]) -> tuple[float, float, float]:
-        """Median, 99th percentile and CPU of what is done so often, in milliseconds."""
-        took = []
+    def timed(self, count: int, work: Callable[[], Any]) -> Figures:
+        """What it costs to do something so often."""
         work()
-        before = self._cpu()
-        for _ in range(count):
-            began = time.perf_counter()
-            work()
-            took.append((time.perf_counter() - began) * 1000)
-        cut = quantiles(took, n=100)
-        return cut[49], cut[98], (self._cpu() - before) * 1000 / count
+        timed, before = Timed(work), self.cpu()
+        timed.take(count)
+        timed.cpu = self.cpu() - before
+        return timed.figures()
 
     def begun(self, items: int) -> str:
         """A conversation of so many items."""
@@ -69,7 +97,7 @@ class Bench:
             self.send("POST", f"/conversations/{found}/items", {"items": [ITEM] * 20})
         return found
 
-    def figures(self, count: int) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    def figures(self, count: int) -> Iterator[tuple[str, Figures]]:
         """Each figure by its name."""
         yield "create", self.timed(count, lambda: self.send("POST", "/conversations", {}))
         one = self.begun(0)
@@ -83,18 +111,33 @@ class Bench:
         asked: dict[str, Any] = {"model": "gpt-4.1", "input": "And now?"}
         time.sleep(0.5)  # the response is remembered behind its answer
         named = {**asked, "previous_response_id": first}
-        yield (
-            "a response, 150 items by previous_response_id",
-            self.timed(count, lambda: self.send("POST", "/responses", named)),
-        )
-        yield "the same, by conversation", self._in_conversation(count, asked)
+        yield from self._turns(count, named, asked)
 
-    def _in_conversation(self, count: int, asked: dict[str, Any]) -> tuple[float, float, float]:
-        """Each turn has a conversation of its own, of 150 items and as many as a first turn had."""
-        left = [self.begun(150) for _ in range(count + 1)]
+    def _turns(self, count: int, named: dict[str, Any], asked: dict[str, Any]) -> Iterator[tuple[str, Figures]]:
+        """A response that continues another, and one in a conversation, in turns: what the machine does hits both.
+
+        Each turn has a conversation of its own, of 150 items and as many as a first turn had.
+        """
+        left = [self.begun(150) for _ in range(count + _BLOCK)]
         for conversation in left:
             self.send("POST", "/responses", {**asked, "conversation": conversation})
-        return self.timed(count, lambda: self.send("POST", "/responses", {**asked, "conversation": left.pop()}))
+        by = {
+            "a response, 150 items by previous_response_id": Timed(lambda: self.send("POST", "/responses", named)),
+            "the same, by conversation": Timed(
+                lambda: self.send("POST", "/responses", {**asked, "conversation": left.pop()})
+            ),
+        }
+        for block in range(-1, count // _BLOCK):
+            for timed in by.values():
+                time.sleep(_QUIET)  # what is written behind the answers before is not this block's
+                before = self.cpu()
+                timed.take(_BLOCK)
+                time.sleep(_QUIET)
+                timed.cpu += self.cpu() - before
+                if block < 0:
+                    timed.forget()
+        for name, timed in by.items():
+            yield name, timed.figures()
 
 
 def _url(engine: str, place: str, stack: ExitStack) -> str:
@@ -110,7 +153,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="how often each is done [100]")
     parser.add_argument("--engines", default="sqlite,redis,postgresql", help="[sqlite,redis,postgresql]")
     options = parser.parse_args()
-    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    found: dict[str, dict[str, Figures]] = {}
     for engine in options.engines.split(","):
         with ExitStack() as stack:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))

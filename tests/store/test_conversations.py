@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.responses.conversations.ledger import Head, Kept, Turn, marks_of, name_of, names
+from proxy.responses.conversations.ledger import Head, Kept, Ledger, Turn, marks_of, name_of, names
 from proxy.store.conversations import Lock
 from proxy.store.encryption import Sealed
 from proxy.store.factory import opened
@@ -25,10 +25,15 @@ def kept(*items: bytes, seed: bytes = b"seed") -> list[Kept]:
     return [Kept(*pair) for pair in zip(items, names([""] * len(items), seed), strict=True)]
 
 
+async def taken(store: Store, lock: Lock) -> bool:
+    """Whether the lock is taken now."""
+    return isinstance(await store.conversations.lock(lock, 9), Ledger)
+
+
 async def created(store: Store, *items: bytes) -> Any:
     """A conversation with these items; the store's conversations."""
     found = store.conversations
-    if await found.lock(MINE, 9) == "taken":
+    if await taken(store, MINE):
         await found.forget(MINE)
     await found.create(MINE, META, 17, kept(*items))
     return found
@@ -66,8 +71,9 @@ def test_a_lock_has_one_holder(engine: Open) -> None:
 
     async def talk(store: Store) -> None:
         found = await created(store)
-        assert (await found.lock(MINE, 9), await found.lock(THEIRS, 9)) == ("taken", "held")
-        assert await found.lock(MINE, 9) == "taken"  # the answer to the first may have been lost
+        assert await taken(store, MINE)
+        assert await found.lock(THEIRS, 9) == "held"
+        assert await taken(store, MINE)  # the answer to the first may have been lost
         assert (await found.ledger("me", ID)).locked
         assert await found.append(THEIRS, Turn(0, False, b"", 0), kept(USER)) is None
         assert not await found.describe(THEIRS, b"{}")
@@ -76,7 +82,7 @@ def test_a_lock_has_one_holder(engine: Open) -> None:
         await found.release(THEIRS)
         assert await found.lock(THEIRS, 9) == "held"
         await found.release(MINE)
-        assert await found.lock(THEIRS, 9) == "taken"
+        assert await taken(store, THEIRS)
         assert await found.describe(THEIRS, b"{}")
         ledger = await found.ledger("me", ID)
         assert (ledger.metadata, ledger.turns, ledger.locked) == (b"{}", (), False)
@@ -89,14 +95,14 @@ def test_a_lock_ends(engine: Open) -> None:
 
     async def talk(store: Store) -> None:
         found = await created(store)
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         turn = await found.append(MINE, Turn(0, False, b"", 0), kept(USER))
         assert (await found.ledger("me", ID)).visible == ()
         assert await found.renew(MINE, 0.05)
         await asyncio.sleep(0.1)
         ledger = await found.ledger("me", ID)
         assert (ledger.visible, ledger.has_gap) == ((turn,), True)
-        assert await found.lock(THEIRS, 9) == "taken"
+        assert await taken(store, THEIRS)
         assert not await found.done(MINE, turn, kept(SAID), None)
         assert not await found.drop(MINE, turn)
         await found.release(THEIRS)
@@ -110,12 +116,12 @@ def test_a_turn_is_asked_and_done(engine: Open) -> None:
 
     async def talk(store: Store) -> None:
         found = await created(store, USER)
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         turn = await found.append(MINE, Turn(1, False, b"", 0), kept(b'{"a":1}', seed=b"1"))
         assert await found.done(MINE, turn, [Kept(SAID, name_of("msg_1"))], Head("resp_1", 2))
         ledger = await found.ledger("me", ID)
         assert (ledger.head, ledger.locked, ledger.turns[1].done) == (Head("resp_1", 2), False, True)
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         turn = await found.append(MINE, Turn(2, False, b"", 0), kept(b'{"b":1}', seed=b"2"))
         assert await found.drop(MINE, turn)
         assert await held(store) == [USER, b'{"a":1}', SAID]
@@ -131,14 +137,14 @@ def test_an_item_is_taken_out(engine: Open) -> None:
     async def talk(store: Store) -> None:
         await store.remember("me", made("resp_1", None, (USER, SAID)))
         found = await created(store, USER, SAID)
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         ledger = await found.ledger("me", ID)
         (turn,) = ledger.turns
         smaller = turn._replace(marks=turn.marks[24:], size=len(SAID))
         assert await found.take_out(MINE, ledger, smaller, turn.marks[:16])
         assert await held(store) == [SAID]
         assert (await store.recall("me", "resp_1", ())).conversation == (USER, SAID)
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         assert await found.forget(MINE)
         assert await found.ledger("me", ID) is None
         assert (await store.recall("me", "resp_1", ())).conversation == (USER, SAID)
@@ -152,7 +158,7 @@ def test_a_response_is_waited_for(engine: Open) -> None:
     async def talk(store: Store) -> None:
         found = await created(store)
         assert await found.waiting("me", "resp_bg") is None
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         turn = await found.append(MINE, Turn(0, False, b"", 0), kept(USER))
         assert await found.renew(MINE, 60, ("resp_bg", 0))
         waiting = await found.waiting("me", "resp_bg")
@@ -171,11 +177,11 @@ def test_many_items(engine: Open) -> None:
     async def talk(store: Store) -> None:
         found = await created(store, *items)
         for number in range(1, 260):
-            assert await found.lock(MINE, 9) == "taken"
+            assert await taken(store, MINE)
             turn = Turn(number, True, b"", 0)
             assert await found.append(MINE, turn, kept(b"%d" % number, seed=b"%d" % number), unlocks=True)
         assert await held(store) == [*items, *(b"%d" % number for number in range(1, 260))]
-        assert await found.lock(MINE, 9) == "taken"
+        assert await taken(store, MINE)
         assert await found.forget(MINE)
         assert await found.lock(MINE, 9) == "unknown"
 
@@ -189,7 +195,7 @@ def test_several_write_at_once(engine: Open) -> None:
     async def write(store: Store, writer: int) -> None:
         for number in range(6):
             lock = Lock("me", ID, f"{writer}-{number}")
-            while await store.conversations.lock(lock, 9) != "taken":  # noqa: ASYNC110 -- no event tells of a lock
+            while not await taken(store, lock):  # noqa: ASYNC110 -- no event tells of a lock
                 await asyncio.sleep(0.001)
             item = b'"%d-%d"' % (writer, number)
             order.append(item)
@@ -310,7 +316,8 @@ def test_nothing_is_made_up(request: pytest.FixtureRequest, kind: str) -> None:
         await created(store, USER)
         stranger = opened(url, DEFAULTS._replace(envelope=Sealed([bytes(range(32))])))
         assert await stranger.conversations.ledger("me", ID) is None
-        assert await stranger.conversations.lock(MINE, 9) == "taken"
+        assert await stranger.conversations.lock(MINE, 9) == "unknown"
+        assert await taken(store, MINE)
         assert await stranger.conversations.append(MINE, Turn(1, True, b"", 0), kept(SAID), unlocks=True)
         await stranger.close()
         assert await store.conversations.ledger("me", ID) is None

@@ -33,7 +33,7 @@ def asking(settings: Settings) -> Iterator[Asking | None]:
             return None
         conversation = Conversation(kept, scope, asked, settings.store_max_conversation, "")
         try:
-            history = await conversation.history(lambda _: None, ours=False)
+            history = await conversation.history(lambda _: None)
         except (Refused, UnavailableError):
             return None  # the client is told so, and nothing is sent
         if history is None:
