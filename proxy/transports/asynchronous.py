@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from proxy.drivers.work import Result
 from proxy.transports.call import Call
-from proxy.transports.families import Family
+from proxy.transports.families import Family, fields_of
 from proxy.transports.interface import Late
 from proxy.transports.portable import Portable
 
@@ -74,6 +74,7 @@ class WaitingAnswer:
 
     def __init__(self, response: Any) -> None:
         self.response = response
+        self.fields = fields_of(response)
         self._stream = response.stream
         self._pieces: AsyncIterator[bytes] | None = None
         self._pending: asyncio.Task[bytes | None] | None = None
@@ -203,8 +204,7 @@ class AsyncPortableTransport(Portable, Transport):  # type: ignore[misc]  # of e
         """The answer to a request of another route: a response that is deleted is forgotten by the store as well."""
         response = await sender.handle_async_request(request)
         if self.stores is not None and request.method == "DELETE":
-            fields = [(name.lower(), value) for name, value in request.headers.raw]
-            self.stores.forget(fields, request.url.raw_path.partition(b"?")[0], response.status_code)
+            self.stores.forget(fields_of(request), request.url.raw_path.partition(b"?")[0], response.status_code)
         return response
 
     async def aclose(self) -> None:

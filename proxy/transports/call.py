@@ -11,18 +11,22 @@ from proxy.http import content_coding
 from proxy.http.context import new_request_id
 from proxy.http.credential import credential
 from proxy.http.faults import CLIENT, Fault, id_fields
-from proxy.http.headers import Fields, without_own
+from proxy.http.headers import without_own
 from proxy.http.metadata import Metadata
 from proxy.report import Report
 from proxy.responses.exchange import TooComplexError
 from proxy.responses.left_out import left_out
 from proxy.responses.steps import Compute
-from proxy.transports.interface import Io
+from proxy.transports.families import fields_of
+from proxy.transports.interface import Answer, Io
 from proxy.transports.performer import Performer
 from proxy.transports.portable import Portable, Way
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of a body that is read, as sent and decoded; a larger one passes unread."""
+
+_UNLIMITED: Final = Reservation(MemoryBudget())
+"""Inside an application there is no ceiling: what the requests of all threads reserve is not looked at."""
 
 
 class Call:
@@ -33,9 +37,9 @@ class Call:
         self.io = io
         self.request = request
         self.family, self.sender, self.route = way
-        self.fields: Fields = [(name.lower(), value) for name, value in request.headers.raw]
+        self.fields = fields_of(request)
         self.caller = credential(self.fields) or ""
-        self.work = Work(io, self.caller, Reservation(MemoryBudget()))
+        self.work = Work(io, self.caller, _UNLIMITED)
         self.request_id = new_request_id()
 
     async def answer(self) -> Any:
@@ -81,8 +85,7 @@ class Call:
 
     async def _unread(self) -> Any:
         """The answer to the request as it is."""
-        answer = await self.io.send(self.sender, self.request)
-        return self.reported(answer.response, Report(action="unread"))
+        return self.reported(await self.io.send(self.sender, self.request), Report(action="unread"))
 
     def _faulty(self, fault: Fault) -> Any:
         """An answer that upstream did not give."""
@@ -90,11 +93,12 @@ class Call:
         fields = [*start["headers"], *id_fields(self.request_id)]
         return self.family.response(fault.status, fields, body["body"])
 
-    def reported(self, response: Any, report: Report) -> Any:
-        """An answer with the report's fields, in the place of those that another Unpinned behind it has set."""
+    def reported(self, answer: Answer, report: Report) -> Any:
+        """The response with the report's fields, in the place of those that another Unpinned behind it has set."""
+        response = answer.response
         if self.portable.reports:
-            fields = [*report.fields(), *id_fields(self.request_id)[:1]]
-            response.headers = self.family.package.Headers([*without_own(response.headers.raw), *fields])
+            fields = [*without_own(response.headers.raw), *report.fields(), *id_fields(self.request_id)[:1]]
+            response.headers = self.family.package.Headers(fields)
         return response
 
     def notice(self, events: list[Event]) -> None:

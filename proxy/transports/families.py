@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from typing import Any, ClassVar, Final, Protocol
 
+from proxy.http.headers import Fields
+
 PACKAGES: Final = ("httpx2", "httpx")
 
 
@@ -30,11 +32,11 @@ class Family:
             self._streams[kind] = type(kind.__name__, (kind, getattr(self.package, kind.base)), {})
         return self._streams[kind]
 
-    def response(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> Any:
+    def response(self, status: int, fields: Fields, body: bytes) -> Any:
         """An answer that no transport gave."""
         return self.package.Response(status, headers=fields, stream=self.package.ByteStream(body))
 
-    def attempt(self, request: Any, fields: list[tuple[bytes, bytes]], body: bytes) -> Any:
+    def attempt(self, request: Any, fields: Fields, body: bytes) -> Any:
         """A copy of `request` with other fields and another body."""
         stream = self.package.ByteStream(body)
         url, extensions = request.url, request.extensions
@@ -46,6 +48,11 @@ class Family:
             return None
         body: bytes = request.read()  # a request that follows a redirect has not been read
         return body
+
+
+def fields_of(message: Any) -> Fields:
+    """The header fields of a request or a response, with names in lower case."""
+    return [(name.lower(), value) for name, value in message.headers.raw]
 
 
 def family_of(one: object) -> Family | None:

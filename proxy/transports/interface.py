@@ -28,6 +28,10 @@ class Answer(Protocol):
     def response(self) -> Any:
         """The object that the transport gave."""
 
+    @property
+    def fields(self) -> Fields:
+        """Its header fields, with names in lower case."""
+
     async def next(self, until: float) -> bytes | None:
         """The next piece of its body, None at its end. Raises Late, and what breaks; the client then gets that."""
 
@@ -72,8 +76,8 @@ class Call(Protocol):
     route: Route
     work: Work
 
-    def reported(self, response: Any, report: Report) -> Any:
-        """An answer with the report's fields."""
+    def reported(self, answer: Answer, report: Report) -> Any:
+        """The response of an answer, with the report's fields."""
 
     def notice(self, events: list[Event]) -> None:
         """Tell the observer the facts, and take them out of the list."""

@@ -63,11 +63,10 @@ class Performer:
             await self._call.io.sleep(step.delay)
         self._count += 1
         answer = await self._call.io.send(self._call.sender, self._outgoing(step.body))
-        response = answer.response
-        fields = [(name.lower(), value) for name, value in response.headers.raw]
-        held, seconds, watches = holding(self._exchange, response.status_code, fields, answer)
+        status = answer.response.status_code
+        held, seconds, watches = holding(self._exchange, status, answer.fields, answer)
         if held is None:
-            self._commit(answer, None, response.status_code, watches=watches)
+            self._commit(answer, None, status, watches=watches)
             return None
         try:
             said = await self._hold(held, answer, seconds)
@@ -148,17 +147,16 @@ class Performer:
         hearing = self._hearing(answer)
         if pieces is not None or watches or hearing is not None:
             answer.put(call.family, pieces or (), call.hear if watches else None, hearing)
-        self._response = call.reported(answer.response, report)
+        self._response = call.reported(answer, report)
 
     def _hearing(self, answer: Answer) -> "Hearing | None":
         """What has the answer remembered, where there is a store."""
-        call, response = self._call, answer.response
-        if call.portable.stores is None or not 200 <= response.status_code < 300:
+        call = self._call
+        if call.portable.stores is None or not 200 <= answer.response.status_code < 300:
             return None
         recorder = call.portable.stores.recorder(call.fields, call.route, call.request_id)
         if recorder is None:
             return None
         from proxy.drivers.hearing import Hearing  # noqa: PLC0415 -- only where there is a store
 
-        answered = [(name.lower(), value) for name, value in response.headers.raw]
-        return Hearing(recorder, answered, self._exchange.record())
+        return Hearing(recorder, answer.fields, self._exchange.record())

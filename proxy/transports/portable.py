@@ -78,6 +78,7 @@ class Portable:
             )
         self._policy = Policy(
             mode=mode,
+            profile="openai" if profile == "auto" else profile,
             keep_last=keep_last,
             max_recoveries=max_recoveries,
             early=early,

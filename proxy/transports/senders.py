@@ -20,6 +20,7 @@ class Senders:
 
     def __init__(self, given: Any, kind: str) -> None:
         self._given = given
+        self._family = family_of(given)
         self._kind = kind
         self._proxies = {} if given is not None else {f"{name}_proxy": url for name, url in getproxies().items()}
         self._made: dict[tuple[Family, str | None], Any] = {}
@@ -29,7 +30,7 @@ class Senders:
     def of(self, family: Family, url: Any) -> Any:
         """What sends a request of a family to a URL. Raises RuntimeError where that package does not go with it."""
         if self._given is not None:
-            own = family_of(self._given)
+            own = self._family
             if own is not None and own is not family:
                 raise RuntimeError(f"The transport within is one of {own.name}, and the client one of {family.name}.")
             return self._given

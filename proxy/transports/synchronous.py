@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from proxy.drivers.loop import finished
 from proxy.drivers.work import Result
 from proxy.transports.call import Call
-from proxy.transports.families import Family
+from proxy.transports.families import Family, fields_of
 from proxy.transports.interface import Late
 from proxy.transports.portable import Portable
 
@@ -48,6 +48,7 @@ class BlockingAnswer:
 
     def __init__(self, response: Any) -> None:
         self.response = response
+        self.fields = fields_of(response)
         self._stream = response.stream
         self._rest: Iterator[bytes] | None = None
         self._is_closed = False
