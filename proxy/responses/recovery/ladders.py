@@ -11,8 +11,8 @@ A new kind of refusal is a row in `_LADDERS`; its words are a row in `refusals`.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from proxy.report import RefusalKind, Remedy
 from proxy.responses.body.document import Document, read
@@ -24,8 +24,7 @@ from proxy.responses.rewrite.draft import Entry
 from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """A refused request: the original document, and the form that was sent last."""
 
     document: Document

@@ -140,13 +140,14 @@ _ROWS: Final = (
     _Row("item", Pattern(rf"{_MISSING}.{{0,80}}{_ITEM}"), _OTHER),
 )
 
-_FIELD: Final = re.compile(
-    r"input(?:\[(\d{1,9})\]|\.(\d{1,9}))\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z_\[][A-Za-z0-9_\[\].]*)?)"
+_FIELD: Final = Pattern(
+    r"input(?:\[(\d{1,9})\]|\.(\d{1,9}))\.([A-Za-z_][A-Za-z0-9_]*)((?:\[\d+\])?(?:\.[A-Za-z_\[][A-Za-z0-9_\[\].]*)?)",
+    re.NOFLAG,
 )
 """`input[7].status`, or as some gateways write it `input.7.status`."""
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
-_PART_FIELD: Final = re.compile(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$")
-_NESTED: Final = re.compile(r"\.(?!type$)[A-Za-z_][A-Za-z0-9_]*")
+_QUOTED: Final = Pattern(r"'[^']*'|\"[^\"]*\"|`[^`]*`", re.NOFLAG)
+_PART_FIELD: Final = Pattern(r"\[\d+\]\.([A-Za-z_][A-Za-z0-9_]*)$", re.NOFLAG)
+_NESTED: Final = Pattern(r"\.(?!type$)[A-Za-z_][A-Za-z0-9_]*", re.NOFLAG)
 _UNKNOWN_FIELD: Final = Pattern(
     r"unknown[\s_]param|unrecogni[sz]ed|extra (?:inputs|fields?)|additional propert|unexpected|"
     r"property\s+is\s+(?:unsupported|not\s+supported)"
@@ -155,7 +156,7 @@ _TOO_LONG: Final = Pattern(r"string_above_max_length|too long")
 # OpenAI takes no readable content of a reasoning, which open models send; of other items the rung says no.
 _EMPTY_ONLY: Final = Pattern(r"maximum length 0\b")
 _MISSING_FIELD: Final = Pattern(r"missing[\s_]required|field required|is required|required parameter|expected a value")
-_UNKNOWN_TOP: Final = re.compile(r"Unknown parameter: '([A-Za-z0-9_]+)'")
+_UNKNOWN_TOP: Final = Pattern(r"Unknown parameter: '([A-Za-z0-9_]+)'", re.NOFLAG)
 _ID_REQUIRED: Final = Pattern(
     r"(?:^|[.:;]\s|\b(?:item|items|reasoning|the|an)\s)['\"`]?id['\"`]?(?:\s+field)?\s+is\s+required|"
     r"missing\s+(?:required\s+)?(?:field\s+)?['\"`]?id\b(?!\s+(?:of|for)\b)"
@@ -178,17 +179,20 @@ OF_CONTENT: Final = Pattern(
     r"\bflagged\b|(?:content|usage)\s+polic|moderation|safety\s+system|context\s+(?:length|window)|rate\s+limit"
 )
 # Parameters under which a refusal may speak of items or of a previous response; of others it quotes names and texts.
-_STATE_PARAM: Final = re.compile(
-    r"(?:input(?:\[\d+\])?(?:\.(?!content\b)\w+)?|previous_response_id|(?:response|item|call)?_?id|items?|store|conversation|messages\b.*)?"
+_STATE_PARAM: Final = Pattern(
+    r"(?:input(?:\[\d+\])?(?:\.(?!content\b)\w+)?|previous_response_id|(?:response|item|call)?_?id|items?|store|conversation|messages\b.*)?",
+    re.NOFLAG,
 )
 
-_NAMED: Final = re.compile(
-    r"['\"`]([A-Za-z0-9_-]{1,128})['\"`]|\b([a-z]{2,5}_[A-Za-z0-9_-]+)|with (?:id|call_id) ([A-Za-z0-9_-]+)"
+_NAMED: Final = Pattern(
+    r"['\"`]([A-Za-z0-9_-]{1,128})['\"`]|\b([a-z]{2,5}_[A-Za-z0-9_-]+)|with (?:id|call_id) ([A-Za-z0-9_-]+)",
+    re.NOFLAG,
 )
-_AFTER_CALL: Final = re.compile(r"\bfor (?:\w+ ){0,2}calls? (?!outputs?\b)([A-Za-z0-9_-]+)")
-_BLOB: Final = re.compile(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0-9_+/=-]{1,64})")
+_INDEX: Final = Pattern(r"input\[(\d{1,9})\]", re.NOFLAG)
+_AFTER_CALL: Final = Pattern(r"\bfor (?:\w+ ){0,2}calls? (?!outputs?\b)([A-Za-z0-9_-]+)", re.NOFLAG)
+_BLOB: Final = Pattern(r"content ['\"`]?([A-Za-z0-9_+/-]{2,64})\.{3}([A-Za-z0-9_+/=-]{1,64})", re.NOFLAG)
 # Names that stand where ids stand, or look like them: words, and names of fields.
-_NO_ID: Final = re.compile(r"[a-z]+_(?:id|url|type|key)")
+_NO_ID: Final = Pattern(r"[a-z]+_(?:id|url|type|key)", re.NOFLAG)
 _NO_IDS: Final = frozenset({"store", "true", "false", "input", "call_id", "tool_calls", "tool_call_id", "not", *KINDS})
 
 
@@ -223,7 +227,7 @@ def _by_param(said: Said) -> Refusal | None:
     if field is not None:
         return field
     top = _UNKNOWN_TOP.search(said.message)
-    words = f"{said.code} {_QUOTED.sub('', said.message)}"
+    words = f"{said.code} {_QUOTED.compiled().sub('', said.message)}"
     name = top[1] if top else said.param if _UNKNOWN_FIELD.search(words) else ""
     return Refusal("envelope", field=name) if name in REQUEST_ENVELOPE else None
 
@@ -231,7 +235,7 @@ def _by_param(said: Said) -> Refusal | None:
 def _field(said: Said) -> Refusal | None:
     match = _FIELD.search(said.param) or _FIELD.search(said.message)
     # A quoted value is the client's choice of words, and must not decide: 'unexpected' is a value, too.
-    words = f"{said.code} {_QUOTED.sub('', said.message)}"
+    words = f"{said.code} {_QUOTED.compiled().sub('', said.message)}"
     if match is None:
         if _ID_REQUIRED.search(said.message) and not said.param:
             return Refusal("field", field="id", demanded=True)
@@ -266,11 +270,11 @@ def _by_text(said: Said) -> Refusal | None:
 
 
 def _refusal(kind: RefusalKind, said: Said) -> Refusal:
-    named = {next(filter(None, match.groups())) for match in _NAMED.finditer(said.message)}
+    named = {next(filter(None, match.groups())) for match in _NAMED.compiled().finditer(said.message)}
     if kind == "pairing":
-        named.update(match[1] for match in _AFTER_CALL.finditer(said.message))
+        named.update(match[1] for match in _AFTER_CALL.compiled().finditer(said.message))
     blob = _BLOB.search(said.message) if kind == "encrypted" else None
-    index = re.search(r"input\[(\d{1,9})\]", said.param)
+    index = _INDEX.search(said.param)
     return Refusal(
         kind,
         ids=frozenset(id_ for id_ in named - _NO_IDS if not _NO_ID.fullmatch(id_)),
