@@ -7,9 +7,6 @@ import zlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import brotli  # type: ignore[import-untyped]
-import zstandard
-
 
 class CorruptError(ValueError):
     """The body is not what its Content-Encoding says, or breaks off."""
@@ -39,7 +36,9 @@ class _Decoder(Protocol):
     def decompress(self, data: memoryview, /) -> bytes: ...
 
 
-def _in_steps(new_decoder: Callable[[], _Decoder]) -> Callable[[bytes, int], bytes]:
+def _in_steps(
+    new_decoder: Callable[[], _Decoder], broken: type[Exception] = zlib.error
+) -> Callable[[bytes, int], bytes]:
     """Decode one or several frames (RFC 1952, 2.2; RFC 8878, 3) in small steps, so that a bomb is noticed early."""
 
     def decode_all(body: bytes, limit: int) -> bytes:
@@ -54,7 +53,7 @@ def _in_steps(new_decoder: Callable[[], _Decoder]) -> Callable[[bytes, int], byt
                 decoder = new_decoder()
             try:
                 pieces.append(decoder.decompress(view[position : position + _STEP]))
-            except (zlib.error, zstandard.ZstdError) as error:
+            except broken as error:
                 raise CorruptError from error
             size += len(pieces[-1])
             position = min(position + _STEP, len(body)) - len(decoder.unused_data)
@@ -85,7 +84,18 @@ def _deflate(body: bytes, limit: int) -> bytes:
         return _in_steps(lambda: zlib.decompressobj(-zlib.MAX_WBITS))(body, limit)
 
 
+def _zstd(body: bytes, limit: int) -> bytes:
+    import zstandard  # noqa: PLC0415 -- most applications never see this coding, and need not wait for it
+
+    def new_decoder() -> _Decoder:
+        return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+
+    return _in_steps(new_decoder, zstandard.ZstdError)(body, limit)
+
+
 def _brotli(body: bytes, limit: int) -> bytes:
+    import brotli  # type: ignore[import-untyped]  # noqa: PLC0415 -- as above
+
     decoder = brotli.Decompressor()
     pieces: list[bytes] = []
     size = 0
@@ -123,5 +133,5 @@ _DECODERS: Final[dict[str, Callable[[bytes, int], bytes]]] = {
     "x-gzip": _in_steps(lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
     "deflate": _deflate,
     "br": _brotli,
-    "zstd": _in_steps(lambda: zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()),
+    "zstd": _zstd,
 }
