@@ -31,6 +31,7 @@ ABSENT: Final = Raw(b"")
 _NULL: Final = Raw(b"null")
 _NOTHING: Final = (ABSENT, _NULL, Raw(b'""'))
 _TEXTS: Final = frozenset({"id", "call_id", "type", "role"})
+_LISTS: Final = frozenset({"summary", "content"})
 _BRACKET: Final = ord("[")
 
 
@@ -85,12 +86,18 @@ class Item(_Columns, gc=False, eq=False):
 
     def array(self, name: str) -> memoryview | None:
         """The JSON of the array that the member `name` holds, not copied; None where it holds none."""
-        has_column = name == "content" and isinstance(self.content, Raw)
-        value = self.content if has_column else self.fields.get(name, ABSENT)
+        value = self._json_of(name)
         if value is ABSENT:
             return None
         view = memoryview(value)
         return view if view[0] == _BRACKET else None
+
+    def _json_of(self, name: str) -> Any:
+        column: Any = getattr(self, name) if name in _LISTS else None
+        if isinstance(column, Raw):
+            return column
+        is_nothing = name in _LISTS and not column  # of a plain item, whose content is no raw JSON
+        return ABSENT if is_nothing else self.fields.get(name, ABSENT)
 
     def member(self, name: str) -> Fields | None:
         """The members of the object that the member `name` holds; None where it holds none."""

@@ -65,7 +65,7 @@ def reduce_reasoning(draft: Draft) -> bool:
 
 def _reduce(draft: Draft, entry: Entry, what: RemovedName) -> bool:
     """Keep what of a reasoning can be read, or drop it; whether that took anything but labels."""
-    readable = {name for name in ("summary", "content") if _is_readable(entry.came.raw(name))}
+    readable = {name for name in ("summary", "content") if _is_readable(entry.came.array(name))}
     if not readable:
         draft.drop(entry, what)
         entry.lost_reasoning = True
@@ -84,8 +84,8 @@ def _reduce(draft: Draft, entry: Entry, what: RemovedName) -> bool:
     return True
 
 
-def _is_readable(parts: bytes | None) -> bool:
-    return parts is not None and parts[:1] == b"[" and any(text(part, "text") for part in objects(parts))
+def _is_readable(parts: memoryview | None) -> bool:
+    return parts is not None and any(text(part, "text") for part in objects(parts))
 
 
 def give_summaries(draft: Draft) -> None:
