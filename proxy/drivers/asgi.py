@@ -25,7 +25,8 @@ from proxy.http.faults import Fault
 from proxy.http.receive import ClientGone
 from proxy.report import Report, Route
 from proxy.responses.body.model_name import model_name
-from proxy.responses.exchange import Exchange, TooComplexError
+from proxy.responses.body.size import TooComplexError
+from proxy.responses.exchange import Exchange
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.budget import Budget
 from proxy.responses.recovery.lessons import Lessons, LessonScope

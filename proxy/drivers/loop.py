@@ -5,11 +5,13 @@ The loop is one coroutine. A driver without an event loop brings performers that
 """
 
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from proxy.responses.exchange import Steps
-from proxy.responses.history.recall import Recalled
 from proxy.responses.steps import Compute, Forward, Recall, Relay
+
+if TYPE_CHECKING:
+    from proxy.responses.history.recall import Recalled
 
 Result = TypeVar("Result")
 
@@ -20,7 +22,7 @@ class Performer(Protocol):
     async def compute(self, step: Compute) -> Any:
         """What `step.work()` returns, or raises."""
 
-    async def recall(self, step: Recall) -> Recalled | None:
+    async def recall(self, step: Recall) -> "Recalled | None":
         """What the store knows; None where it cannot be reached."""
 
     async def forward(self, step: Forward) -> tuple[int, bytes] | None:

@@ -24,16 +24,14 @@ What holds at every moment:
 
 from collections.abc import Generator, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.events import Event, Recovered, Refused, Removal, Removed, Unrecovered
 from proxy.report import Action, RemovedName, Report, Route
 from proxy.responses.attempts import Attempt, Attempts
 from proxy.responses.body.document import Document, glance, read, read_closely
 from proxy.responses.body.lenient import MalformedError
-from proxy.responses.body.size import MOST, cost, holds_too_much
-from proxy.responses.history.recall import Recalled, Recollection, may_help, takes_closer_look
-from proxy.responses.history.recording import RequestRecord, asked
+from proxy.responses.body.size import CLOSELY, MOST, TooComplexError, cost, holds_too_much
 from proxy.responses.left_out import may_be_left_out
 from proxy.responses.outcome import losses, read_by, report
 from proxy.responses.policy import Policy
@@ -42,21 +40,17 @@ from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import NEVER_OURS, judging_cost
 from proxy.responses.steps import INLINE, Compute, Forward, Recall, Relay, Step
 
+if TYPE_CHECKING:
+    from proxy.responses.history.recall import Recalled, Recollection
+    from proxy.responses.history.recording import RequestRecord
+
 PAUSE: Final = 0.3
 """Seconds before the same bytes are sent again: a parent just made shows up in that time (semantic-kernel#13128)."""
 
 _RUNGS: Final = 4
 """Looks at a body that a ladder costs."""
 
-_CLOSELY: Final = 64
-"""A byte for the slower reader, as so many for the quick one, up to what is done beside the event loop: beyond that the
-driver reserves memory by the cost, and this takes time only. Four kilobytes of brackets take it ten milliseconds."""
-
 Steps = Generator[Step, Any, None]
-
-
-class TooComplexError(Exception):
-    """In `strip` mode, a body with more values than are read. Sent on unread, it could name what must not leave."""
 
 
 class Exchange:
@@ -91,7 +85,7 @@ class Exchange:
         else:
             yield Compute(self._glance, cost(self._size))
             if self._came is None:
-                self._effort = _CLOSELY  # whatever asks for the document next
+                self._effort = CLOSELY  # whatever asks for the document next
             if self.policy.recalls:
                 yield from self._resolve()
             first = yield Compute(self._look, self._look_cost())
@@ -111,8 +105,8 @@ class Exchange:
             found: Recalled | None = yield wanted
             if found is not None:
                 self._size += found.size
-                if (yield Compute(partial(takes_closer_look, found), cost(self._size))):
-                    self._effort = _CLOSELY
+                if (yield Compute(found.takes_closer_look, cost(self._size))):
+                    self._effort = CLOSELY
             wanted = yield Compute(partial(self._take, self._memory, found), self._look_cost())
 
     def _look_cost(self) -> int:
@@ -155,6 +149,8 @@ class Exchange:
         if document is None or not self._may_recall(document):
             return None
         if self._memory is None:
+            from proxy.responses.history.recall import Recollection  # noqa: PLC0415 -- only where there is a store
+
             self._memory = Recollection(document, self.policy, partial(self._attempts.is_unreadable, self._made))
         self._memory.look_behind()
         return self._memory.next
@@ -167,9 +163,11 @@ class Exchange:
         refusal = self._made[-1].refusal
         if len(self._made) > self.policy.max_recoveries or refusal is None:
             return False
+        from proxy.responses.history.recall import may_help  # noqa: PLC0415 -- as above
+
         return may_help(refusal.kind, document)
 
-    def _take(self, memory: Recollection, found: Recalled | None) -> Recall | None:
+    def _take(self, memory: "Recollection", found: "Recalled | None") -> Recall | None:
         """Take what the store knows; what to ask next, None: nothing."""
         memory.take(found)
         if self.policy.tell_ids:
@@ -292,8 +290,10 @@ class Exchange:
         """Makes what the store is to remember of this request now that it is answered; None where that is nothing."""
         return Compute(self._record, self._look_cost())
 
-    def _record(self) -> RequestRecord | None:
+    def _record(self) -> "RequestRecord | None":
         came = self._document_that_came
         if came is None or not self.policy.recalls:
             return None
+        from proxy.responses.history.recording import asked  # noqa: PLC0415 -- as above
+
         return asked(came, self._memory, self._made[-1].rewrite.removed, self.policy)

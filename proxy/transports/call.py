@@ -14,7 +14,7 @@ from proxy.http.faults import CLIENT, Fault, id_fields
 from proxy.http.headers import without_own
 from proxy.http.metadata import Metadata
 from proxy.report import Report
-from proxy.responses.exchange import TooComplexError
+from proxy.responses.body.size import TooComplexError
 from proxy.responses.left_out import left_out
 from proxy.responses.steps import Compute
 from proxy.transports.families import fields_of

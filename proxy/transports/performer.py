@@ -15,13 +15,13 @@ from proxy.drivers.first_events import FirstEvents
 from proxy.report import LeftOut
 from proxy.responses import early
 from proxy.responses.exchange import Exchange
-from proxy.responses.history.recall import Recalled
 from proxy.responses.left_out import left_out
 from proxy.responses.steps import Forward, Recall
 from proxy.transports.interface import Answer, Call, Late
 
 if TYPE_CHECKING:
     from proxy.drivers.hearing import Hearing
+    from proxy.responses.history.recall import Recalled
 
 _NOTHING: Final[Mapping[LeftOut, int]] = MappingProxyType({})
 
@@ -49,7 +49,7 @@ class Performer:
             self._commit_held(self._first, self._first.status)
         return self._response
 
-    async def recall(self, step: Recall) -> Recalled | None:
+    async def recall(self, step: Recall) -> "Recalled | None":
         """Ask the store on behalf of the request's caller."""
         stores = self._call.portable.stores
         return await stores.recall(self._call.fields, step, self._call.request_id) if stores is not None else None

@@ -8,8 +8,8 @@ import pytest
 from proxy.events import LossyAnswer, Read, Recovered, Refused, Removal, Removed, StartedFresh, Unrecovered
 from proxy.report import Report
 from proxy.responses import exchange as exchange_module
-from proxy.responses.body.size import MOST
-from proxy.responses.exchange import PAUSE, Exchange, TooComplexError
+from proxy.responses.body.size import MOST, TooComplexError
+from proxy.responses.exchange import PAUSE, Exchange
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.responses.steps import INLINE, Compute, Forward, Relay

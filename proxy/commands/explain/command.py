@@ -17,8 +17,7 @@ from proxy.commands.explain.intake import requests_in
 from proxy.commands.explain.taken import NoRequestError, NotJsonError, Taken
 from proxy.commands.explain.verdict import Question, Refusal, Sent, Verdict
 from proxy.report import ACTIONS, FIDELITIES, REFUSALS, REMEDIES, STORE, Explanation, Route
-from proxy.responses.body.size import MOST
-from proxy.responses.exchange import TooComplexError
+from proxy.responses.body.size import MOST, TooComplexError
 from proxy.responses.policy import Policy
 
 _COLORS: Final = {"-": "31", "+": "32", "@": "36", "#": "1"}

@@ -45,15 +45,14 @@ class Recalled(NamedTuple):
         """Bytes of all of them."""
         return sum(map(len, self.conversation or ())) + sum(map(len, self.items.values()))
 
-
-def takes_closer_look(found: Recalled) -> bool:
-    """Whether something that was found takes the slower reader."""
-    items = b"[%b]" % b",".join([*(found.conversation or ()), *found.items.values()])
-    try:
-        Array(items, (0, len(items)), closely=False)
-    except REFUSED:
-        return True
-    return False
+    def takes_closer_look(self) -> bool:
+        """Whether something of them takes the slower reader."""
+        items = b"[%b]" % b",".join([*(self.conversation or ()), *self.items.values()])
+        try:
+            Array(items, (0, len(items)), closely=False)
+        except REFUSED:
+            return True
+        return False
 
 
 class Resolved(NamedTuple):

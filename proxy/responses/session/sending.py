@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from proxy.report import Report
-from proxy.responses.body.size import MOST
-from proxy.responses.exchange import Exchange, Steps, TooComplexError
+from proxy.responses.body.size import MOST, TooComplexError
+from proxy.responses.exchange import Exchange, Steps
 from proxy.responses.frames import frame
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
