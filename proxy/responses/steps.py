@@ -4,7 +4,6 @@ A driver performs a step and sends the result back; `proxy.responses.exchange` s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 INLINE: Final = 64 * 1024
@@ -39,8 +38,7 @@ class Forward(NamedTuple):
     delay: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(NamedTuple):
     """Give the client the first refusal, byte for byte."""
 
 
