@@ -174,7 +174,7 @@ def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
 
     "ID is required" without a place was said of reasoning (codex PR#3528).
     """
-    if refusal.index is None:
+    if refusal.place is None:
         return REASONING.label
     entry = named_entry(refusal, sent)
     return entry.item.kind.label if entry is not None else None
@@ -182,7 +182,7 @@ def label_of(refusal: Refusal, sent: Rewrite) -> str | None:
 
 def named_entry(refusal: Refusal, sent: Rewrite) -> Entry | None:
     """The item that the refusal names by its place; None where it names none, or one that was not sent."""
-    return sent.entries[refusal.index] if refusal.index is not None and refusal.index < len(sent.entries) else None
+    return sent.entries[refusal.place] if refusal.place is not None and refusal.place < len(sent.entries) else None
 
 
 def _without_envelope(_: Refusal, situation: Situation) -> Form:

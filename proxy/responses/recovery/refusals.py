@@ -5,7 +5,6 @@ as JSON or as plain text, and gateways word it anew. Messages as of 2026-11; sou
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from proxy.report import RefusalKind
@@ -14,14 +13,13 @@ from proxy.responses.recovery.error_bodies import Said, sayings
 from proxy.responses.recovery.pattern import Pattern
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """What upstream refused."""
 
     kind: RefusalKind
     ids: frozenset[str] = frozenset()
     """Ids it names: of items, of responses, call ids."""
-    index: int | None = None
+    place: int | None = None
     """`i` of `input[i]`."""
     field: str = ""
     """The field of the item: `status`, `id`, or `content[].x` for the field `x` of a part."""
@@ -240,24 +238,24 @@ def _field(said: Said) -> Refusal | None:
         if _ID_REQUIRED.search(said.message) and not said.param:
             return Refusal("field", field="id", demanded=True)
         return None
-    index, name, rest = int(match[1] or match[2]), match[3], match[4]
+    place, name, rest = int(match[1] or match[2]), match[3], match[4]
     if name == "call_id" and not rest and _TOO_LONG.search(words):
         return _refusal("pairing", said)
     if name == "content" and not rest and _EMPTY_ONLY.search(words):
-        return Refusal("field", index=index, field=name)
+        return Refusal("field", place=place, field=name)
     if _MISSING_FIELD.search(words) and not rest:
-        return Refusal("field", index=index, field=name, demanded=True)
+        return Refusal("field", place=place, field=name, demanded=True)
     part = _PART_FIELD.fullmatch(rest) if name == "content" else None
     if part and _UNKNOWN_FIELD.search(words):
-        return Refusal("field", index=index, field=f"content[].{part[1]}")
+        return Refusal("field", place=place, field=f"content[].{part[1]}")
     if _NESTED.fullmatch(rest) and _UNKNOWN_FIELD.search(words):
-        return Refusal("field", index=index, field=name + rest)
+        return Refusal("field", place=place, field=name + rest)
     is_null = name in _NULLS and "got null" in said.message
     if rest or (name in _SUBSTANCE and not (is_null or (name == "action" and _UNKNOWN_FIELD.search(words)))):
         return None
     # A bad id is worse than none, and a null is no omission (openai-python#3008); other values are the client's.
     unwelcome = name == "id" or is_null or _UNKNOWN_FIELD.search(words)
-    return Refusal("field", index=index, field=name) if unwelcome else None
+    return Refusal("field", place=place, field=name) if unwelcome else None
 
 
 def _by_text(said: Said) -> Refusal | None:
@@ -278,6 +276,6 @@ def _refusal(kind: RefusalKind, said: Said) -> Refusal:
     return Refusal(
         kind,
         ids=frozenset(id_ for id_ in named - _NO_IDS if not _NO_ID.fullmatch(id_)),
-        index=int(index[1]) if index else None,
+        place=int(index[1]) if index else None,
         blob=(blob[1], blob[2]) if blob else None,
     )

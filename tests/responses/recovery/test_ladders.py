@@ -66,25 +66,25 @@ IDS = frozenset({"rs_1"})
         ),
         (Refusal("encrypted", blob=("gAB", "X==")), [("repaired", Form(no_blobs=True)), BARE, TRIM]),
         (
-            Refusal("encrypted", index=1),
+            Refusal("encrypted", place=1),
             [("repaired", Form(blobs=frozenset({b'"gAAAA"'}))), ("repaired", Form(no_blobs=True)), BARE, TRIM],
         ),
-        (Refusal("encrypted", index=99), [("repaired", Form(no_blobs=True)), BARE, TRIM]),
+        (Refusal("encrypted", place=99), [("repaired", Form(no_blobs=True)), BARE, TRIM]),
         (Refusal("container", IDS), [("repaired", Form(containers=IDS))]),
         (Refusal("envelope", field="status"), [("repaired", Form(no_envelope=True))]),
         (
-            Refusal("field", index=0, field="status"),
+            Refusal("field", place=0, field="status"),
             [("repaired", Form(refused=frozenset({("message:user", "status")})))],
         ),
         (
-            Refusal("field", index=1, field="id", demanded=True),
+            Refusal("field", place=1, field="id", demanded=True),
             [("repaired", Form(demanded=frozenset({("reasoning", "id")})))],
         ),
         (
             Refusal("field", field="id", demanded=True),
             [("repaired", Form(demanded=frozenset({("reasoning", "id")})))],
         ),
-        (Refusal("field", index=99, field="id"), []),
+        (Refusal("field", place=99, field="id"), []),
     ],
 )
 def test_ladders(refusal: Refusal, ladder: list[tuple[str, Form]]) -> None:
@@ -110,7 +110,7 @@ def test_rungs_add_up() -> None:
     given = _situation(Form(refused=field))
     assert _ladder(Refusal("field", field="id", demanded=True), given)[0][1] == Form(demanded=field)
     taken = _situation(Form(demanded=field))
-    assert _ladder(Refusal("field", index=1, field="id"), taken)[0][1] == Form(refused=field)
+    assert _ladder(Refusal("field", place=1, field="id"), taken)[0][1] == Form(refused=field)
 
 
 def test_what_is_demanded_is_given_back() -> None:
@@ -155,13 +155,13 @@ def test_a_hosted_call_that_is_refused_becomes_a_note() -> None:
     """A search whose shape or id is refused goes on as a note with what was searched; a function's call does not."""
     search = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "ferry"}}
     situation = _situation_of([USER, search, SAID, *_call("a"), USER])
-    last = _ladder(Refusal("field", index=1, field="id", demanded=True), situation)[-1][1]
+    last = _ladder(Refusal("field", place=1, field="id", demanded=True), situation)[-1][1]
     sent = rewrite(situation.document, last)
     assert b"web_search_call]" in sent.body
     assert b"ferry" in sent.body
     assert b'"type": "web_search_call"' not in sent.body
     assert (sent.repaired["note"], sent.lossy) == (1, {"note"})
-    assert len(_ladder(Refusal("field", index=3, field="id", demanded=True), situation)) == 1
+    assert len(_ladder(Refusal("field", place=3, field="id", demanded=True), situation)) == 1
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_field_refused_of_a_second_kind_goes_from_all() -> None:
     """A field that was refused of one kind of item, and then of another, goes from every kind that has it."""
     items = [{**USER, "x": 1}, {**SAID, "x": 1}, {**REASONING, "x": 1}, SAID]
     situation = _situation_of(items, Form(refused=frozenset({("message:user", "x")})))
-    [(_, following)] = _ladder(Refusal("field", index=1, field="x"), situation)
+    [(_, following)] = _ladder(Refusal("field", place=1, field="x"), situation)
     assert following.refused == {(label, "x") for label in ("message:user", "message:assistant", "reasoning")}
     assert b'"x"' not in rewrite(situation.document, following).body
 
@@ -255,7 +255,7 @@ def test_a_field_refused_of_a_second_kind_goes_from_all() -> None:
 @pytest.mark.parametrize(("index", "field", "count"), [(1, "content", 1), (4, "content", 0), (1, "action", 0)])
 def test_what_most_items_are_made_of_stays(index: int, field: str, count: int) -> None:
     """Readable content that upstream refuses goes from reasoning, and from nothing else; so with an image's action."""
-    assert len(_ladder(Refusal("field", index=index, field=field))) == count
+    assert len(_ladder(Refusal("field", place=index, field=field))) == count
 
 
 def test_ids_that_pair_are_not_tried_without() -> None:
@@ -285,9 +285,9 @@ def test_no_trim(situation: Situation) -> None:
 def test_labels() -> None:
     """A field's item is found in what was sent; where none was named it is reasoning."""
     sent = _situation(Form(portable=True)).sent
-    assert label_of(Refusal("field", index=0), sent) == "message:user"
+    assert label_of(Refusal("field", place=0), sent) == "message:user"
     assert label_of(Refusal("field"), sent) == "reasoning"
-    assert label_of(Refusal("field", index=6), sent) is None
+    assert label_of(Refusal("field", place=6), sent) is None
 
 
 def test_ids() -> None:
@@ -324,7 +324,7 @@ NOTHING: tuple[Any, ...] = (set(), set(), frozenset(), frozenset())
         ),
         (Refusal("encrypted"), CAME, NOTHING),
         (
-            Refusal("field", index=0, field="status"),
+            Refusal("field", place=0, field="status"),
             CAME,
             (set(), set(), frozenset({("message:user", "status")}), frozenset()),
         ),
@@ -333,7 +333,7 @@ NOTHING: tuple[Any, ...] = (set(), set(), frozenset(), frozenset())
             CAME,
             (set(), set(), frozenset(), frozenset({("reasoning", "id")})),
         ),
-        (Refusal("field", index=99, field="id"), CAME, NOTHING),
+        (Refusal("field", place=99, field="id"), CAME, NOTHING),
     ],
 )
 def test_learning(refusal: Refusal | None, answered: Form, learnt: Any) -> None:

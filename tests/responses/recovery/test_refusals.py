@@ -81,23 +81,23 @@ def test_named_ids(message: str, ids: set[str]) -> None:
         (
             "Invalid 'input[1].id': 'item_A'. Expected an ID that begins with 'fc'.",
             "input[1].id",
-            Refusal("field", index=1, field="id"),
+            Refusal("field", place=1, field="id"),
         ),
-        ("Unknown parameter: 'input[4].status'.", None, Refusal("field", index=4, field="status")),
+        ("Unknown parameter: 'input[4].status'.", None, Refusal("field", place=4, field="status")),
         (
             "Missing required parameter: 'input[7].summary'.",
             "input[7].summary",
-            Refusal("field", index=7, field="summary", demanded=True),
+            Refusal("field", place=7, field="summary", demanded=True),
         ),
         ("ID is required", None, Refusal("field", field="id", demanded=True)),
         (
             "Unknown parameter: 'input[1].content[0].index'.",
             "input[1].content[0].index",
-            Refusal("field", index=1, field="content[].index"),
+            Refusal("field", place=1, field="content[].index"),
         ),
         ("Unknown parameter: 'usage'.", "usage", Refusal("envelope", field="usage")),
         ("Unknown parameter: 'output_text'.", None, Refusal("envelope", field="output_text")),
-        ("Unknown parameter: 'input[1].phase.x'.", "input[1].phase.x", Refusal("field", index=1, field="phase.x")),
+        ("Unknown parameter: 'input[1].phase.x'.", "input[1].phase.x", Refusal("field", place=1, field="phase.x")),
         ("Invalid value: 'x'. Supported values are: 'y'.", "input[1].phase", None),
         ("ID is required", "tools[0]", None),
     ],
@@ -126,7 +126,7 @@ def test_the_named_place() -> None:
     """Where the param names an item of the input, its place is taken over."""
     refusal = classify(400, _body(error("Invalid encrypted content", None, "input[3].encrypted_content")))
     assert refusal is not None
-    assert refusal.index == 3
+    assert refusal.place == 3
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
@@ -171,4 +171,4 @@ NUMBER = "9" * 5000
 def test_an_index_that_is_none(param: str, message: str) -> None:
     """A number of thousands of digits, which a client may have written into an id, names no item and breaks nothing."""
     refusal = classify(404, json.dumps({"error": {"message": message, "param": param}}).encode())
-    assert refusal is None or refusal.index is None
+    assert refusal is None or refusal.place is None
