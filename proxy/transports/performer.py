@@ -37,7 +37,6 @@ class Performer:
         self._count = 0
         self._first: HeldAnswer | None = None
         self._response: Any = None
-        self._first_events = FirstEvents(exchange, call.work)
         self.compute = call.work.perform
 
     async def run(self) -> Any:
@@ -121,7 +120,7 @@ class Performer:
             return None, time.monotonic() + early.AFTER_FIRST_EVENT if is_first else until
         if verdict == "commit":
             return held.status, until
-        if not await self._first_events.refuse(verdict, again=self._first is not None):
+        if not await FirstEvents(self._exchange, self._call.work).refuse(verdict, again=self._first is not None):
             return verdict.status, until
         held.refusal = verdict
         return None, time.monotonic() + early.UNTIL_END
