@@ -187,6 +187,9 @@ class Conversations:
         """Add a turn with these items; None where the lock was not held."""
         change = await self._change(lock, turn, kept)
         written = await self._engine.change(lock, change._replace(unlocks=unlocks))
+        if not written and unlocks:  # the answer to a first attempt, which gave the lock back, may have been lost
+            found = await self._engine.look(lock.scope, lock.conversation_id)
+            written = found is not None and (turn.number, change.value) in found.rows
         return self._turn(_name(lock.scope, lock.conversation_id), turn.number, change.value) if written else None
 
     async def renew(self, lock: Lock, seconds: float, waiting: tuple[str, int] | None = None) -> bool:

@@ -214,6 +214,24 @@ def test_several_write_at_once(engine: Open) -> None:
     run(engine, talk)
 
 
+def test_what_is_written_again_is_there_once(engine: Open) -> None:
+    """Items whose writing was not confirmed, and which are written again, are there once; no lock is lost by that."""
+
+    async def talk(store: Store) -> None:
+        found = await created(store)
+        assert await taken(store, MINE)
+        turn = Turn(0, True, b"", 0)
+        first = await found.append(MINE, turn, kept(USER), unlocks=True)
+        assert first is not None
+        assert await taken(store, THEIRS)
+        assert await found.append(MINE, turn, kept(USER), unlocks=True) == first
+        assert await found.append(MINE, turn, kept(SAID), unlocks=True) is None
+        assert await held(store) == [USER]
+        assert await found.lock(MINE, 9) == "held"
+
+    run(engine, talk)
+
+
 def test_a_purge(engine: Open) -> None:
     """What was not used for the TTL is not known; a purge says how many were forgotten, but where Redis has done it."""
 
