@@ -16,9 +16,9 @@ from proxy.store.conversations import Change, Found, Lock, NotTaken, Row, Waitin
 from proxy.store.envelope import owner
 from proxy.store.interface import Options, Progress
 from proxy.store.sql_connection import Database
-from proxy.store.sql_execution import SLICE, execute_each_now, in_slices_now, release_now
+from proxy.store.sql_execution import execute_each_now, release_now
 from proxy.store.sql_rows import key_of, rows_of
-from proxy.store.tables import inserts
+from proxy.store.tables import SLICE, inserts
 
 _WRITERS: Final = 8
 """Connections to PostgreSQL for changes, each of a conversation of its own."""
@@ -99,10 +99,7 @@ class SqlConversations:
     async def values(self, scope: str, digests: Sequence[bytes]) -> Sequence[bytes]:
         """What is kept of items."""
         keys = [owner(scope) + digest for digest in digests]
-        rows = await self._database.read(
-            lambda connection: in_slices_now(connection, tables.VALUES, [*dict.fromkeys(keys)])
-        )
-        found = {row.key: row.value for row in rows}
+        found = await self._database.read(lambda connection: dict(tables.values(connection, [*dict.fromkeys(keys)])))
         return [found.get(key, b"") for key in keys]
 
     async def change(self, lock: Lock, change: Change) -> bool:

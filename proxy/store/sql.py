@@ -21,8 +21,9 @@ from proxy.store.conversations_sql import SqlConversations
 from proxy.store.envelope import DIGEST, entries, id_of, opened, owner, whole
 from proxy.store.interface import Options, Progress, Recalled, Remembered, counted, quietly
 from proxy.store.sql_connection import engine, located
-from proxy.store.sql_execution import SLICE, execute_each, in_slices, release
+from proxy.store.sql_execution import execute_each, in_slices, release
 from proxy.store.sql_rows import Turn, Written, few_of, in_one_order, in_order, key_of, rows_of, turns_of
+from proxy.store.tables import SLICE
 
 _READING: Final = {"sqlite": 4, "postgresql": 16}
 """Connections for lookups (each of SQLite's is a thread). Writes are serialised."""

@@ -5,15 +5,13 @@ Each exists for a connection whose statements are awaited, and, called `…_now`
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import tables
-
-SLICE: Final = 1000
-"""Keys of one statement, and items of one transaction that forgets."""
+from proxy.store.tables import SLICE
 
 
 def release_now(connection: Connection, items: Sequence[bytes]) -> None:

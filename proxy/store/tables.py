@@ -31,6 +31,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from proxy.responses.history.recording import ANSWER
 from proxy.store.envelope import DIGEST
 
+SLICE: Final = 1000
+"""Keys of one statement, and items of one transaction that forgets."""
+
 METADATA: Final = MetaData()
 RESPONSES: Final = Table(
     "unpinned_responses",
