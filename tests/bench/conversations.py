@@ -140,7 +140,7 @@ class Bench:
             yield name, timed.figures()
 
 
-def _url(engine: str, place: str, stack: ExitStack) -> str:
+def store_of(engine: str, place: str, stack: ExitStack) -> str:
     """A store of this engine, which ends with the stack."""
     if engine == "redis":
         return stack.enter_context(redis_running()).url
@@ -157,7 +157,7 @@ def main() -> None:
     for engine in options.engines.split(","):
         with ExitStack() as stack:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-            for name, figure in Bench(_url(engine, place, stack), stack).figures(options.count):
+            for name, figure in Bench(store_of(engine, place, stack), stack).figures(options.count):
                 found.setdefault(name, {})[engine] = figure
     for name, row in found.items():
         cells = [f"{engine} {p50:.1f} / {p99:.1f} ms, CPU {cpu:.1f}" for engine, (p50, p99, cpu) in row.items()]
