@@ -89,7 +89,7 @@ class ConversationEngine(Protocol):
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
         """Make a conversation that nobody holds, with its first turn if `first.value` is one."""
 
-    async def lock(self, lock: Lock, seconds: float) -> "Found | NotTaken":
+    async def lock(self, lock: Lock, seconds: float) -> Found | NotTaken:
         """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used.
 
         What there is when it is taken stays so, except by its holder's changes.
@@ -149,7 +149,7 @@ class Conversations:
                 return await self._read(scope, conversation_id, found)
         return None
 
-    async def lock(self, lock: Lock, seconds: float) -> "Ledger | NotTaken":
+    async def lock(self, lock: Lock, seconds: float) -> Ledger | NotTaken:
         """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used.
 
         The ledger is as its holder sees it: not locked.
@@ -163,7 +163,7 @@ class Conversations:
             return "unknown"
         return ledger
 
-    async def _read(self, scope: str, conversation_id: str, found: "Found") -> Ledger | None:
+    async def _read(self, scope: str, conversation_id: str, found: Found) -> Ledger | None:
         rows = found.known
         return await beside([value for _, value in rows], self._opened, scope, conversation_id, found, rows)
 
