@@ -127,7 +127,7 @@ class TurnInProgress:
 
     @asynccontextmanager
     async def asking(self, asked: Sequence[Kept], number: int, request_id: str) -> AsyncIterator[None]:
-        """Write down what is asked, while other work goes on, and hold the lock from now on.
+        """Write down the input, while other work goes on, and hold the lock from now on.
 
         It is written when the other work is over, or UnavailableError or Refused is raised: whether it is must be
         known when the turn is dropped.

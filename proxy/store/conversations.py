@@ -29,7 +29,7 @@ _NUMBER: Final = 8
 
 
 class Lock(NamedTuple):
-    """A conversation, and the token of whoever holds its lock or asks for it."""
+    """A conversation, and the token of the request that holds its lock or wants it."""
 
     scope: str
     conversation_id: str
@@ -87,7 +87,7 @@ class ConversationEngine(Protocol):
     """What an engine does. What it raises is its own."""
 
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
-        """Make a conversation that nobody holds, with its first turn if `first.value` is one."""
+        """Make a conversation with its lock free, and its first turn if `first.value` is one."""
 
     async def lock(self, lock: Lock, seconds: float) -> Found | NotTaken:
         """Take the lock for so many seconds, if it is free or this holder's; the conversation counts as used.
@@ -246,7 +246,7 @@ class Conversations:
 
 
 def digests_in(value: bytes) -> list[bytes]:
-    """The digests of the items of a turn with this value, whoever signed it."""
+    """The digests of the items of a turn with this value, signed or not."""
     marks = value[1 + value[0] + _DONE + _SIZE :] if value else b""
     return [marks[start : start + DIGEST] for start in range(0, len(marks), MARK)]
 

@@ -71,7 +71,7 @@ class MemoryConversations:
         return len(self._records)
 
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
-        """Make a conversation that nobody holds."""
+        """Make a conversation with its lock free."""
         record = self._records[lock.scope, lock.conversation_id] = _Record(metadata, made, self._clock())
         self._shelf.take(_OVERHEAD + len(metadata) + self._put(lock.scope, record, first))
 

@@ -56,7 +56,7 @@ class RedisConversations:
         return await self._server.run(script, lock.scope, lock.conversation_id, lock.token, *arguments)
 
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
-        """Make a conversation that nobody holds."""
+        """Make a conversation with its lock free."""
         last = await self._server.add_first(lock.scope, first.added)
         await self._run(scripts.CREATE, lock, metadata, made, first.turns, first.value, *told(last))
 

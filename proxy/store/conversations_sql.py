@@ -42,7 +42,7 @@ class SqlConversations:
         self._inserts = inserts(where.get_backend_name())
 
     async def create(self, lock: Lock, metadata: bytes, made: int, first: Change) -> None:
-        """Make a conversation that nobody holds."""
+        """Make a conversation with its lock free."""
         await self._ready()
         key = _key(lock)
         record = {"key": key, "metadata": metadata, "made": made, "turns": first.turns, "head": "", "covered": 0}

@@ -19,7 +19,7 @@ VERSION: Final = 2
 
 
 def told(kept: Sequence[Entry]) -> Iterator[bytes | str]:
-    """How a script is told of items to add."""
+    """The arguments by which a script adds items."""
     return (part for entry in kept for part in (entry.digest, entry.value, "", entry.id))
 
 
