@@ -19,7 +19,8 @@ from proxy.responses.recovery.ladders import Situation, remedies
 from proxy.responses.recovery.learning import AS_IT_CAME, NOTED, ids_of, learn, marks_of
 from proxy.responses.recovery.lessons import LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
-from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+from proxy.responses.rewrite.form import Form
+from proxy.responses.rewrite.rewriter import Rewrite, rewrite
 
 _REFERENCES: Final = frozenset({"previous_response_id", "item_reference"})
 

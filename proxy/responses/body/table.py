@@ -8,7 +8,6 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
@@ -158,8 +157,10 @@ class Array:
 
     def _decode(self, items: bytes | memoryview) -> list[Item]:
         if self.parts_are_plain and len(items) <= _SHORT:
-            with suppress(msgspec.ValidationError):
+            try:
                 return _PLAIN_ITEMS.decode(items)
+            except msgspec.ValidationError:
+                pass
         self.parts_are_plain = False
         return _ITEMS.decode(items)
 

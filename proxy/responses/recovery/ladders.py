@@ -21,7 +21,8 @@ from proxy.responses.items import COMPACTION, REASONING
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite import pairing
 from proxy.responses.rewrite.draft import Entry
-from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+from proxy.responses.rewrite.form import Form
+from proxy.responses.rewrite.rewriter import Rewrite, rewrite
 
 
 class Situation(NamedTuple):

@@ -10,7 +10,7 @@ from proxy.responses.body.document import Document
 from proxy.responses.recovery.ladders import Situation, label_of, named_entry
 from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.recovery.refusals import Refusal
-from proxy.responses.rewrite.rewriter import Form
+from proxy.responses.rewrite.form import Form
 
 _MANNERS: Final = ("portable", "repaired", "adjacent", "no_ids", "no_blobs", "no_reasoning")
 """What of a form is remembered of the conversation that it answered; a trim is not: it is the last resort each time."""

@@ -13,7 +13,8 @@ from proxy.responses.body.document import read
 from proxy.responses.body.edits import splice
 from proxy.responses.body.item import ABSENT
 from proxy.responses.body.table import Array, item_of
-from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+from proxy.responses.rewrite.form import Form
+from proxy.responses.rewrite.rewriter import Rewrite, rewrite
 from tests.support import samples
 from tests.support.lenient_reading import only_leniently
 from tests.support.samples import PLAIN, REASONING, SAID, USER, Item

@@ -10,7 +10,8 @@ from proxy.responses.recovery.ladders import Situation, label_of, remedies
 from proxy.responses.recovery.learning import ids_of, learn
 from proxy.responses.recovery.lessons import Lessons, LessonScope, digest
 from proxy.responses.recovery.refusals import Refusal
-from proxy.responses.rewrite.rewriter import Form, rewrite
+from proxy.responses.rewrite.form import Form
+from proxy.responses.rewrite.rewriter import rewrite
 from tests.support.samples import PINNED, REASONING, SAID, USER
 
 CAME = Form()

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.responses.body.document import read
-from proxy.responses.rewrite.rewriter import Form, Rewrite, rewrite
+from proxy.responses.rewrite.form import Form
+from proxy.responses.rewrite.rewriter import Rewrite, rewrite
 from tests.support import samples
 from tests.support.samples import EASY, IMAGE, PINNED, PINNED_OUTPUT, PLAIN, PNG, REASONING, SAID, SUMMARY, USER, Item
 from tests.support.validity import faults
