@@ -5,11 +5,13 @@ the time spent waiting for the client: where upstream takes the body slowly, the
 """
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final, cast
 
 import anyio
 from starlette.types import Message, Receive
 
+from proxy.http.eager import Rest
 from proxy.http.faults import hop_fault
 
 
@@ -38,8 +40,28 @@ class Pieces:
     async def next(self) -> tuple[bytes, bool]:
         """The next bytes of the body and whether more follow.
 
-        Raises ClientGone, and a Fault (408) where the client falls silent or drips. Does what `asyncio.timeout` does,
-        at a fifth of its 10 µs (measured 2026-11).
+        Raises ClientGone, and a Fault (408) where the client falls silent or drips. What has arrived needs no timer.
+        """
+        steps = self._receive().__await__()
+        waited = 0.0
+        try:
+            first = next(steps)
+        except StopIteration as arrived:
+            message = arrived.value
+        else:
+            message, waited = await self._in_time(Rest(first, steps))
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        self._credit = min(self._credit - waited + len(piece) / SLOWEST, self._idle)
+        if more and self._credit < 0:
+            raise hop_fault("client_upload_too_slow")
+        return piece, more
+
+    async def _in_time(self, arriving: Awaitable[Message]) -> tuple[Message, float]:
+        """The message that is waited for, and for how many seconds it was.
+
+        Does what `asyncio.timeout` does, at a fifth of its 10 µs (measured 2026-11).
         """
         task = cast("asyncio.Task[None]", asyncio.current_task())
         loop = task.get_loop()
@@ -53,20 +75,13 @@ class Pieces:
         began = loop.time()
         timer = loop.call_later(self._idle, give_up)
         try:
-            message = await self._receive()
+            return await arriving, loop.time() - began
         except asyncio.CancelledError:
             if silent and task.uncancel() == 0:
                 raise hop_fault("client_upload_timeout") from None
             raise
         finally:
             timer.cancel()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        piece, more = message.get("body", b""), message.get("more_body", False)
-        self._credit = min(self._credit - (loop.time() - began) + len(piece) / SLOWEST, self._idle)
-        if more and self._credit < 0:
-            raise hop_fault("client_upload_too_slow")
-        return piece, more
 
 
 def whole(body: bytes, receive: Receive) -> Receive:

@@ -21,8 +21,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.http import eager
 from proxy.http.metadata import Metadata
-from proxy.upstream import eager
 from proxy.upstream.interface import Answer
 
 if TYPE_CHECKING:

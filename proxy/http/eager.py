@@ -17,7 +17,7 @@ resumes the task in the next turn of the loop.
 
 What the awaitable must respect, because its first step runs in no task: `asyncio.current_task()` is None there, so
 neither `asyncio.timeout` nor anyio's scopes may be entered before the first wait; context variables are those of the
-callback. The ASGI servers' `send` and the middlewares around it respect that; tests/upstream/test_eager.py and the
+callback. The ASGI servers' `send` and the middlewares around it respect that; tests/http/test_eager.py and the
 suites of the middlewares run through here.
 """
 
@@ -25,14 +25,14 @@ from collections.abc import Awaitable, Generator
 from typing import Any
 
 
-class Rest(Generator[Any, None, None]):
+class Rest(Generator[Any, None, Any]):
     """What is left of an awaitable: itself an awaitable, to be awaited once, by a task."""
 
-    def __init__(self, first: Any, steps: Generator[Any, None, None]) -> None:
+    def __init__(self, first: Any, steps: Generator[Any, Any, Any]) -> None:
         self._first = [first]
         self._steps = steps
 
-    def __await__(self) -> Generator[Any, None, None]:
+    def __await__(self) -> Generator[Any, None, Any]:
         return self
 
     def send(self, value: None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.upstream import eager
+from proxy.http import eager
 
 on_each_loop = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 
