@@ -36,10 +36,11 @@ def attempt_fields(fields: Fields, length: int, *, changed: bool, first: bool) -
     `changed` says that the body is not the one that the client sent, `first` that nothing was sent before.
     """
     gone = _GONE[changed] if first else _GONE[changed] | _FIRST_ONLY
-    kept = [field for field in fields if field[0] not in gone]
-    framing = [place for place, (name, _) in enumerate(kept) if name in _FRAMING]
-    for place in reversed(framing):
-        kept[place : place + 1] = [(b"content-length", b"%d" % length)] if place == framing[0] else []
+    framing = (b"content-length", b"%d" % length)
+    kept = [framing if field[0] in _FRAMING else field for field in fields if field[0] not in gone]
+    if kept.count(framing) > 1:
+        first_place = kept.index(framing)
+        kept = [field for place, field in enumerate(kept) if field is not framing or place == first_place]
     return kept
 
 

@@ -55,4 +55,5 @@ class Reservation:
 
     def release(self) -> None:
         """Give back all."""
-        self.shrink(self._size)
+        self._budget.held -= self._size
+        self._size = 0

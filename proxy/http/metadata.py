@@ -16,40 +16,27 @@ CHUNKED: Final = (b"chunked",)
 class Metadata:
     """What the fields of one message say; it does not change. Of a field that must occur once, the first counts."""
 
-    __slots__ = (
-        "announces_length",
-        "coding",
-        "codings",
-        "expects",
-        "is_chunked",
-        "length",
-        "media_type",
-        "options",
-        "protocols",
-        "transfer_codings",
-        "via",
-    )
+    announces_length = False
+    length: int | None = None
+    """What Content-Length announces; None where there is no such field, or it is no number of 19 digits."""
+    is_chunked = False
+    """There is a transfer coding, so that the body's length is not known beforehand."""
+    transfer_codings: tuple[bytes, ...] = ()
+    codings: tuple[bytes, ...] = ()
+    coding = ""
+    """The content coding, `""` for none; more than one give a name that no decoder has."""
+    media_type = b""
+    """Without its parameters, in lower case."""
+    expects = False
+    """The client waits for an invitation before it sends its body (RFC 9110, 10.1.1)."""
+    options: tuple[bytes, ...] = ()
+    """The members of Connection, as those of the next two in lower case."""
+    protocols: tuple[bytes, ...] = ()
+    """The members of Upgrade."""
+    via: tuple[bytes, ...] = ()
+    """The members of Via."""
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
-        self.announces_length = False
-        self.length: int | None = None
-        """What Content-Length announces; None where there is no such field, or it is no number of 19 digits."""
-        self.is_chunked = False
-        """There is a transfer coding, so that the body's length is not known beforehand."""
-        self.transfer_codings: tuple[bytes, ...] = ()
-        self.codings: tuple[bytes, ...] = ()
-        self.coding = ""
-        """The content coding, `""` for none; more than one give a name that no decoder has."""
-        self.media_type = b""
-        """Without its parameters, in lower case."""
-        self.expects = False
-        """The client waits for an invitation before it sends its body (RFC 9110, 10.1.1)."""
-        self.options: tuple[bytes, ...] = ()
-        """The members of Connection, as those of the next two in lower case."""
-        self.protocols: tuple[bytes, ...] = ()
-        """The members of Upgrade."""
-        self.via: tuple[bytes, ...] = ()
-        """The members of Via."""
         for name, value in fields:
             if name in _READERS:
                 _READERS[name](self, value)

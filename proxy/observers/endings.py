@@ -26,7 +26,7 @@ def facts_of(event: Ending) -> dict[str, Any]:
     match event:
         case Answered():
             asked = {"method": printable(event.method), "route": event.route, "path": masked(event.path)}
-            return {**asked, **_outcome(event)}
+            return asked | _outcome(event)
         case TurnEnded():
             return {"lane": event.lane, **_outcome(event)}
         case SocketClosed():
@@ -44,9 +44,13 @@ def facts_of(event: Ending) -> dict[str, Any]:
 
 def line_of(event: Ending, facts: Mapping[str, Any]) -> str:
     """The same facts as a sentence."""
-    if isinstance(event, SocketClosed):
-        return _of_a_socket(event, facts)
-    return _access_line("{method} {path}" if isinstance(event, Answered) else "turn lane={lane}", facts)
+    match event:
+        case Answered():
+            return _access_line(f"{facts['method']} {facts['path']}", facts)
+        case TurnEnded():
+            return _access_line(f"turn lane={facts['lane']}", facts)
+        case SocketClosed():
+            return _of_a_socket(event, facts)
 
 
 def _of_a_socket(event: SocketClosed, facts: Mapping[str, Any]) -> str:
@@ -58,7 +62,7 @@ def _of_a_socket(event: SocketClosed, facts: Mapping[str, Any]) -> str:
 
 def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
     report = event.report
-    return {
+    outcome: dict[str, Any] = {
         "status": event.status,
         "milliseconds": round(event.seconds * 1000, 1),
         "action": report.action,
@@ -67,9 +71,12 @@ def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
         "repaired": _counted(report.repaired),
         "attempts": report.attempts,
         "complete": event.complete,
-        **({"store": report.store} if report.store else {}),
-        **({"hint": str(report.hint)} if report.hint else {}),
     }
+    if report.store:
+        outcome["store"] = report.store
+    if report.hint:
+        outcome["hint"] = str(report.hint)
+    return outcome
 
 
 def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
@@ -78,7 +85,7 @@ def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
 
 def _access_line(what: str, facts: Mapping[str, Any]) -> str:
     line = (
-        f"{what.format_map(facts)} {facts['status'] or '-'} {facts['milliseconds']}ms "
+        f"{what} {facts['status'] or '-'} {facts['milliseconds']}ms "
         f"{facts['action']} {facts['fidelity']} attempts={facts['attempts']}"
     )
     for counts in (facts["removed"], facts["repaired"]):
