@@ -143,6 +143,7 @@ class Call:
         body = RequestBody(
             self.scope["headers"],
             self.receive,
+            self.context,
             limit=options.max_body,
             idle=options.upload_idle_timeout,
             strict=options.policy.mode == "strip",

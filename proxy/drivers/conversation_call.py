@@ -79,6 +79,7 @@ class Call:
         return RequestBody(
             self.scope["headers"],
             self.receive,
+            self.context,
             limit=options.max_body,
             idle=options.upload_idle_timeout,
             strict=strict,

@@ -12,6 +12,7 @@ from starlette.types import Message, Receive
 from proxy.drivers.memory import Reservation
 from proxy.drivers.offload import Offload
 from proxy.http import content_coding
+from proxy.http.context import RequestContext
 from proxy.http.faults import CLIENT, Fault, hop_fault
 from proxy.http.headers import Fields
 from proxy.http.metadata import Metadata
@@ -33,6 +34,7 @@ class RequestBody:
         self,
         fields: Fields,
         receive: Receive,
+        context: RequestContext,
         *,
         limit: int,
         idle: float,
@@ -46,7 +48,7 @@ class RequestBody:
         self._metadata = Metadata(fields)
         self._receive = receive
         self._limit = limit
-        self._pieces = Pieces(receive, idle)
+        self._pieces = Pieces(receive, idle, context)
         self._strict = strict
         self._memory = memory
         self._offload = offload

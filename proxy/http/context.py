@@ -7,8 +7,8 @@ An ASGI scope is what the client sent; this object is what this process knows be
 |---|---|---|
 | request_id | RequestIdMiddleware | every fact about the request, faults |
 | has_bare_query | the server's protocol | the reverse proxy |
-| client_wait, upstream_wait | AccessMiddleware, the reverse proxy | AccessMiddleware |
-| is_forwarded | the reverse proxy | AccessMiddleware |
+| client_wait, upstream_wait | what reads a body, the reverse proxy | AccessMiddleware |
+| is_forwarded | the reverse proxy | what reads a body |
 | report | the ASGI driver | AccessMiddleware |
 | request_record | the ASGI driver, a conversation's turn | RecordingMiddleware |
 | hears | a conversation's turn | RecordingMiddleware |

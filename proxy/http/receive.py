@@ -11,6 +11,7 @@ from typing import Final, cast
 import anyio
 from starlette.types import Message, Receive
 
+from proxy.http.context import RequestContext
 from proxy.http.eager import Rest
 from proxy.http.faults import hop_fault
 
@@ -30,11 +31,12 @@ class Pieces:
     back, and no more than `idle` is ever saved up. So a quick beginning buys no slow end.
     """
 
-    __slots__ = ("_credit", "_idle", "_receive")
+    __slots__ = ("_context", "_credit", "_idle", "_receive")
 
-    def __init__(self, receive: Receive, idle: float) -> None:
+    def __init__(self, receive: Receive, idle: float, context: RequestContext) -> None:
         self._receive = receive
         self._idle = idle
+        self._context = context
         self._credit = idle
 
     async def next(self) -> tuple[bytes, bool]:
@@ -59,7 +61,7 @@ class Pieces:
         return piece, more
 
     async def _in_time(self, arriving: Awaitable[Message]) -> tuple[Message, float]:
-        """The message that is waited for, and for how many seconds it was.
+        """The message that is waited for, and for how many seconds it was, which the request's context has as well.
 
         Does what `asyncio.timeout` does, at a fifth of its 10 µs (measured 2026-11).
         """
@@ -75,13 +77,17 @@ class Pieces:
         began = loop.time()
         timer = loop.call_later(self._idle, give_up)
         try:
-            return await arriving, loop.time() - began
+            message = await arriving
         except asyncio.CancelledError:
             if silent and task.uncancel() == 0:
                 raise hop_fault("client_upload_timeout") from None
             raise
         finally:
             timer.cancel()
+            waited = loop.time() - began
+            if not self._context.is_forwarded:
+                self._context.client_wait += waited
+        return message, waited
 
 
 def whole(body: bytes, receive: Receive) -> Receive:

@@ -17,7 +17,7 @@ def head(first_line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A head with its empty line. Raises BrokenHeadError."""
     lines = [first_line, *map(b": ".join, fields), b"\r\n"]
     raw = b"\r\n".join(lines)
-    if raw.count(b"\n") != len(lines) or raw.count(b"\r") != len(lines) or b"\0" in raw:
+    if not raw.count(b"\n") == raw.count(b"\r") == len(lines) or b"\0" in raw:
         raise BrokenHeadError
     return raw
 

@@ -70,7 +70,7 @@ class AccessMiddleware:
             return send(message)
 
         try:
-            return await self.app(scope, self._timed(receive, context), watched)
+            return await self.app(scope, receive, watched)
         finally:
             if first is not None:
                 self.relaying -= 1
@@ -78,21 +78,6 @@ class AccessMiddleware:
                 self._tell_of_socket(scope, context, socket, self.clock() - began)
             else:
                 self._tell(scope, context, status, first, self.clock() - began, complete=complete)
-
-    def _timed(self, receive: Receive, context: RequestContext) -> Receive:
-        """`receive`; its duration counts as waiting for the client until the request is forwarded."""
-
-        async def waited() -> Message:
-            since = self.clock()
-            try:
-                return await receive()
-            finally:
-                context.client_wait += self.clock() - since
-
-        def received() -> Awaitable[Message]:
-            return receive() if context.is_forwarded else waited()
-
-        return received
 
     def _tell(  # noqa: PLR0913 -- the facts of one line
         self,

@@ -96,7 +96,7 @@ class _Hop:
 
     async def perform(self, receive: Receive) -> None:
         """Send, relay, and release both sides in every case."""
-        upload = Upload(receive, self.proxy.upload_idle_timeout)
+        upload = Upload(receive, self.proxy.upload_idle_timeout, self.context)
         try:
             offer = offer_in(self.scope)
             if offer is None:

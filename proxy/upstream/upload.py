@@ -10,6 +10,7 @@ from typing import cast
 
 from starlette.types import Receive
 
+from proxy.http.context import RequestContext
 from proxy.http.receive import Pieces
 
 WATCH_DELAY = 0.05
@@ -19,9 +20,9 @@ WATCH_DELAY = 0.05
 class Upload:
     """The body that one client sends to the exchange in the current task; it may pause for `idle` seconds."""
 
-    def __init__(self, receive: Receive, idle: float) -> None:
+    def __init__(self, receive: Receive, idle: float, context: RequestContext) -> None:
         self._receive = receive
-        self._pieces = Pieces(receive, idle)
+        self._pieces = Pieces(receive, idle, context)
         self._exchange = cast("asyncio.Task[None]", asyncio.current_task())
         self._disconnected = False
         self._timer: asyncio.TimerHandle | None = None

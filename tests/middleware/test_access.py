@@ -12,7 +12,7 @@ from proxy.http.faults import hop_fault
 from proxy.middleware.access import AccessMiddleware
 from proxy.report import Report
 from proxy.streams.offer import START
-from tests.support.asgi import OK, answer, answering, http
+from tests.support.asgi import OK, answer, answering, http, receive
 
 
 class Witness:
@@ -107,19 +107,13 @@ def test_whose_time_it_was(witness: Witness) -> None:
     """Of the time to the first byte, the client's and upstream's share are told apart; what is left was added here."""
     hours = Hours()
 
-    async def client() -> Message:
-        hours.now += 8
-        return {"type": "http.request"}
-
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        hours.now += 1
-        await receive()
-        hours.now += 2
+        hours.now += 3
         context = context_of(scope)
-        context.is_forwarded = True
+        context.client_wait += 8
+        hours.now += 8
         context.upstream_wait += 16
         hours.now += 16
-        await receive()  # who watches for the client to leave does so in upstream's time
         hours.now += 4
         await answering()(scope, receive, send)
         hours.now += 32
@@ -128,10 +122,10 @@ def test_whose_time_it_was(witness: Witness) -> None:
         assert access.relaying == 1
 
     access = AccessMiddleware(app, witness, hours)
-    asyncio.run(access(http(), client, send))
+    asyncio.run(access(http(), receive, send))
     ((_, answered),) = witness.told
-    assert (answered.client, answered.upstream, answered.first_byte, answered.seconds) == (8, 16, 39, 71)
-    assert answered.overhead == 15
+    assert (answered.client, answered.upstream, answered.first_byte, answered.seconds) == (8, 16, 31, 63)
+    assert answered.overhead == 7
     assert access.relaying == 0
 
 
