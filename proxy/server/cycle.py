@@ -51,7 +51,7 @@ class Cycle(RequestResponseCycle):
 
     loop: asyncio.AbstractEventLoop
     _head = b""
-    _end_of_turn: asyncio.Handle
+    _end_of_turn: asyncio.Handle | None = None
     _has_body = True
     _is_chunked = False
     _left: int | None = None
@@ -100,19 +100,20 @@ class Cycle(RequestResponseCycle):
             return
         if self.response_complete:
             raise RuntimeError("The answer was complete already.")
-        body, more = message.get("body", b"") if self._has_body else b"", message.get("more_body", False)
-        if self._left is not None:
-            self._left -= len(body)
-            if self._left < 0 or (self._left and not more):
-                raise RuntimeError("The answer's body has another length than its head says.")
-        self._write(self._framed(body, more=more) if self._is_chunked else body)
+        more = message.get("more_body", False)
+        data = self._framed(message.get("body", b""), more=more) if self._has_body else b""
+        if self._head:
+            data = self._taken_head() + data
+        if data:
+            self.transport.write(data)
         if not more:
             self._end()
 
     def flush(self) -> None:
         """Write the head, if it still waits for the body."""
-        if self._head and not self.transport.is_closing():
-            self._write(b"")
+        head = self._taken_head()
+        if head and not self.transport.is_closing():
+            self.transport.write(head)
 
     def _begin(self, status: int, fields: Fields) -> None:
         self.response_started = True
@@ -135,15 +136,21 @@ class Cycle(RequestResponseCycle):
         fields.append((b"transfer-encoding", b"chunked"))
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
-        return b"".join([*wire.chunk(body), b"" if more else wire.LAST_CHUNK])
+        """A piece of the body as it is written. Raises RuntimeError where its length is not the announced one."""
+        if self._is_chunked:
+            return b"".join(wire.chunk(body) if more else [*wire.chunk(body), wire.LAST_CHUNK])
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("The answer's body has another length than its head says.")
+        return body
 
-    def _write(self, data: bytes) -> None:
-        if self._head:
+    def _taken_head(self) -> bytes:
+        if self._end_of_turn is not None:
             self._end_of_turn.cancel()
-            self.transport.writelines([self._head, data] if data else [self._head])
-            self._head = b""
-        elif data:
-            self.transport.write(data)
+            self._end_of_turn = None  # it leads back here: an answer would wait for a collector
+        head, self._head = self._head, b""
+        return head
 
     def _end(self) -> None:
         self.response_complete = True

@@ -1,6 +1,8 @@
 """How an answer is written to a client's connection, whatever the application does."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,11 +58,6 @@ class Recorder:
         self.written.append(data)
         self.transport.write(data)
 
-    def writelines(self, pieces: list[bytes]) -> None:
-        """Keep as one, and write."""
-        self.written.append(b"".join(pieces))
-        self.transport.writelines(pieces)
-
 
 class Recorded(ClientProtocol):
     """The protocol of a client's connection that is recorded."""
@@ -74,7 +71,12 @@ class Recorded(ClientProtocol):
         recorded.append(recorder)
         super().connection_made(recorder)  # type: ignore[arg-type]
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycles.append(weakref.ref(cycle))
+        super()._start_asgi_task(cycle, app)
 
+
+cycles: list[weakref.ref[Any]] = []
 recorded: list[Recorder] = []
 
 
@@ -209,3 +211,17 @@ def test_a_client_that_leaves_between_head_and_body(port: int) -> None:
     with RawClient(port) as client:
         client.send(request(b"GET", b"/waits"))
         assert client.answer().body == b"ab"
+
+
+@pytest.mark.parametrize("path", [b"/whole", b"/pieces", b"/chunks", b"/waits"])
+def test_an_answer_leaves_nothing_for_a_collector(client: RawClient, path: bytes) -> None:
+    """Once the connection has its next request, the one before is gone, whatever it held."""
+    gc.disable()
+    try:
+        cycles.clear()
+        for _ in range(2):
+            client.send(request(b"GET", path))
+            assert client.answer().body == b"ab"
+        assert [cycle() is None for cycle in cycles] == [True, False]
+    finally:
+        gc.enable()
