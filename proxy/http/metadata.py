@@ -4,12 +4,12 @@ Pure. The fields of a message are read once, in one pass, and what was read is h
 for one of the fields in `_READERS`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 LONGEST_LENGTH: Final = 19
 """Digits of a Content-Length: more than any body has, fewer than Python refuses to read (4,300)."""
-CHUNKED: Final = (b"chunked",)
+CHUNKED: Final = [b"chunked"]
 """The transfer codings that can be undone."""
 
 
@@ -21,25 +21,29 @@ class Metadata:
     """What Content-Length announces; None where there is no such field, or it is no number of 19 digits."""
     is_chunked = False
     """There is a transfer coding, so that the body's length is not known beforehand."""
-    transfer_codings: tuple[bytes, ...] = ()
-    codings: tuple[bytes, ...] = ()
-    coding = ""
-    """The content coding, `""` for none; more than one give a name that no decoder has."""
+    transfer_codings: Sequence[bytes] = ()
+    codings: Sequence[bytes] = ()
     media_type = b""
     """Without its parameters, in lower case."""
     expects = False
     """The client waits for an invitation before it sends its body (RFC 9110, 10.1.1)."""
-    options: tuple[bytes, ...] = ()
+    options: Sequence[bytes] = ()
     """The members of Connection, as those of the next two in lower case."""
-    protocols: tuple[bytes, ...] = ()
+    protocols: Sequence[bytes] = ()
     """The members of Upgrade."""
-    via: tuple[bytes, ...] = ()
+    via: Sequence[bytes] = ()
     """The members of Via."""
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         for name, value in fields:
             if name in _READERS:
                 _READERS[name](self, value)
+
+    @property
+    def coding(self) -> str:
+        """The content coding, `""` for none; more than one give a name that no decoder has."""
+        coding = b",".join(self.codings).decode("latin-1") if self.codings else ""
+        return "" if coding == "identity" else coding
 
     @property
     def is_event_stream(self) -> bool:
@@ -76,13 +80,11 @@ def _read_length(metadata: Metadata, value: bytes) -> None:
 
 def _read_transfer_coding(metadata: Metadata, value: bytes) -> None:
     metadata.is_chunked = True
-    metadata.transfer_codings += (value.strip(b" \t").lower(),)
+    metadata.transfer_codings = _longer(metadata.transfer_codings, [value.strip(b" \t").lower()])
 
 
 def _read_coding(metadata: Metadata, value: bytes) -> None:
-    metadata.codings += (value.strip().lower(),)
-    coding = b",".join(metadata.codings).decode("latin-1")
-    metadata.coding = "" if coding == "identity" else coding
+    metadata.codings = _longer(metadata.codings, [value.strip().lower()])
 
 
 def _read_media_type(metadata: Metadata, value: bytes) -> None:
@@ -95,20 +97,28 @@ def _read_expectation(metadata: Metadata, _: bytes) -> None:
 
 
 def _read_options(metadata: Metadata, value: bytes) -> None:
-    metadata.options += _members(value)
+    metadata.options = _longer(metadata.options, _members(value))
 
 
 def _read_protocols(metadata: Metadata, value: bytes) -> None:
-    metadata.protocols += _members(value)
+    metadata.protocols = _longer(metadata.protocols, _members(value))
 
 
 def _read_via(metadata: Metadata, value: bytes) -> None:
-    metadata.via += _members(value)
+    metadata.via = _longer(metadata.via, _members(value))
 
 
-def _members(value: bytes) -> tuple[bytes, ...]:
+def _members(value: bytes) -> list[bytes]:
     """The members of a comma separated list (RFC 9110, 5.6.1), in lower case."""
-    return tuple([member.strip(b" \t") for member in value.lower().split(b",")])
+    return [member.strip(b" \t") for member in value.lower().split(b",")]
+
+
+def _longer(members: Sequence[bytes], more: list[bytes]) -> list[bytes]:
+    """`more`, or a list that it makes longer in its place: a head may have thousands of one field."""
+    if not isinstance(members, list):
+        return more
+    members += more
+    return members
 
 
 _USUAL: Final = frozenset({b"application/json", b"text/event-stream"})
