@@ -6,7 +6,7 @@ from the app to the client as they arrive, and all that belongs to the request i
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from copy import copy
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +19,7 @@ from proxy.drivers.recorder import Recording
 from proxy.drivers.request_body import RequestBody
 from proxy.drivers.session import Conversation
 from proxy.events import Event, Observer, Observers
-from proxy.http.context import answer_fault, context_of
+from proxy.http.context import Sent, answer_fault, context_of
 from proxy.http.credential import credential
 from proxy.http.faults import Fault
 from proxy.http.receive import ClientGone
@@ -122,7 +122,7 @@ class Call:
     async def pass_on(self, report: Report, receive: Receive | None = None) -> None:
         """Let the app answer; `receive` begins with what has been taken of the body already."""
 
-        def relay(message: Message) -> Awaitable[None]:
+        def relay(message: Message) -> Sent:
             if message["type"] == "http.response.start":
                 message = self.reported(message, report)
             return self.send(message)

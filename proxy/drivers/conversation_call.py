@@ -5,7 +5,6 @@ history in it; the end of a response in the background is written where a conver
 """
 
 import secrets
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
@@ -19,7 +18,7 @@ from proxy.drivers.memory import MemoryBudget, Reservation
 from proxy.drivers.offload import Offload
 from proxy.drivers.request_body import RequestBody
 from proxy.drivers.work import Work
-from proxy.http.context import context_of
+from proxy.http.context import Sent, context_of
 from proxy.report import Action, Fidelity, Report, StoreOutcome
 from proxy.responses.body.size import cost_of
 from proxy.responses.conversations import refused
@@ -214,7 +213,7 @@ class Call:
         """Pass on the end of a response: a conversation that waits for it goes on without."""
         status = 0
 
-        def relay(message: Message) -> Awaitable[None]:
+        def relay(message: Message) -> Sent:
             nonlocal status
             status = message.get("status", status)
             return self.send(message)
@@ -254,7 +253,7 @@ class _Answer:
         self.has_gap = has_gap
         self.answers = False
 
-    def relay(self, message: Message) -> Awaitable[None]:
+    def relay(self, message: Message) -> Sent:
         """Give a message on; its first with what is to be said of the conversation."""
         if message["type"] == "http.response.start":
             message = self._reported(message)

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from types import MappingProxyType
-from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
@@ -20,10 +18,8 @@ from proxy.report import LeftOut
 from proxy.responses import early
 from proxy.responses.exchange import Exchange
 from proxy.responses.history.recall import Recalled
-from proxy.responses.left_out import left_out
+from proxy.responses.left_out import NOTHING, left_out
 from proxy.responses.steps import Forward, Recall
-
-_NOTHING: Final[Mapping[LeftOut, int]] = MappingProxyType({})
 
 
 class Performer:
@@ -215,11 +211,11 @@ class Performer:
     async def _commit_held(self, held: HeldAnswer, status: int) -> None:
         """Give the client an answer that was held, in the pieces in which it arrived; `status` is what it says."""
         self._count_wait()
-        found = left_out(held.body()) if self.exchange.holds_blobs and not held.is_refusal else _NOTHING
+        found = left_out(held.body()) if self.exchange.holds_blobs and not held.is_refusal else NOTHING
         self.watches = self.watches and not found
         await self._commit(held.parts, status, found)
 
-    async def _commit(self, messages: list[Message], status: int, missing: Mapping[LeftOut, int] = _NOTHING) -> None:
+    async def _commit(self, messages: list[Message], status: int, missing: Mapping[LeftOut, int] = NOTHING) -> None:
         """Give the client the beginning of its answer; what follows goes straight to it."""
         self.committed = True
         report = settled(self.exchange, status, self.call.credential, missing)

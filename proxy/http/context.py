@@ -19,12 +19,12 @@ An ASGI scope is what the client sent; this object is what this process knows be
 | model, upstream_id | the ASGI driver, AccessMiddleware: where the live page shows them | AccessMiddleware |
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from random import getrandbits
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from starlette.types import Scope, Send
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from proxy.responses.steps import Compute
     from proxy.streams.stream import Stream
 
+Sent = Awaitable[None]
+"""What `send` returns. Named, because the annotations of a function within a function are evaluated each time."""
 _KEY: Final = "unpinned"
 
 

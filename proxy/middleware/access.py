@@ -5,14 +5,14 @@ A WebSocket is over when its connection is.
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.events import Answered, Observer, SocketClosed
 from proxy.http import headers
-from proxy.http.context import RequestContext, Socket, context_of
+from proxy.http.context import RequestContext, Sent, Socket, context_of
 from proxy.http.faults import Fields
 from proxy.report import Report
 from proxy.responses.routes import route_of
@@ -55,7 +55,7 @@ class AccessMiddleware:
         complete = False
         socket: Socket | None = None
 
-        def watched(message: Message) -> Awaitable[None]:
+        def watched(message: Message) -> Sent:
             nonlocal status, first, complete, socket
             if self.reads_ids and message["type"] in _STARTS:
                 context.upstream_id = _id_in(message.get("headers", ()))

@@ -4,12 +4,11 @@ A fault of ours has it as `x-request-id` as well, the field that OpenAI's SDKs s
 upstream's has upstream's.
 """
 
-from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.http.context import context_of, new_request_id
+from proxy.http.context import Sent, context_of, new_request_id
 from proxy.http.faults import id_fields
 from proxy.streams.offer import START
 
@@ -32,7 +31,7 @@ class RequestIdMiddleware:
         context.request_id = request_id
         fields = id_fields(request_id)
 
-        def identified(message: Message) -> Awaitable[None]:
+        def identified(message: Message) -> Sent:
             if message["type"] in _STARTS and (self.report or context.fault):
                 added = fields if context.fault else fields[:1]
                 message = {**message, "headers": [*message.get("headers", ()), *added]}

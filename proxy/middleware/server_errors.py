@@ -1,11 +1,10 @@
 """An exception or a cancellation before the answer is answered in OpenAI's shape, as all faults are, and raised on."""
 
 from asyncio import CancelledError
-from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.http.context import answer_fault, context_of
+from proxy.http.context import Sent, answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
 
 
@@ -21,7 +20,7 @@ class ServerErrorsMiddleware:
             return await self.app(scope, receive, send)
         committed = False
 
-        def noticed(message: Message) -> Awaitable[None]:
+        def noticed(message: Message) -> Sent:
             nonlocal committed
             committed = True
             return send(message)

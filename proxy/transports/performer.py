@@ -6,8 +6,7 @@ the client's: then what was read stands in front of the rest, and how it goes on
 
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from proxy.drivers import loop
 from proxy.drivers.attempt import HeldAnswer, HeldStream, attempt_fields, holding
@@ -15,15 +14,13 @@ from proxy.drivers.first_events import FirstEvents
 from proxy.report import LeftOut
 from proxy.responses import early
 from proxy.responses.exchange import Exchange
-from proxy.responses.left_out import left_out
+from proxy.responses.left_out import NOTHING, left_out
 from proxy.responses.steps import Forward, Recall
 from proxy.transports.interface import Answer, Call, Late
 
 if TYPE_CHECKING:
     from proxy.drivers.hearing import Hearing
     from proxy.responses.history.recall import Recalled
-
-_NOTHING: Final[Mapping[LeftOut, int]] = MappingProxyType({})
 
 
 class Performer:
@@ -127,7 +124,7 @@ class Performer:
 
     def _commit_held(self, held: HeldAnswer, status: int, *, watches: bool = False) -> None:
         """Give the client an answer that was held, in the pieces in which it arrived; `status` is what it says."""
-        found = left_out(held.body()) if self._exchange.holds_blobs and not held.is_refusal else _NOTHING
+        found = left_out(held.body()) if self._exchange.holds_blobs and not held.is_refusal else NOTHING
         self._commit(held.parts[0], held.parts[1:], status, found, watches=watches and not found)
 
     def _commit(
@@ -135,7 +132,7 @@ class Performer:
         answer: Answer,
         pieces: Sequence[bytes] | None,
         status: int,
-        missing: Mapping[LeftOut, int] = _NOTHING,
+        missing: Mapping[LeftOut, int] = NOTHING,
         *,
         watches: bool = False,
     ) -> None:

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from proxy.events import Observer, Observers, UpstreamFailed
 from proxy.http import headers
 from proxy.http.base_url import BaseUrl, base_url, climbs
-from proxy.http.context import answer_fault, context_of
+from proxy.http.context import Sent, answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
 from proxy.http.metadata import Metadata
 from proxy.http.receive import ClientGone
@@ -203,7 +203,7 @@ class _Hop:
             await self._commit(answer)
             send = self.send
 
-            def write(chunk: bytes, more: bool) -> Awaitable[None]:
+            def write(chunk: bytes, more: bool) -> Sent:
                 if not more:
                     upload.disarm()
                 return send({"type": "http.response.body", "body": chunk, "more_body": more})

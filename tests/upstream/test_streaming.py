@@ -67,7 +67,7 @@ def test_a_stalled_upstream_stalls_the_upload(proxied: Proxied, upstream: Script
     """A client cannot fill the proxy's memory: while upstream takes nothing, nothing more is read."""
     gate = Gate()
     upstream.will_answer(script(gate, READ_BODY, *answer(200, b"thanks")[1:]))
-    size = 64 * 1024 * 1024
+    size = 128 * 1024 * 1024  # more than twice what the kernel's buffers take on two or three connections
     with proxied.connect() as client:
         client.send(request(b"POST", b"/x", [(b"Content-Length", b"%d" % size)]))
         sent = client.send_until_stalled(bytes(size))
