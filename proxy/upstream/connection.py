@@ -29,6 +29,7 @@ import select
 from typing import TYPE_CHECKING, cast
 
 from proxy.http.faults import hop_fault
+from proxy.streams.sockets import is_out_of_memory
 from proxy.streams.stream import Stream
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.deadline import NEVER, Deadline
@@ -178,9 +179,11 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(answer)
             answer.wake()
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - the cause changes nothing
-        """The transport is closed; an answer that has not ended fails."""
+    def connection_lost(self, error: Exception | None) -> None:
+        """The transport is closed; an answer that has not ended fails: by upstream's doing, or by want of memory."""
         self.closed = True
+        if self._answer is not None and is_out_of_memory(error):
+            self._answer.fail(MemoryError())
         self.cut()
         self.resume_writing()
         self.lost(self)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from proxy.http.base_url import BaseUrl, OutboundProxy
 from proxy.http.faults import hop_fault
+from proxy.streams.sockets import is_out_of_memory
 from proxy.upstream.tls import client_context
 from proxy.upstream.tunnel import TunnelOpening, connect_request
 
@@ -83,6 +84,8 @@ async def _faults(codes: _Codes, until: float) -> AsyncIterator[None]:
     except ssl.SSLError as error:
         raise hop_fault(codes.tls) from error
     except OSError as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         raise hop_fault("out_of_descriptors" if error.errno in _FULL else codes.unreachable) from error
 
 

@@ -74,8 +74,10 @@ class AnswerParser:
             if not self.switched:
                 raise InvalidAnswerError from None
             self.behind = bytes(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             self._give_body()
+            if isinstance(reason := error.__context__, MemoryError):  # of a callback: no fault of the answer's
+                raise reason from None
             if not self.complete:
                 raise InvalidAnswerError from None
             self.left_over = True

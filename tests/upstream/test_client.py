@@ -1,6 +1,7 @@
 """Our own client by itself: what it refuses to write, and deadlines that move."""
 
 import asyncio
+import errno
 import socket
 import sys
 import time
@@ -11,10 +12,12 @@ import pytest
 from proxy.http.base_url import base_url
 from proxy.http.faults import Fault
 from proxy.http.headers import Fields
+from proxy.upstream import dialing
 from proxy.upstream.answer import IncomingAnswer
 from proxy.upstream.client import Http1Client, _upload
 from proxy.upstream.deadline import NEVER, Deadline
 from proxy.upstream.interface import Deadlines, Request
+from proxy.upstream.parser import AnswerParser
 from tests.support.scripts import END, READ_BODY, UNTIL_CLOSED, Gate, answer, head, script
 from tests.support.upstream_server import ScriptedUpstream
 from tests.upstream.test_pool import whole
@@ -104,6 +107,54 @@ def test_a_whole_body_may_be_chunked(upstream: ScriptedUpstream, body: bytes) ->
     upstream.will_answer(answer(200, b"thanks"))
     assert sent(upstream, Request(b"POST", b"/", [HOST, (b"transfer-encoding", b"chunked")], body)) == b"thanks"
     assert (upstream.received[0].body, upstream.received[0].wire[-5:]) == (body, b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "no memory"), socket.gaierror(socket.EAI_MEMORY, "no memory")])
+def test_missing_memory_is_not_upstreams_fault(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """Where this machine has no memory for a connection, nothing is said of upstream, which was not reached."""
+
+    async def addresses(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(dialing, "_addresses", addresses)
+    with pytest.raises(MemoryError):
+        sent(upstream, Request(b"GET", b"/", [HOST], b""))
+    assert upstream.received == []
+
+
+def test_a_connection_lost_for_want_of_memory_says_so(upstream: ScriptedUpstream) -> None:
+    """A connection that breaks because there was no memory to read into was not closed by upstream."""
+    gate = Gate()
+    upstream.will_answer(script(gate, *answer()))
+
+    async def main() -> None:
+        client = Http1Client(base_url(upstream.url))
+        asking = asyncio.create_task(client.send(Request(b"GET", b"/", [HOST], b"")))
+        await asyncio.to_thread(gate.wait_reached)
+        (connection,) = client.pool._open
+        connection.connection_lost(MemoryError())
+        with pytest.raises(MemoryError):
+            await asking
+        await client.close()
+
+    asyncio.run(main())
+    gate.open()
+
+
+class Poor(AnswerParser):
+    """A parser without memory for a field."""
+
+    def on_header(self, *_: bytes) -> None:
+        """There is none."""
+        raise MemoryError
+
+
+def test_an_answer_that_cannot_be_kept_is_not_invalid() -> None:
+    """Where there is no memory for an answer, nothing is said of the answer."""
+    with pytest.raises(MemoryError):
+        Poor().feed(memoryview(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"))
 
 
 SIZE = 32 * 1024 * 1024
