@@ -12,6 +12,7 @@ import msgspec
 
 from proxy.responses.body.giving_way import give_way
 from proxy.responses.body.lenient import Span
+from proxy.responses.body.size import fewer_than
 
 LONGEST: Final = 256 * 1024
 """Bytes that are read at one go: a millisecond or two, whatever they hold."""
@@ -72,20 +73,11 @@ def holds(body: bytes, mark: bytes, span: Span) -> bool:
     return False
 
 
-def _has_few_objects(body: bytes, span: Span) -> bool:
-    """Whether a decoder reads the span about as quickly as plain text."""
-    position = span[0]
-    for _ in range(_FEW):
-        position = body.find(b"{", position + 1, span[1])
-        if position < 0:
-            return True
-    return False
-
-
 def decoded(decode: Callable[[bytes | memoryview], list[T]], body: bytes, span: Span) -> list[T]:
     """What `decode` makes of the elements of the array at `span`, slice by slice. Raises what a decoder raises."""
     start, end = span
-    if end - start <= LONGEST or (end - start <= _LONG and _has_few_objects(body, span)):
+    # With few objects in it a decoder reads it about as quickly as plain text.
+    if end - start <= LONGEST or (end - start <= _LONG and fewer_than(_FEW, body, b"{", start, end) is not None):
         return decode(memoryview(body)[start:end])
     found: list[T] = []
     position = start + 1

@@ -159,9 +159,8 @@ class _Rewriting:
     # The rules, each as a row of `_RULES` applies it.
 
     def drop_references(self, draft: Draft) -> None:
-        dropped, lost = rules.drop_references(draft)
-        self.dropped_references |= dropped
-        self.lost_references |= lost
+        self.dropped_references = True
+        self.lost_references |= rules.drop_references(draft)
 
     def reduce_reasoning(self, draft: Draft) -> None:
         self.lost_reasoning |= rules.reduce_reasoning(draft)

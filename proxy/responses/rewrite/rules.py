@@ -36,18 +36,16 @@ _CODE: Final = frozenset({CODE_INTERPRETER.name})
 _NO_SUMMARY: Final = (ABSENT, _NULL)
 
 
-def drop_references(draft: Draft) -> tuple[bool, bool]:
-    """Drop item references; whether there were any, and whether one stood for something that is not inline as well."""
+def drop_references(draft: Draft) -> bool:
+    """Drop item references; whether one stood for something that is not inline as well."""
     references = draft.of(REFERENCES)
-    if not references:
-        return False, False
     inline = {entry.came.id for entry in draft.entries if entry.came.kind is not REFERENCE and entry.came.id}
     lost = [entry for entry in references if entry.came.id not in inline]
     for entry in references:
         draft.leave_out(entry, "item_reference")
     if lost:
         draft.lossy.add("item_reference")
-    return True, bool(lost)
+    return bool(lost)
 
 
 def reduce_reasoning(draft: Draft) -> bool:
