@@ -272,7 +272,7 @@ class Report(NamedTuple):
             (b"x-unpinned-repaired", self.repaired),
         )
         for name, counts in counted:
-            value = ", ".join([f"{what}={count}" for what, count in counts.items() if count]) if counts else ""
+            value = ", ".join([f"{what}={count}" for what, count in counts.items() if count])
             if value:
                 fields.append((name, value.encode()))
         if self.left_out:

@@ -55,5 +55,4 @@ class Reservation:
 
     def release(self) -> None:
         """Give back all."""
-        self._budget.held -= self._size
-        self._size = 0
+        self.shrink(self._size)

@@ -80,7 +80,7 @@ def _outcome(event: Answered | TurnEnded) -> dict[str, Any]:
 
 
 def _counted(counts: Mapping[Any, int]) -> dict[str, int]:
-    return {what: count for what, count in counts.items() if count} if counts else {}
+    return {what: count for what, count in counts.items() if count}
 
 
 def _access_line(what: str, facts: Mapping[str, Any]) -> str:
