@@ -14,7 +14,8 @@ from proxy.responses.body.document import Document, read
 from proxy.responses.body.item import Item as Row
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.refusals import classify
-from proxy.responses.rewrite.draft import Draft, Entry
+from proxy.responses.rewrite.draft import Draft
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.form import Form
 from proxy.responses.rewrite.rewriter import Rewrite, rewrite
 from proxy.responses.steps import Forward

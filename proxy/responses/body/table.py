@@ -6,7 +6,7 @@ msgspec reads the columns, and nothing else of an item, in one scan. A rule that
 
 import re
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -47,7 +47,7 @@ class Table:
 
     items: list[Item]
     """The items, in order."""
-    by_kind: dict[str, list[int]]
+    by_kind: Mapping[str, list[int]]
     """Where the items of each kind are, by its name."""
     id_places: list[int]
     """Where the items are that have an id."""
@@ -128,25 +128,25 @@ class Array:
         return edits
 
     def _classified(self) -> "Table":
-        places: dict[str, list[int]] = {}
+        items, elements = self._items, self.elements
+        kind_by_type, message_by_role = _KINDS.get, MESSAGES.get
+        places: defaultdict[str, list[int]] = defaultdict(list)
         id_places: list[int] = []
-        for place, item in enumerate(self._items):
-            if not place % _MANY:
-                give_way()
-            kind = _KINDS.get(item.type) or (MESSAGES.get(item.role) if item.type in _MESSAGE else None)
-            if kind is None:
-                has_id, has_call = item.id is not UNSET, item.call_id is not None
-                kind = kind_of(item.type, item.role, has_id=has_id, has_call=has_call)
-            item.kind = kind
-            item.place = place
-            item.elements = self.elements
-            if item.id is not UNSET:
-                id_places.append(place)
-            if kind.name in places:
+        for start in range(0, len(items), _MANY):
+            give_way()
+            for place, item in enumerate(items[start : start + _MANY], start):
+                type_ = item.type
+                kind = kind_by_type(type_) or (message_by_role(item.role) if type_ in _MESSAGE else None)
+                if kind is None:
+                    has_id, has_call = item.id is not UNSET, item.call_id is not None
+                    kind = kind_of(type_, item.role, has_id=has_id, has_call=has_call)
+                item.kind = kind
+                item.place = place
+                item.elements = elements
+                if item.id is not UNSET:
+                    id_places.append(place)
                 places[kind.name].append(place)
-            else:
-                places[kind.name] = [place]
-        return Table(self._items, places, id_places)
+        return Table(items, places, id_places)
 
     def _read(self, body: bytes, *, closely: bool) -> list[Item]:
         try:

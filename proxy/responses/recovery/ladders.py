@@ -20,7 +20,7 @@ from proxy.responses.body.item import ABSENT
 from proxy.responses.items import COMPACTION, REASONING
 from proxy.responses.recovery.refusals import Refusal
 from proxy.responses.rewrite import pairing
-from proxy.responses.rewrite.draft import Entry
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.form import Form
 from proxy.responses.rewrite.rewriter import Rewrite, rewrite
 

@@ -8,8 +8,7 @@ mark are never decoded and encoded again.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body.edits import Edit, cut_members, cut_spans, splice
@@ -18,49 +17,11 @@ from proxy.responses.body.item import Item
 from proxy.responses.body.lenient import Member, Span
 from proxy.responses.body.objects import members_of, objects
 from proxy.responses.body.table import Array, item_of
+from proxy.responses.rewrite.entry import Entry
 
-NOTHING: Final[frozenset[str]] = frozenset()
-_NO_MEMBERS: Final[Mapping[str, bytes]] = MappingProxyType({})
 ONLY_ID: Final = frozenset({"id"})
 
 _Name = TypeVar("_Name", bound=str)
-Fate = Literal["kept", "dropped", "replaced", "added"]
-
-
-class Entry:
-    """One item of the input: as it arrived (`came`), and as it will be sent (`item`, `fate`, `cut`, `put`)."""
-
-    fate: Fate = "kept"
-    json: bytes | None = None
-    """What stands in the item's place, or is added."""
-    cut: frozenset[str] = NOTHING
-    """Names of members to take out."""
-    put: Mapping[str, bytes] = _NO_MEMBERS
-    """Members to add behind the others, as raw JSON."""
-    cut_parts: frozenset[str] = NOTHING
-    """Names of members to take out of every part of `content`."""
-    lost_reasoning: bool = False
-    """It was a reasoning that only one server could resolve, and is gone or has lost what it held."""
-
-    def __init__(self, came: Item) -> None:
-        self.came = came
-        self.item = came
-
-    @property
-    def sent(self) -> bool:
-        """Whether something of it is sent upstream."""
-        return self.fate != "dropped"
-
-    def set(self, name: str, json: bytes) -> None:
-        """Send it with the member `name` as `json`, behind its other members."""
-        self.cut |= {name}
-        self.put = {**self.put, name: json}
-
-    def replace(self, json: bytes) -> None:
-        """Send `json`, an item, in its place."""
-        self.fate = "replaced"
-        self.json = json
-        self.item = item_of(json)
 
 
 @dataclass(slots=True)
@@ -96,7 +57,7 @@ class Draft:
     def __init__(self, array: Array, changes: Changes | None = None) -> None:
         self.array = array
         self.table = array.table
-        self.entries = [Entry(item) for item in self.table.items]
+        self.entries = [*map(Entry, self.table.items, self.table.items)]
         self._came = self.entries
         self._moved: set[Entry] = set()
         self._dropped = False
@@ -230,9 +191,8 @@ class Draft:
 
 
 def _added(json: bytes) -> Entry:
-    entry = Entry(item_of(json))
-    entry.fate, entry.json = "added", json
-    return entry
+    item = item_of(json)
+    return Entry(item, item, "added", json)
 
 
 def _edits(entry: Entry, start: int, end: int, body: bytes) -> Iterable[Edit]:

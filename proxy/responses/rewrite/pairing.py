@@ -12,7 +12,8 @@ from typing import Final
 
 from proxy.responses.body.item import Item
 from proxy.responses.items import CALLS, PAIRED, REASONING, REFERENCE
-from proxy.responses.rewrite.draft import Counts, Draft, Entry
+from proxy.responses.rewrite.draft import Counts, Draft
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.substitutes import call_note, output_note, placeholder_output, tools_item
 
 _BY_CALL: Final = ("call_id",)
@@ -32,42 +33,40 @@ class Pairs:
         """Outputs that name a call that is not there."""
         self._unkeyed: Counts[str] = Counts()
         """Outputs that name no call, by the name of their tool: a function call's may (openai 3.57.0, 2026-11)."""
-        calls: dict[tuple[str, str], deque[Entry]] = {}
+        self._waiting: dict[tuple[str, str], Entry] = {}
+        """The call that the next output answers, by the kind of the call and a key."""
+        self._behind: dict[tuple[str, str], deque[Entry]] = {}
+        """Later calls with the same key, as keys come twice."""
         for entry in entries:
             kind = entry.item.kind
             if kind.name in CALLS:
-                self._enter(entry, calls)
+                for key in keys(entry.item):
+                    self.answered[entry] = []
+                    if self._waiting.setdefault((kind.name, key), entry) is not entry:
+                        self._behind.setdefault((kind.name, key), deque()).append(entry)
             elif kind.answers:
-                self._match(entry, calls)
+                self._match(entry)
 
-    def _enter(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
-        for key in keys(entry.item):
-            same = calls.get((entry.item.kind.name, key))
-            if same is None:
-                calls[entry.item.kind.name, key] = deque((entry,))
-            else:
-                same.append(entry)
-            self.answered[entry] = []
-
-    def _match(self, entry: Entry, calls: dict[tuple[str, str], deque[Entry]]) -> None:
-        named = keys(entry.item)
-        for kind in entry.item.kind.answers:
+    def _match(self, output: Entry) -> None:
+        named = keys(output.item)
+        for kind in output.item.kind.answers:
             for key in named:
-                waiting = calls.get((kind, key))
-                if waiting:
-                    self._answer(entry, waiting)
+                if (kind, key) in self._waiting:
+                    call = self.call_of[output] = self._next(kind, key)
+                    self.answered[call].append(output)
                     return
         if named:
-            self.orphans.append(entry)
+            self.orphans.append(output)
         else:
-            self._unkeyed[entry.item.text("name") or ""] += 1
+            self._unkeyed[output.item.text("name") or ""] += 1
 
-    def _answer(self, output: Entry, waiting: deque[Entry]) -> None:
-        """Let `output` answer the first of the calls that is still waiting, or else the last (keys come twice)."""
-        while len(waiting) > 1 and self.answered[waiting[0]]:
-            waiting.popleft()
-        self.call_of[output] = waiting[0]
-        self.answered[waiting[0]].append(output)
+    def _next(self, kind: str, key: str) -> Entry:
+        """The first of the calls with a key that has no output yet, or else the last."""
+        call = self._waiting[kind, key]
+        behind = self._behind.get((kind, key))
+        while behind and self.answered[call]:
+            call = self._waiting[kind, key] = behind.popleft()
+        return call
 
     def unanswered(self) -> list[Entry]:
         """The calls that upstream refuses without an output; an `async` call may still be running."""

@@ -30,7 +30,8 @@ from proxy.responses.items import (
     Kind,
 )
 from proxy.responses.rewrite import pairing, rules, trimming
-from proxy.responses.rewrite.draft import Changes, Draft, Entry
+from proxy.responses.rewrite.draft import Changes, Draft
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.form import Form
 
 

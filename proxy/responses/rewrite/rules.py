@@ -23,7 +23,8 @@ from proxy.responses.items import (
     REASONING,
     REFERENCE,
 )
-from proxy.responses.rewrite.draft import Draft, Entry, Turn
+from proxy.responses.rewrite.draft import Draft, Turn
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.pairing import note_pair, pairs_of
 from proxy.responses.rewrite.substitutes import code_note, hosted_note, image_message
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from proxy.responses.body.item import Item
 from proxy.responses.body.objects import text
-from proxy.responses.rewrite.draft import Draft, Entry
+from proxy.responses.rewrite.draft import Draft
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.pairing import pairs_of
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.responses.body.document import read
 from proxy.responses.body.edits import splice
-from proxy.responses.rewrite.draft import Draft, Entry
+from proxy.responses.rewrite.draft import Draft
+from proxy.responses.rewrite.entry import Entry
 from proxy.responses.rewrite.pairing import (
     Pairs,
     drop_duplicates,
