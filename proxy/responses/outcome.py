@@ -18,7 +18,9 @@ def read_by(document: Document, tells_ids: bool) -> Read:
     for array in document.arrays:
         items += len(array)
         found += len(array.table.id_places)
-    ids = [previous, *(item.id or None for array in document.arrays for item in array.items)] if tells_ids else []
+    if not tells_ids:
+        return Read(items, found)
+    ids = [previous, *(item.id or None for array in document.arrays for item in array.items)]
     return Read(items, found, tuple(filter(None, ids)))
 
 

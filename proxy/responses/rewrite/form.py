@@ -43,3 +43,20 @@ class Form:
     """Fields that a request never has go from the top level."""
     keep_last: int = 0
     """Essential items that a trim keeps; 0: no trim."""
+
+    @property
+    def strips_every_turn(self) -> bool:
+        """Whether ids go from all turns, also from those that a pinned id or a profile lets keep theirs."""
+        every_turn = self.no_ids or self.repaired or self.no_blobs or self.no_reasoning
+        return every_turn or any(name == "id" for _, name in self.refused)
+
+    @property
+    def strips_ids(self) -> bool:
+        """Whether ids go, so that what consists of its id has to go as well."""
+        return self.portable or self.strips_every_turn or bool(self.blobs)
+
+    @property
+    def takes_items(self) -> bool:
+        """Whether items are taken away, so that others may have lost what they need."""
+        named = self.blobs or self.without or self.containers or self.noted or self.keep_last
+        return self.portable or self.repaired or self.no_blobs or self.no_reasoning or bool(named)

@@ -10,6 +10,7 @@ of `Form`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -78,13 +79,10 @@ class _Rewriting:
         self.removed = self.changes.removed
         self.lossy = self.changes.lossy
         self.edits: list[Edit] = []
-        self.portable = form.portable and (form.drop_conversation or document.raw("conversation") is None)
-        every_turn = form.no_ids or form.repaired or form.no_blobs or form.no_reasoning
-        self.strips_every_turn = every_turn or any(name == "id" for _, name in form.refused)
-        """Ids go from all turns, also from those that a pinned id or a profile lets keep theirs."""
-        self.strips_ids = self.portable or self.strips_every_turn or bool(form.blobs)
-        """Ids go, so that what consists of its id has to go as well."""
-        self.had_previous = document.text("previous_response_id") is not None
+        self.has_conversation = document.raw("conversation") is not None
+        if form.portable and self.has_conversation and not form.drop_conversation:
+            self.form = replace(form, portable=False)
+        self.previous = document.text("previous_response_id")
         self.dropped_references = False
         self.lost_references = False
         self.lost_reasoning = False
@@ -96,14 +94,14 @@ class _Rewriting:
         for draft in drafts:
             present = draft.table.by_kind
             for rule, applies, kinds in _RULES:
-                if not (kinds and kinds.isdisjoint(present)) and applies(self):
+                if not (kinds and kinds.isdisjoint(present)) and applies(self.form):
                     give_way()
                     rule(self, draft)
             self.edits += draft.edits(self.document.body)
         last = drafts[-1] if drafts else None
         answerable = self._answerable(last)
         alone = answerable and self._stands_alone(last)
-        if "previous_response_id" in self.removed and not alone:
+        if not alone and "previous_response_id" in self.removed:
             self.lossy.add("previous_response_id")
         return Rewrite(
             body=splice(self.document.body, self.edits),
@@ -121,19 +119,20 @@ class _Rewriting:
     @property
     def took_references(self) -> bool:
         """Whether something was taken out that upstream might have resolved."""
-        taken: tuple[RemovedName, ...] = ("previous_response_id", "conversation")
-        return self.dropped_references or self.lost_reasoning or any(self.removed[what] for what in taken)
+        top_level = "previous_response_id" in self.removed or "conversation" in self.removed
+        return self.dropped_references or self.lost_reasoning or top_level
 
     def _top_level(self) -> None:
-        names = self._state_parameters() if self.portable else set[str]()
-        if self.portable or self.form.no_envelope:
+        form = self.form
+        names = self._state_parameters() if form.portable else set[str]()
+        if form.portable or form.no_envelope:
             envelope = [member.name for member in self.document.members if member.name in REQUEST_ENVELOPE]
             names.update(envelope)
             if envelope:
                 self.removed["envelope_field"] += len(envelope)
         if names:
             self.edits += self.document.cut(names)
-        if self.form.no_comparison and self.portable:
+        if form.no_comparison and form.portable:
             self._remove_comparison()
 
     def _remove_comparison(self) -> None:
@@ -147,11 +146,11 @@ class _Rewriting:
 
     def _state_parameters(self) -> set[str]:
         names = set()
-        if self.had_previous:
+        if self.previous is not None:
             names.add("previous_response_id")
             self.removed["previous_response_id"] += 1
-            self.changes.taken.append(("previous_response_id", self.document.text("previous_response_id") or ""))
-        if self.document.raw("conversation") is not None:
+            self.changes.taken.append(("previous_response_id", self.previous))
+        if self.has_conversation:
             names.add("conversation")
             self.removed["conversation"] += 1
             self.lossy.add("conversation")
@@ -179,7 +178,7 @@ class _Rewriting:
             return
         pairs = pairing.pairs_of(draft)
         calls_elsewhere = self._may_hold_calls(draft)
-        self.orphaned |= self.portable and calls_elsewhere and bool(pairs.orphans)
+        self.orphaned |= self.form.portable and calls_elsewhere and bool(pairs.orphans)
         if self.form.keep_last:
             trimming.trim(draft, self.form.keep_last)
             pairs = pairing.pairs_of(draft)
@@ -192,14 +191,14 @@ class _Rewriting:
 
     def remove_ids(self, draft: Draft) -> None:
         form = self.form
-        rules.remove_ids(draft, profile=form.profile, all_turns=self.strips_every_turn, demanded=form.demanded)
+        rules.remove_ids(draft, profile=form.profile, all_turns=form.strips_every_turn, demanded=form.demanded)
 
     def remove_fields(self, draft: Draft) -> None:
         rules.remove_fields(draft, profile=self.form.profile, demanded=self.form.demanded)
 
     def _may_hold_calls(self, draft: Draft) -> bool:
         """Whether something that upstream resolves, or would have, can hold the calls of outputs in the input."""
-        if self.had_previous or self.lost_references or self.document.raw("conversation") is not None:
+        if self.previous is not None or self.lost_references or self.has_conversation:
             return True
         return any(entry.sent for entry in draft.of(rules.REFERENCES))
 
@@ -217,25 +216,18 @@ class _Rewriting:
 
     def _stands_alone(self, draft: Draft | None) -> bool:
         """Whether an input that is answerable holds all that it stands for."""
-        if self.lost_references or self.removed["conversation"]:
+        if not self.took_references:
+            return True
+        if self.lost_references or "conversation" in self.removed or draft is None:
             return False
-        if draft is None:
-            return not self.removed["previous_response_id"]
         sent = draft.sent()
         begins = next((entry for entry in sent if entry.item.kind.role or not entry.item.kind.is_setting), None)
         if begins is None or not begins.item.kind.is_beginning:
-            return not self.took_references
-        return not self.removed["previous_response_id"] or any(entry.item.kind.is_answer for entry in sent)
+            return False
+        return "previous_response_id" not in self.removed or any(entry.item.kind.is_answer for entry in sent)
 
 
-def _takes_items(it: _Rewriting) -> bool:
-    """Whether the form takes items away, so that others may have lost what they need."""
-    form = it.form
-    named = form.blobs or form.without or form.containers or form.noted or form.keep_last
-    return it.portable or form.repaired or form.no_blobs or form.no_reasoning or bool(named)
-
-
-_Rule = tuple[Callable[[_Rewriting, Draft], None], Callable[[_Rewriting], object], frozenset[str]]
+_Rule = tuple[Callable[[_Rewriting, Draft], None], Callable[[Form], object], frozenset[str]]
 
 
 def _of(*kinds: Kind) -> frozenset[str]:
@@ -248,34 +240,34 @@ _ANY: Final = _of()
 
 _RULES: Final[tuple[_Rule, ...]] = (
     # What consists of its id goes first: it decides which outputs are orphans, and which turns lost their reasoning.
-    (_Rewriting.drop_references, lambda it: it.portable, _of(REFERENCE)),
-    (_Rewriting.reduce_reasoning, lambda it: it.strips_ids, _of(REASONING)),
-    (lambda _, draft: rules.replace_images(draft), lambda it: it.strips_ids, _of(IMAGE)),
+    (_Rewriting.drop_references, lambda form: form.portable, _of(REFERENCE)),
+    (_Rewriting.reduce_reasoning, lambda form: form.strips_ids, _of(REASONING)),
+    (lambda _, draft: rules.replace_images(draft), lambda form: form.strips_ids, _of(IMAGE)),
     # What upstream refused by name.
-    (_Rewriting.drop_blobs, lambda it: it.form.blobs or it.form.no_blobs, _ANY),
-    (lambda _, draft: rules.drop_reasoning(draft), lambda it: it.form.no_reasoning, _of(REASONING)),
-    (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda it: it.form.without, _ANY),
+    (_Rewriting.drop_blobs, lambda form: form.blobs or form.no_blobs, _ANY),
+    (lambda _, draft: rules.drop_reasoning(draft), lambda form: form.no_reasoning, _of(REASONING)),
+    (lambda it, draft: trimming.drop_groups(draft, it.form.without), lambda form: form.without, _ANY),
     (
         lambda it, draft: rules.note_expired_code(draft, it.form.containers),
-        lambda it: it.form.containers,
+        lambda form: form.containers,
         _of(CODE_INTERPRETER),
     ),
-    (lambda it, draft: rules.note_hosted_calls(draft, it.form.noted), lambda it: it.form.noted, _ANY),
+    (lambda it, draft: rules.note_hosted_calls(draft, it.form.noted), lambda form: form.noted, _ANY),
     # Calls that cannot stand without reasoning become notes before pairs are counted, with their outputs.
     (lambda _, draft: rules.note_unreasoned_computer_calls(draft), lambda _: True, _of(COMPUTER_CALL)),
-    (lambda _, draft: pairing.bring_together(draft), lambda it: it.form.adjacent, _ANY),
-    (_Rewriting.repair_items, lambda it: it.form.repaired, _ANY),
+    (lambda _, draft: pairing.bring_together(draft), lambda form: form.adjacent, _ANY),
+    (_Rewriting.repair_items, lambda form: form.repaired, _ANY),
     # Pairs, and between two counts of them the trim, which drops whole groups.
-    (_Rewriting.repair_pairs, lambda it: it.portable or it.form.repaired or it.form.keep_last, _ANY),
+    (_Rewriting.repair_pairs, lambda form: form.portable or form.repaired or form.keep_last, _ANY),
     # Only now is it known which reasoning lost the item that it led to.
-    (lambda _, draft: pairing.drop_unfollowed_reasoning(draft), _takes_items, _of(REASONING)),
+    (lambda _, draft: pairing.drop_unfollowed_reasoning(draft), lambda form: form.takes_items, _of(REASONING)),
     # Members of what is left. A refused field goes before ids and stray fields, so that it is counted once.
-    (lambda it, draft: rules.remove_refused(draft, it.form.refused), lambda it: it.form.refused, _ANY),
-    (_Rewriting.remove_ids, lambda it: it.strips_ids, _ANY),
-    (_Rewriting.remove_fields, lambda it: it.portable, _ANY),
+    (lambda it, draft: rules.remove_refused(draft, it.form.refused), lambda form: form.refused, _ANY),
+    (_Rewriting.remove_ids, lambda form: form.strips_ids, _ANY),
+    (_Rewriting.remove_fields, lambda form: form.portable, _ANY),
     (
         lambda _, draft: rules.give_summaries(draft),
-        lambda it: it.portable or ("reasoning", "summary") in it.form.demanded,
+        lambda form: form.portable or ("reasoning", "summary") in form.demanded,
         _of(REASONING),
     ),
 )
