@@ -15,6 +15,7 @@ _MODULES = ("proxy/events.py", "proxy/hints.py", "proxy/report.py")
 _INTERPRETED = (
     # They define structures of msgspec's, which are made while the module is read.
     "proxy/responses/body/item.py",
+    "proxy/responses/body/member.py",
     "proxy/responses/rewrite/entry.py",
     "proxy/responses/session/reading.py",
     # Only the interpreter gives way.

@@ -9,7 +9,8 @@ from typing import Final
 from proxy.responses.body import lenient, slices
 from proxy.responses.body.edits import Edit, cut_members
 from proxy.responses.body.giving_way import give_way
-from proxy.responses.body.lenient import MalformedError, Member
+from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.member import Member
 from proxy.responses.body.objects import OBJECT, REFUSED, walk
 from proxy.responses.body.size import containers
 from proxy.responses.body.table import Array
@@ -63,7 +64,8 @@ def glance(body: bytes) -> Document | None:
     try:
         fields = OBJECT.decode(body)
         give_way()
-        members = walk(body, lenient.skip_space(body, 0), fields)
+        start = 0 if body.startswith(b"{") else lenient.skip_space(body, 0)
+        members = walk(body, start, fields)
         return None if members is None else _document(body, members, closely=False)
     except REFUSED:
         return None

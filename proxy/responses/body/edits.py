@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Final
 
-from proxy.responses.body.lenient import Member
+from proxy.responses.body.member import Member
 
 Edit = tuple[int, int, bytes]
 """(start, end, replacement): put the replacement where the bytes from `start` to `end` are."""
@@ -40,7 +40,9 @@ def splice(body: bytes, edits: Iterable[Edit]) -> bytes:
     pieces: list[bytes | memoryview] = []
     position = 0
     for start, end, replacement in ordered:
-        pieces += (came[position:start], replacement)
+        pieces.append(came[position:start])
+        if replacement:
+            pieces.append(replacement)
         position = end
     pieces.append(came[position:])
     return b"".join(pieces)

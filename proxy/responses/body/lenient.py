@@ -7,9 +7,9 @@ string or white space it takes a slice at a time, so that other requests need no
 
 import json
 import re
-from typing import NamedTuple
 
 from proxy.responses.body.giving_way import give_way
+from proxy.responses.body.member import Member
 
 _SLICE_LENGTH = 65536
 _SLICE_OF_SPACE = rb"[ \t\n\r]{0,65536}+"
@@ -33,15 +33,6 @@ _CLOSING = {0x7B: 0x7D, 0x5B: 0x5D}
 
 class MalformedError(ValueError):
     """The bytes are no JSON, not even in the lenient reading."""
-
-
-class Member(NamedTuple):
-    """A member of an object: its name and the offsets of its first byte, its value and the byte after it."""
-
-    name: str
-    start: int
-    value: int
-    end: int
 
 
 Span = tuple[int, int]

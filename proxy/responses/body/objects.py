@@ -11,7 +11,8 @@ from msgspec import Raw
 
 from proxy.responses.body import lenient
 from proxy.responses.body.giving_way import give_way
-from proxy.responses.body.lenient import MalformedError, Member
+from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.member import Member
 
 Fields = Mapping[str, Any]
 """The members of a JSON object by name, as raw JSON; the last one where a name stands twice.
@@ -24,7 +25,8 @@ OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises where a closer look is needed."""
 
-_COMMA: Final = ord(",")
+_BEHIND: Final = b",}"
+"""One of these stands behind a member."""
 
 NEVER: Final[Any] = Annotated[int, msgspec.Meta(gt=0, lt=0)]
 """The type of no JSON value: a decoder refuses an object that has a member of it."""
@@ -92,7 +94,7 @@ def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
     for name, value in fields.items():
         if len(name) > lenient.LONGEST_KEY:  # looked at in several copies, each at one go
             return None
-        key = b'"%s"' % name.encode("utf-8", "surrogatepass")
+        key = b'"' + name.encode("utf-8", "surrogatepass") + b'"'
         if not body.startswith(key, position):
             position = lenient.skip_space(body, position)
             if not body.startswith(key, position):
@@ -104,8 +106,8 @@ def walk(body: bytes, start: int, fields: Fields) -> list[Member] | None:
                 return None
         end = start_of_value + len(memoryview(value))
         found.append(Member(name, position, start_of_value, end))
-        position = end if body[end] == _COMMA else lenient.skip_space(body, end)
-        if body[position] not in b",}":
+        position = end if body[end] in _BEHIND else lenient.skip_space(body, end)
+        if body[position] not in _BEHIND:
             return None
         position += 1
     return found if not found or body[position - 1] == ord("}") else None

@@ -119,7 +119,9 @@ class Array:
             found = [match for match, place in zip(found, owners, strict=True) if place in once]
             places = sorted(once)
         edits: dict[int, Edit] = {
-            place: (*match.span(), b"") for place, match in zip(places, found, strict=True) if match.lastindex == _COMMA
+            place: (match.start(), match.end(), b"")
+            for place, match in zip(places, found, strict=True)
+            if match.lastindex == _COMMA
         }
         for place, match in zip(places, found, strict=True) if len(edits) < len(found) else ():
             first, last = match.span()

@@ -7,7 +7,8 @@ from typing import Any, Final
 from proxy.responses.body import lenient
 from proxy.responses.body.edits import Edit, cut_members, splice
 from proxy.responses.body.item import Item
-from proxy.responses.body.lenient import MalformedError, Member
+from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.member import Member
 from proxy.responses.body.table import item_of
 from proxy.responses.conversations.ledger import minted
 from proxy.responses.items import REFERENCE

@@ -13,7 +13,8 @@ from proxy.report import RefusalKind, RemovedName, Report, StoreOutcome
 from proxy.responses.body.document import Document, read
 from proxy.responses.body.edits import Edit, splice
 from proxy.responses.body.item import Item
-from proxy.responses.body.lenient import MalformedError, Member, Span
+from proxy.responses.body.lenient import MalformedError, Span
+from proxy.responses.body.member import Member
 from proxy.responses.body.objects import REFUSED
 from proxy.responses.body.table import Array, items_of
 from proxy.responses.history.compaction import Compaction, expanded, last_compaction

@@ -14,7 +14,8 @@ from proxy.report import Name, RemovedName, RepairedName
 from proxy.responses.body.edits import Edit, cut_members, cut_spans, splice
 from proxy.responses.body.elements import Elements
 from proxy.responses.body.item import Item
-from proxy.responses.body.lenient import Member, Span
+from proxy.responses.body.lenient import Span
+from proxy.responses.body.member import Member
 from proxy.responses.body.objects import members_of, objects
 from proxy.responses.body.table import Array, item_of
 from proxy.responses.rewrite.entry import Entry

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from proxy.responses.body import lenient
-from proxy.responses.body.lenient import MalformedError, Member
+from proxy.responses.body.lenient import MalformedError
+from proxy.responses.body.member import Member
 
 VALUES = [
     b"0",
