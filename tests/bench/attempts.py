@@ -3,14 +3,18 @@
 import json
 from typing import Final
 
+import msgspec
 import orjson
 
+from proxy.responses.body.item import PlainItem
+from proxy.responses.body.objects import OBJECT
 from proxy.responses.exchange import Exchange
 from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import LessonScope
 from proxy.responses.steps import Compute, Forward
 
 _PLAIN: Final = Policy()
+_ITEMS: Final = msgspec.json.Decoder(list[PlainItem])
 
 
 def first_attempt(plain: bytes, policy: Policy = _PLAIN, scope: LessonScope | None = None) -> bytes:
@@ -43,3 +47,10 @@ def _refusal(number: int) -> bytes:
 def through_orjson(plain: bytes) -> bytes:
     """The same JSON, read and written."""
     return orjson.dumps(orjson.loads(plain))
+
+
+def scans(plain: bytes) -> bytes:
+    """What no rule can do without, all of it in C: the members and the items are read, ids are found, bytes copied."""
+    _ITEMS.decode(OBJECT.decode(plain)["input"])
+    middle = plain.count(b'"id"')
+    return b"".join((plain[:middle], plain[middle:]))

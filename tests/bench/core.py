@@ -1,6 +1,7 @@
 """What the core takes for a body, by shape: `python -m tests.bench.core [WORD …]`. Seconds, for the inner loop.
 
-Beside it the time of orjson for reading and writing the same body. Microseconds of processor time, the best of several
+Beside it the time of orjson for reading and writing the same body, and of the scans that no rule can do without
+(`scans`): what is above that is interpreted. Microseconds of processor time, the best of several
 rounds, in a process set up as one that serves; WORD picks shapes. `--plot DIR` draws how the cost grows instead.
 """
 
@@ -15,7 +16,7 @@ from proxy.responses.policy import Policy
 from proxy.responses.recovery.lessons import Lessons, LessonScope
 from proxy.server.tuning import tune
 from tests.bench import core_growth
-from tests.bench.attempts import first_attempt, through_orjson
+from tests.bench.attempts import first_attempt, scans, through_orjson
 from tests.bench.shapes import SIZES, shapes
 
 ROUNDS = 7
@@ -70,11 +71,13 @@ def main() -> None:
 
 def _print(words: list[str]) -> None:
     for title, (turns, size) in SIZES.items():
-        sys.stdout.write(f"\n{title:24}{'bytes':>9}{'orjson':>9}" + "".join(f"{name:>9}" for name in scopes()) + "\n")
+        sys.stdout.write(
+            f"\n{title:24}{'bytes':>9}{'orjson':>9}{'scans':>9}" + "".join(f"{name:>9}" for name in scopes()) + "\n"
+        )
         for name, plain in shapes(turns, size).items():
             if words and not any(word in name for word in words):
                 continue
-            row = [cost(partial(through_orjson, plain))]
+            row = [cost(partial(through_orjson, plain)), cost(partial(scans, plain))]
             row += [cost(partial(_through_the_core, plain, make)) for make in scopes().values()]
             sys.stdout.write(f"{name:24}{len(plain):9}" + "".join(f"{value:9.0f}" for value in row) + "\n")
             sys.stdout.flush()

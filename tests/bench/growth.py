@@ -12,7 +12,8 @@ from tests.bench.report import say
 Curves = dict[str, list[tuple[float, float]]]
 """Points of each candidate."""
 
-SIZES: Final = tuple(2048 * 4**step for step in range(7))
+SIZES: Final = tuple(2048 * 8**step for step in range(6))
+"""Bytes of a body: 2 KiB to 64 MiB."""
 STREAMS: Final = (1, 10, 100, 1000, 5000)
 _TURN: Final = 6800  # bytes, as in W2
 _EVENTS_A_SECOND: Final = 2000  # of all streams together

@@ -265,7 +265,7 @@ _COUNTED_AS: Final[dict[str, RemovedName]] = {"id": "item_id", "content": "reaso
 def remove_refused(draft: Draft, refused: Iterable[tuple[str, str]]) -> None:
     """Take out fields that upstream has refused, `(label of the kind, field)`; `content[].x` is `x` of its parts."""
     for label, path in refused:
-        for entry in draft.entries:
+        for entry in draft.of(frozenset({label.partition(":")[0]})):
             if entry.fate != "kept" or entry.came.kind.label != label:
                 continue
             if path.startswith("content[]."):
