@@ -60,6 +60,7 @@ class Draft:
         self.table = array.table
         self.entries = [*map(Entry, self.table.items, self.table.items)]
         self._came = self.entries
+        self._of: dict[frozenset[str], list[Entry]] = {}
         self._moved: set[Entry] = set()
         self._dropped = False
         self._without_id: Mapping[int, Edit] = {}
@@ -74,9 +75,12 @@ class Draft:
 
     def of(self, kinds: frozenset[str]) -> list[Entry]:
         """The entries that came as items of these kinds, dropped ones as well, in order."""
-        if self.entries is self._came:
-            return [self._came[place] for place in self.table.places(kinds)]
-        return [entry for entry in self.entries if entry.came.kind.name in kinds]
+        if self.entries is not self._came:
+            return [entry for entry in self.entries if entry.came.kind.name in kinds]
+        found = self._of.get(kinds)
+        if found is None:
+            found = self._of[kinds] = [self._came[place] for place in self.table.places(kinds)]
+        return found
 
     def with_id(self) -> list[Entry]:
         """The entries that came with an id, dropped ones as well."""
