@@ -27,7 +27,7 @@ from proxy.streams.stream import Stream
 from proxy.streams.tunnel import relay
 from proxy.upstream.client import Http1Client
 from proxy.upstream.interface import Answer, Client, Request, Tunnel
-from proxy.upstream.upload import Upload
+from proxy.upstream.upload import Upload, Watches
 
 Reached = TypeVar("Reached")
 WEBSOCKET: Final = b"websocket"
@@ -55,6 +55,7 @@ class ReverseProxy:
         self.observer = observer
         self.upload_idle_timeout = upload_idle_timeout
         self.via = Via(secrets.token_hex(8))
+        self.watches = Watches()
 
     @classmethod
     def to(cls, url: str, observer: Observer | None = None) -> Self:
@@ -96,11 +97,12 @@ class _Hop:
 
     async def perform(self, receive: Receive) -> None:
         """Send, relay, and release both sides in every case."""
-        upload = Upload(receive, self.proxy.upload_idle_timeout, self.context)
+        proxy = self.proxy
+        upload = Upload(receive, proxy.upload_idle_timeout, self.context, proxy.watches)
         try:
             offer = offer_in(self.scope)
             if offer is None:
-                await self._relay(await self._reached(self.proxy.client.send(await self._request(upload))), upload)
+                await self._relay(await self._reached(proxy.client.send(await self._request(upload))), upload)
             else:
                 await self._open(offer, upload)
         except ClientGone:
@@ -138,15 +140,15 @@ class _Hop:
 
     def _target(self, metadata: Metadata) -> bytes:
         """The target upstream; raises a Fault where the request must not go there."""
-        scope = self.scope
-        if self.proxy.via.has_passed(metadata.via):
+        scope, proxy = self.scope, self.proxy
+        if metadata.via and proxy.via.has_passed(metadata.via):
             raise hop_fault("loop_detected")
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         if scope.get("root_path"):
             raw_path = raw_path.removeprefix(quote(scope["root_path"]).encode("ascii")) or b"/"
-        if self.proxy.upstream.path and climbs(raw_path):
+        if proxy.upstream.path and climbs(raw_path):
             raise hop_fault("invalid_path")
-        target = self.proxy.upstream.target(raw_path, scope["query_string"])
+        target = proxy.upstream.target(raw_path, scope["query_string"])
         return target + b"?" if self.context.has_bare_query else target
 
     async def _body(self, upload: Upload, metadata: Metadata) -> bytes | AsyncIterator[bytes]:

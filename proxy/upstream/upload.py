@@ -14,24 +14,27 @@ from proxy.http.context import RequestContext
 from proxy.http.receive import Pieces
 
 WATCH_DELAY = 0.05
-"""Seconds between the end of the body and the first watch for a disconnect: an answer before that needs no task."""
+"""Seconds, at most, from the end of the body to the watch for a disconnect: an answer before that needs no task."""
 
 
 class Upload:
     """The body that one client sends to the exchange in the current task; it may pause for `idle` seconds."""
 
-    def __init__(self, receive: Receive, idle: float, context: RequestContext) -> None:
+    def __init__(self, receive: Receive, idle: float, context: RequestContext, watches: "Watches") -> None:
         self._receive = receive
         self._pieces = Pieces(receive, idle, context)
         self._exchange = cast("asyncio.Task[None]", asyncio.current_task())
         self._disconnected = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._watches = watches
         self._watch: asyncio.Task[None] | None = None
 
     async def body(self) -> bytes | AsyncIterator[bytes]:
         """The whole body if it has arrived already, else its chunks."""
-        chunk, more = await self._next()
-        return self.chunks(chunk) if more else chunk
+        chunk, more = await self._pieces.next()
+        if more:
+            return self.chunks(chunk)
+        self._arm()
+        return chunk
 
     async def chunks(self, chunk: bytes = b"") -> AsyncIterator[bytes]:
         """`chunk`, then the rest of the body, each chunk read from the client when the iterator advances."""
@@ -39,7 +42,8 @@ class Upload:
         while more:
             if chunk:
                 yield chunk
-            chunk, more = await self._next()
+            chunk, more = await self._pieces.next()
+        self._arm()
         if chunk:
             yield chunk
 
@@ -49,20 +53,18 @@ class Upload:
 
     def disarm(self) -> None:
         """Stop watching; a server reports a disconnect after the normal end as well."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watches.discard(self)
         # A cancelled task keeps its traceback, and with it this object: held here, only the collector would free them.
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
 
-    async def _next(self) -> tuple[bytes, bool]:
-        piece, more = await self._pieces.next()
-        if not more:
-            self._timer = self._exchange.get_loop().call_later(WATCH_DELAY, self._start_watch)
-        return piece, more
+    def _arm(self) -> None:
+        """The body is complete: what is received next is the news that the client has left."""
+        self._watches.add(self, self._exchange.get_loop())
 
-    def _start_watch(self) -> None:
+    def start_watch(self) -> None:
+        """Watch for a disconnect, in a task."""
         self._watch = self._exchange.get_loop().create_task(self._watch_client())
 
     async def _watch_client(self) -> None:
@@ -72,3 +74,38 @@ class Upload:
         # waiting when anyio looks, would relay it to a closed connection to its end.
         self._disconnected = True
         self._exchange.cancel()
+
+
+class Watches:
+    """Uploads that are complete, and are watched unless they are answered within WATCH_DELAY.
+
+    Most are. A timer for each would be the most expensive part of a small body, so one is for all: at each of its turns
+    those are due that were there at the turn before.
+    """
+
+    def __init__(self) -> None:
+        self._new: set[Upload] = set()
+        self._due: set[Upload] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where the timer runs; None while nothing waits for it."""
+
+    def add(self, upload: Upload, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the watch of `upload` soon."""
+        self._new.add(upload)
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(WATCH_DELAY / 2, self._turn, loop)
+
+    def discard(self, upload: Upload) -> None:
+        """Do not start it."""
+        self._new.discard(upload)
+        self._due.discard(upload)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        due, self._due, self._new = self._due, self._new, set()
+        for upload in due:
+            upload.start_watch()
+        if self._due:
+            loop.call_later(WATCH_DELAY / 2, self._turn, loop)
+        else:
+            self._loop = None

@@ -8,9 +8,11 @@ from starlette.types import Message
 
 from proxy.events import Observers
 from proxy.http.base_url import base_url
+from proxy.http.context import RequestContext
 from proxy.upstream import upload
 from proxy.upstream.client import Http1Client
 from proxy.upstream.reverse_proxy import ReverseProxy
+from proxy.upstream.upload import Upload, Watches
 from tests.support.raw_client import request
 from tests.support.scripts import UNTIL_CLOSED, Gate, answer, chunk, event_stream, head, script
 from tests.support.upstream_server import ScriptedUpstream
@@ -153,3 +155,34 @@ def test_a_client_that_leaves_while_it_waits_for_a_connection_leaves_its_place(
         gate.open()
         assert (first.answer().body, second.answer().body) == (b"1", b"2")
     assert [received.target for received in upstream.received] == [b"/base/1", b"/base/2"]
+
+
+def test_one_timer_watches_for_all_clients() -> None:
+    """A client that is not answered soon is watched, one that is answered is not; in any loop that runs."""
+    watches = Watches()
+
+    async def upload(received: list[str], name: str, watched: asyncio.Event) -> Upload:
+        async def receive() -> Message:
+            received.append(name)
+            if received.count(name) > 1:
+                watched.set()
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b"{}"}
+
+        arrived = Upload(receive, 60, RequestContext(), watches)
+        assert await arrived.body() == b"{}"
+        return arrived
+
+    async def main() -> list[str]:
+        received: list[str] = []
+        watched = asyncio.Event()
+        (await upload(received, "answered", watched)).disarm()
+        waiting = await upload(received, "waiting", watched)
+        await watched.wait()
+        waiting.disarm()
+        (await upload(received, "last", watched)).disarm()  # the loop ends before the timer fires
+        assert watches._new | watches._due == set()
+        return received
+
+    assert asyncio.run(main()) == ["answered", "waiting", "waiting", "last"]
+    assert asyncio.run(main()) == ["answered", "waiting", "waiting", "last"]
