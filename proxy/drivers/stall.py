@@ -2,7 +2,8 @@
 
 The app that answers is awaited in the request's own task, so that giving up happens in another one. What the app sends
 meanwhile waits for the end of it (`over`): the client gets every byte in order. There is one `Stall` for each answer
-that is held, and none for others.
+that is held, and none for others. Its timer is made in the loop's next turn: most answers that are held have arrived
+whole, and are given on before.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ class Stall:
         self._loop = self._waiting.get_loop()
         self._has_cut = False
         self._task: asyncio.Future[None] | None = None
-        self._timer = self._loop.call_later(seconds, self._start)
+        self._timer: asyncio.Handle = self._loop.call_soon(self._wait, seconds)
 
     def rearm(self, seconds: float) -> None:
         """Call it so many seconds from now instead. Not to be called once giving up has committed to an answer."""
@@ -27,6 +28,9 @@ class Stall:
         if self._task is not None:
             self._task.cancel()  # it was due, and has not begun
             self._task = None
+        self._wait(seconds)
+
+    def _wait(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._start)
 
     def _start(self) -> None:
