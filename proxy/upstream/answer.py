@@ -26,7 +26,7 @@ from proxy.http.metadata import Metadata
 from proxy.upstream.interface import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection
+    from collections.abc import Awaitable
 
     from proxy.http.headers import Fields
     from proxy.upstream.interface import Write
@@ -71,10 +71,10 @@ class IncomingAnswer(Answer):
 
     # Called by the connection.
 
-    def add(self, chunks: "Collection[bytes]") -> None:
-        """Hold chunks of the body."""
-        self._chunks += chunks
-        self._held += sum(map(len, chunks))
+    def add(self, piece: bytes) -> None:
+        """Hold a piece of the body."""
+        self._chunks.append(piece)
+        self._held += len(piece)
 
     def end(self) -> None:
         """Mark the body as complete."""
@@ -179,7 +179,7 @@ class IncomingAnswer(Answer):
             self._source.pause()
 
     def _take(self) -> bytes:
-        chunk = b"".join(self._chunks)
+        chunk = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
         return chunk

@@ -130,13 +130,13 @@ class AnswerParser:
             raise ValueError("a transfer coding that cannot be undone")
 
     def _give_body(self) -> None:
-        """Give the answer the chunks that have arrived; the answer to a HEAD has none."""
+        """Give the answer the chunks that have arrived, as one piece; the answer to a HEAD has none."""
         if self._body:
             self._heard = 0
             if self._head_request:
                 self.left_over = True
             else:
-                self._answer.add(self._body)
+                self._answer.add(self._body[0] if len(self._body) == 1 else b"".join(self._body))
             self._body.clear()
 
     def _give_head(self, status: int, metadata: Metadata) -> None:

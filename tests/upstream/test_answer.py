@@ -42,7 +42,7 @@ class _Relayed:
 
     def arrive(self, chunk: bytes) -> None:
         """Let a chunk arrive."""
-        self.answer.add([chunk])
+        self.answer.add(chunk)
         self.answer.wake()
 
     def end(self) -> None:
@@ -73,7 +73,7 @@ def test_a_chunk_is_written_where_it_arrives() -> None:
         relayed.arrive(b"one")
         relayed.arrive(b"two")
         assert written == [(b"one", True), (b"two", True)]
-        relayed.answer.add([b"three"])
+        relayed.answer.add(b"three")
         relayed.end()
         assert len(written) == 2
         await relayed.task
@@ -166,7 +166,7 @@ def test_a_failure_follows_what_arrived_before_it() -> None:
 
         relayed = _Relayed(write)
         await relayed.turn()
-        relayed.answer.add([b"one"])
+        relayed.answer.add(b"one")
         relayed.answer.fail(LookupError())
         with pytest.raises(LookupError):
             await relayed.task

@@ -247,7 +247,7 @@ def test_the_first_failure_counts(ended: bool) -> None:
 
     async def main() -> None:
         incoming = IncomingAnswer(Mute(), asyncio.get_running_loop(), 10)
-        incoming.add([b"so far"])
+        incoming.add(b"so far")
         if ended:
             incoming.end()
         incoming.fail(ValueError("first"))
