@@ -11,13 +11,16 @@ from proxy.http.metadata import Metadata
 from proxy.report import LeftOut, Report
 from proxy.responses import early
 from proxy.responses.body.size import MOST
-from proxy.responses.early import EarlyEvents, EarlyRefusal
+from proxy.responses.early import EarlyEvents, EarlyRefusal, Verdict
 from proxy.responses.exchange import Exchange
 
 HELD: Final = 1024 * 1024
 """Bytes of a refusal that are held, and decoded, to be judged."""
 JUDGED: Final = 10.0
 """Seconds from the head of a refusal to its end, beyond which it is not judged."""
+
+_LOOK: Final = 1024
+"""Bytes of a stream that are looked at at a time: in a burst of events the first ones say what becomes of all."""
 
 # Fields that state the length, the coding or the digest of a body that is sent in another form.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-md5", b"content-digest", b"digest"})
@@ -133,6 +136,14 @@ class HeldStream(HeldAnswer):
         self.events = EarlyEvents(commits_first=commits_first)
         self.refusal: EarlyRefusal | None = None
         """What the stream refuses with, once that is known; it is then held to its end."""
+
+    def verdict(self, piece: bytes) -> Verdict:
+        """What the stream says with `piece`; what stands behind the event that says it is not looked at."""
+        for begin in range(0, len(piece), _LOOK):
+            verdict = self.events.feed(piece[begin : begin + _LOOK])
+            if verdict != "hold":
+                return verdict
+        return "hold"
 
     @property
     def is_refusal(self) -> bool:

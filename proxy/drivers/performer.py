@@ -178,7 +178,7 @@ class Performer:
     async def _look_at(self, held: HeldStream, piece: bytes) -> None:
         """Do what the first events of a stream say."""
         had_event = held.events.has_event
-        verdict = held.events.feed(piece)
+        verdict = held.verdict(piece)
         if verdict == "hold":
             if held.events.has_event and not had_event:
                 self._wait_for(early.AFTER_FIRST_EVENT)

@@ -111,7 +111,7 @@ class Performer:
     async def _look_at(self, held: HeldStream, piece: bytes, until: float) -> tuple[int | None, float]:
         """What the first events of a stream say: the status, where it is the client's; until when to wait for more."""
         had_event = held.events.has_event
-        verdict = held.events.feed(piece)
+        verdict = held.verdict(piece)
         if verdict == "hold":
             is_first = held.events.has_event and not had_event
             return None, time.monotonic() + early.AFTER_FIRST_EVENT if is_first else until

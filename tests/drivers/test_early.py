@@ -11,9 +11,11 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.drivers.asgi import PortableMiddleware
+from proxy.drivers.attempt import HeldStream
 from proxy.drivers.memory import MemoryBudget
 from proxy.events import LeftOutByUpstream, Recovered, Refused, Unrecovered
 from proxy.http.base_url import base_url
+from proxy.http.metadata import Metadata
 from proxy.middleware.server_errors import ServerErrorsMiddleware
 from proxy.responses import early
 from proxy.responses.policy import Policy
@@ -247,6 +249,17 @@ def test_pieces_stay_pieces(upstream: ScriptedUpstream) -> None:
         gate.open()
         client.head()
         assert client.until(LAST).startswith(chunk(COMMENT))
+
+
+@pytest.mark.parametrize("size", [10, 1_000, 10_000])
+def test_a_refusal_behind_a_long_event_is_found(size: int) -> None:
+    """However long the events are that say nothing, one that refuses behind them is found in the same piece."""
+    created = {**CREATED, "response": {"id": "resp_0", "instructions": "x" * size}}
+    held = HeldStream(200, Metadata([STREAM]), None, commits_first=False)
+    assert held.verdict(event(created)) == "hold"
+    found = held.verdict(event(created) + event(ERROR) + event(DELTA))
+    assert isinstance(found, early.EarlyRefusal)
+    assert found.status == 404
 
 
 def test_the_first_event_waits_half_a_second_at_most(upstream: ScriptedUpstream) -> None:
