@@ -31,12 +31,25 @@ from proxy.events import (
 )
 from proxy.observers.endings import Ending, facts_of, is_notable, line_of
 from proxy.observers.forms import FORMS
-from proxy.observers.lines import LineHandler
+from proxy.observers.lines import LineHandler, Told
 from proxy.observers.redaction import printable
 from proxy.report import LEFT_OUT
 
 LOGGER: Final = logging.getLogger("unpinned")
 _HASHES: Final = 1 << 32
+Seldom = (
+    Removed
+    | Refused
+    | Recovered
+    | Unrecovered
+    | LossyAnswer
+    | StartedFresh
+    | LeftOutByUpstream
+    | BudgetExceeded
+    | StoreFailed
+    | UpstreamFailed
+)
+"""Events that an ordinary request has none of, at the level `info`."""
 _REFERENCES: Final = frozenset({"item", "response"})
 """Refusals of what a store could know."""
 
@@ -60,12 +73,16 @@ class LogObserver:
 
     def notice(self, request_id: str, event: Event) -> None:
         """Write the line, or the lines, for `event`."""
-        told: dict[str, object] = {"request_id": request_id}
         match event:
             case Answered() | TurnEnded() | SocketClosed():
-                self._ended(event, told)
+                self._ended(event, request_id)
             case Read():
-                self._read(event, told)
+                self._read(event, request_id)
+            case _:
+                self._note(event, {"request_id": request_id})
+
+    def _note(self, event: Seldom, told: Told) -> None:
+        match event:
             case Removed():
                 self._removed(event, told)
             case Refused():
@@ -81,14 +98,11 @@ class LogObserver:
             case _:
                 assert_never(event)
 
-    def _ended(self, event: Ending, told: dict[str, object]) -> None:
-        if self._logger.isEnabledFor(logging.INFO) and (self._is_sampled(told) or is_notable(event)):
-            facts = {**told, **facts_of(event)}
-            self._write(logging.INFO, line_of(event, facts), facts)
+    def _ended(self, event: Ending, request_id: str) -> None:
+        if self._logger.isEnabledFor(logging.INFO) and (self._is_sampled(request_id) or is_notable(event)):
+            self._write_later(ended, event, request_id)
 
-    def _warn(
-        self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: dict[str, object]
-    ) -> None:
+    def _warn(self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: Told) -> None:
         match event:
             case LossyAnswer():
                 self._lossy(event, told)
@@ -99,11 +113,11 @@ class LogObserver:
             case BudgetExceeded():
                 self._budget_exceeded(event, told)
 
-    def _log(self, level: int, message: str, told: dict[str, object]) -> None:
+    def _log(self, level: int, message: str, told: Told) -> None:
         if self._logger.isEnabledFor(level):
             self._write(level, message, told)
 
-    def _write(self, level: int, message: str, told: dict[str, object]) -> None:
+    def _write(self, level: int, message: str, told: Told) -> None:
         """Write a line: to the program's own handler as it is, which costs a sixth of a record of a logger."""
         match self._logger.handlers:
             case [LineHandler() as handler]:
@@ -111,38 +125,47 @@ class LogObserver:
             case _:
                 self._logger.log(level, message, extra={"told": told})
 
-    def _is_sampled(self, told: dict[str, object]) -> bool:
-        """Whether ordinary lines of this request are written: all of one request, or none."""
-        return self._below is None or crc32(str(told["request_id"]).encode()) < self._below
+    def _write_later(self, tell: Callable[..., tuple[str, Told]], event: Event, request_id: str) -> None:
+        """Write a line at INFO that is put into words when the program's own handler writes it."""
+        match self._logger.handlers:
+            case [LineHandler() as handler]:
+                handler.write_later(logging.INFO, tell, event, request_id)
+            case _:
+                self._write(logging.INFO, *tell(event, request_id))
 
-    def _read(self, event: Read, told: dict[str, object]) -> None:
-        if event.found and self._is_sampled(told):
-            self._log(logging.INFO, f"Found {event.found} response IDs in conversation", told)
+    def _is_sampled(self, request_id: str) -> bool:
+        """Whether ordinary lines of this request are written: all of one request, or none."""
+        return self._below is None or crc32(request_id.encode()) < self._below
+
+    def _read(self, event: Read, request_id: str) -> None:
+        if event.found and self._logger.isEnabledFor(logging.INFO) and self._is_sampled(request_id):
+            self._write_later(found, event, request_id)
         if not self._logger.isEnabledFor(logging.DEBUG):
             return
+        told: Told = {"request_id": request_id}
         self._log(logging.DEBUG, f"Original conversation length: {event.items}", told)
         if event.ids:
             ids = ", ".join(map(printable, event.ids))
             self._log(logging.DEBUG, f"Found {event.found} response IDs in conversation: [{ids}]", told)
 
-    def _removed(self, event: Removed, told: dict[str, object]) -> None:
+    def _removed(self, event: Removed, told: Told) -> None:
         for removal in event.removals:
             id_ = printable(removal.id) or "(no id)"
             previous = removal.what == "previous_response_id"
             message = f"Ignoring previous_response_id {id_}" if previous else f"Removing {removal.what}: {id_}"
             self._log(logging.DEBUG, message, told)
 
-    def _refused(self, event: Refused, told: dict[str, object]) -> None:
+    def _refused(self, event: Refused, told: Told) -> None:
         attempt = (
             "Attempting again with the same" if event.remedy == "same" else f"Attempting recovery with {event.remedy}"
         )
         self._log(logging.INFO, f"{event.status} Error - {attempt} conversation", {**told, "refusal": event.refusal})
 
-    def _recovered(self, event: Recovered, told: dict[str, object]) -> None:
+    def _recovered(self, event: Recovered, told: Told) -> None:
         told = {**told, "remedy": event.remedy, "attempts": event.attempts}
         self._log(logging.INFO, "Fresh conversation retry successful", told)
 
-    def _unrecovered(self, event: Unrecovered, told: dict[str, object]) -> None:
+    def _unrecovered(self, event: Unrecovered, told: Told) -> None:
         told = {**told, "refusal": event.refusal, "attempts": event.attempts}
         if event.attempts > 1:
             self._log(logging.INFO, "Fresh conversation retry failed", told)
@@ -152,12 +175,12 @@ class LogObserver:
                 message += ". What this client refers to only upstream has; a store (UNPINNED_STORE) would have it, too"
             self._log(logging.INFO, message, told)
 
-    def _lossy(self, event: LossyAnswer, told: dict[str, object]) -> None:
+    def _lossy(self, event: LossyAnswer, told: Told) -> None:
         unsaid = [reason for reason in event.reasons if self._once.may(f"lossy {event.credential} {reason}", 60)]
         if unsaid:
             self._log(logging.WARNING, f"The model sees less than the client sent: {', '.join(unsaid)}", told)
 
-    def _started_fresh(self, event: StartedFresh, told: dict[str, object]) -> None:
+    def _started_fresh(self, event: StartedFresh, told: Told) -> None:
         if self._once.may(f"fresh {event.credential}", 3600):
             message = (
                 "A conversation goes on without its history, which only upstream had: this client relies on "
@@ -170,22 +193,33 @@ class LogObserver:
             )
             self._log(logging.WARNING, message, told)
 
-    def _left_out(self, event: LeftOutByUpstream, told: dict[str, object]) -> None:
+    def _left_out(self, event: LeftOutByUpstream, told: Told) -> None:
         for reason, _ in event.reasons:
             if self._once.may(f"left out {event.credential} {reason}", 60):
                 self._log(logging.WARNING, f"Upstream left out {LEFT_OUT[reason]} ({reason})", told)
 
-    def _budget_exceeded(self, event: BudgetExceeded, told: dict[str, object]) -> None:
+    def _budget_exceeded(self, event: BudgetExceeded, told: Told) -> None:
         if self._once.may("budget", 60):
             share = f"{event.failed} recovery attempts failed in the last {event.requests} requests of one credential"
             self._log(logging.WARNING, f"{share}: until fewer fail, each gets one attempt after the first", told)
 
-    def _failed(self, event: StoreFailed | UpstreamFailed, told: dict[str, object]) -> None:
+    def _failed(self, event: StoreFailed | UpstreamFailed, told: Told) -> None:
         if isinstance(event, UpstreamFailed):
             self._log(logging.WARNING, f"Upstream failed: {event.cause}", told)
         elif self._once.may(f"store {event.doing}", 60):
             failed = f"{event.doing}: {event.error}" if event.error else event.doing
             self._log(logging.WARNING, f"The store failed ({failed}); requests go on without it", told)
+
+
+def ended(event: Ending, request_id: str) -> tuple[str, Told]:
+    """The line of what is over."""
+    facts = {"request_id": request_id, **facts_of(event)}
+    return line_of(event, facts), facts
+
+
+def found(event: Read, request_id: str) -> tuple[str, Told]:
+    """The line of what was found in a request."""
+    return f"Found {event.found} response IDs in conversation", {"request_id": request_id}
 
 
 class _Once:

@@ -1,16 +1,17 @@
-"""A request and its answer on a client's connection: uvicorn's cycle, which reads otherwise and writes by itself.
+"""A request and its answer on a client's connection, in the place of uvicorn's cycle (see `uvicorn_internals`).
 
 Each byte of a body is copied once, not again with every piece that arrives. An answer's head and the beginning of its
 body are one write; HTTP/1.0 gets answers without chunks; and a request may be answered with a 101.
-uvicorn constructs the cycle; `proxy.server.protocol` then changes its class (see `uvicorn_internals`).
 """
 
 import asyncio
+import logging
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, Self, cast
+from typing import Any, Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from starlette.types import ASGIApp, Message, Scope
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from proxy.http import wire
 from proxy.http.headers import Fields
@@ -22,34 +23,36 @@ _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
-class Pieces:
-    """The pieces of a body that have arrived and wait for the application."""
-
-    __slots__ = ("_pieces", "_size")
-
-    def __init__(self, body: bytes | bytearray = b"") -> None:
-        self._pieces = [bytes(body)] if body else []
-        self._size = len(body)
-
-    def __iadd__(self, piece: bytes) -> Self:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        return self
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __bytes__(self) -> bytes:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+_LOGGER: Final = logging.getLogger("uvicorn.error")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_INTERNAL_ERROR: Final[tuple[Message, Message]] = (
+    {
+        "type": "http.response.start",
+        "status": 500,
+        "headers": [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"21"),
+            (b"connection", b"close"),
+        ],
+    },
+    {"type": "http.response.body", "body": b"Internal Server Error"},
+)
+"""For an app that raises before it answers."""
 
 
-class Cycle(RequestResponseCycle):
+class Cycle:
     """A request and its answer.
 
     The answer's head is kept for the rest of the loop's turn, in which most answers go on: one write for both.
     """
 
-    loop: asyncio.AbstractEventLoop
+    more_body = True
+    """The request has not arrived to its end."""
+    response_started = False
+    response_complete = False
+    disconnected = False
+    size = 0
+    """Bytes of the body that have arrived and wait for the application."""
     _head = b""
     _end_of_turn: asyncio.Handle | None = None
     _has_body = True
@@ -57,14 +60,30 @@ class Cycle(RequestResponseCycle):
     _left: int | None = None
     """Bytes that the body has still to have; None where it has no length."""
 
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection stays open: also after the last answer, while the client still sends its request."""
-        return self.__dict__["keep_alive"] or self.lingers
-
-    @keep_alive.setter
-    def keep_alive(self, kept: bool) -> None:
-        self.__dict__["keep_alive"] = kept
+    def __init__(  # noqa: PLR0913 -- what a connection gives each of its requests
+        self,
+        scope: Scope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        loop: asyncio.AbstractEventLoop,
+        on_response: Callable[[], None],
+        *,
+        default_headers: Fields,
+        keep_alive: bool,
+        invites: bool,
+    ) -> None:
+        self.scope = scope
+        self.transport = transport
+        self.flow = flow
+        self.loop = loop
+        self.on_response = on_response
+        self.default_headers = default_headers
+        self.keep_alive = keep_alive
+        self.message_event = asyncio.Event()
+        """Set when there is something to receive."""
+        self._invites = invites
+        """The client waits for an invitation before it sends its body (RFC 9110, 10.1.1)."""
+        self._pieces: list[bytes] = []
 
     @property
     def lingers(self) -> bool:
@@ -74,20 +93,65 @@ class Cycle(RequestResponseCycle):
         by the client, or until the server is reasonably certain that its own TCP stack has received the client's
         acknowledgement".
         """
-        return self.response_complete and self.more_body and not self.__dict__["keep_alive"]
+        return self.response_complete and self.more_body and not self.keep_alive
 
-    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let `app` answer; where it does not go on, the client gets what there is before uvicorn cuts the answer."""
+    async def answer(self, app: ASGIApp) -> None:
+        """Let `app` answer; where it does not go on, the client gets what there is, and the answer is visibly cut."""
         try:
-            await app(scope, receive, send)
+            await app(self.scope, self.receive, self.send)
+        except BaseException as reason:  # a cancellation as well: with it the connection ends
+            _LOGGER.exception("Exception in ASGI application\n", exc_info=reason)
+            await self._end_early()
+        else:
+            if not self.response_complete and not self.disconnected:
+                if not self.response_started:
+                    _LOGGER.error("ASGI callable returned without starting response.")
+                await self._end_early()
         finally:
-            self.flush()
+            self.on_response = _nothing  # it leads back here
 
-    async def receive(self) -> Any:
+    async def _end_early(self) -> None:
+        if self.response_started:
+            self._cut()
+            return
+        for message in _INTERNAL_ERROR:
+            await self.send(message)
+
+    def _cut(self) -> None:
+        self.flush()
+        self.transport.close()
+
+    def add(self, piece: bytes) -> None:
+        """A piece of the body has arrived."""
+        self._pieces.append(piece)
+        self.size += len(piece)
+        self.message_event.set()
+
+    def end_body(self) -> None:
+        """The body has arrived to its end."""
+        self.more_body = False
+        self.message_event.set()
+
+    def disconnect(self) -> None:
+        """The client has left, or is given up."""
+        self.disconnected = True
+        self.message_event.set()
+
+    async def receive(self) -> Message:
         """What has arrived of the request, or the news that the client has left."""
-        message = await super().receive()
-        self.body = cast("bytearray", Pieces())
-        return message
+        if self._invites and not self.response_started and not self.transport.is_closing():
+            self._invites = False
+            self.transport.write(_CONTINUE)
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            if not self.message_event.is_set():
+                await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        pieces, self._pieces, self.size = self._pieces, [], 0
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer."""
@@ -117,7 +181,6 @@ class Cycle(RequestResponseCycle):
 
     def _begin(self, status: int, fields: Fields) -> None:
         self.response_started = True
-        self.waiting_for_100_continue = False
         metadata = Metadata(fields)
         if b"close" in metadata.options:
             self.keep_alive = False
@@ -155,9 +218,13 @@ class Cycle(RequestResponseCycle):
     def _end(self) -> None:
         self.response_complete = True
         self.message_event.set()
-        if not self.keep_alive:
+        if not self.keep_alive and not self.lingers:
             self.transport.close()
         self.on_response()
+
+
+def _nothing() -> None:
+    """Nobody waits for the end of this answer any more."""
 
 
 class OldCycle(Cycle):
@@ -166,13 +233,11 @@ class OldCycle(Cycle):
     Where such an answer was cut, the connection is reset, so that it does not look complete.
     """
 
-    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let `app` answer."""
-        try:
-            await super().answer(app, scope, receive, send)
-        finally:
-            if self.response_started and not self.response_complete:
-                reset(self.transport)
+    def _cut(self) -> None:
+        self.flush()
+        if not self.response_complete:
+            reset(self.transport)
+        self.transport.close()
 
     def _begin_without_length(self, fields: Fields) -> None:
         """There are no chunks to announce: the connection's end is the answer's."""

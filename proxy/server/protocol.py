@@ -5,20 +5,17 @@ else would let a client smuggle a request past a proxy in front that parses it d
 """
 
 import asyncio
-import secrets
 import select
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from proxy.http import request_head, wire
-from proxy.http.context import context_of
-from proxy.http.faults import Fault, hop_fault, id_fields
+from proxy.http import request_head
+from proxy.http.faults import Fault, hop_fault
 from proxy.http.metadata import Metadata
 from proxy.observers.logs import LOGGER
-from proxy.server.cycle import Cycle, OfferCycle, OldCycle, Pieces
+from proxy.server.pipeline import Pipeline
+from proxy.server.refusals import no_http, raw, too_much_behind, too_slow
 from proxy.streams.offer import EXTENSION, Offer
 from proxy.streams.stream import Stream
 
@@ -27,20 +24,17 @@ if TYPE_CHECKING:
 
     from proxy.server.draining import State
 
-_KIND: Final = "invalid_request_error"
 _LINGERING: Final = 3.0
 """Seconds for which input after the last answer is discarded: a reset could overtake the answer."""
 _AHEAD: Final = 16
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
-
-
 _WAITING: Final = 16_384
 """Bytes of an answer that may wait for a client that reads slowly, before upstream is read more slowly."""
 _BEHIND: Final = 65_536
 """Bytes that may follow a handshake before it is answered."""
 
 
-class ClientProtocol(HttpToolsProtocol):
+class ClientProtocol(Pipeline):
     """One connection; a request's head has `header_timeout` seconds to come."""
 
     server_state: "State"
@@ -51,7 +45,6 @@ class ClientProtocol(HttpToolsProtocol):
     _begun = False
     _heard = 0
     """Bytes since the last head or piece of a body: of a head, of trailers, of chunks' extensions."""
-    _running: RequestResponseCycle | None = None
     _refused = False
     """Input is discarded."""
     _behind: bytearray | None = None
@@ -67,11 +60,8 @@ class ClientProtocol(HttpToolsProtocol):
             self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Disconnect the request that is being answered, which is not the last one where others wait behind it."""
+        """Wait for nothing any more."""
         self._disarm()
-        if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -81,14 +71,14 @@ class ClientProtocol(HttpToolsProtocol):
         if self._behind is not None:
             self._hold(data)
             return
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         self._heard += len(data)
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
             if not self._is_over():
                 reason = error.__context__
-                self._refuse(reason if isinstance(reason, Fault) else _no_http())
+                self._refuse(reason if isinstance(reason, Fault) else no_http())
             return
         if self._heard > request_head.MOST:
             self._refuse(request_head.too_large())
@@ -107,8 +97,8 @@ class ClientProtocol(HttpToolsProtocol):
         fault = request_head.fault_in(*line, self.headers, Metadata(self.headers))
         if self._heard > request_head.MOST and request_head.size(self.url, self.headers) > request_head.MOST:
             fault = request_head.too_large()
-        if fault is None and len(self.pipeline) >= _AHEAD:
-            fault = _no_http()
+        if fault is None and len(self._queue) >= _AHEAD:
+            fault = no_http()
         if fault is not None:
             raise fault
         self._heard = 0
@@ -126,17 +116,10 @@ class ClientProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Answer the next request, if there is one already."""
-        if isinstance(self._running, Cycle) and self._running.lingers:
+        """Go on with the next request, unless the answer was the last one and the client still sends."""
+        if self._running is not None and self._running.lingers:
             self._linger()
-        self._running = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        cycle.__class__ = _kind_of_cycle(cycle.scope)
-        cycle.body = Pieces(cycle.body)
-        cycle.loop = self.loop
-        super()._start_asgi_task(cycle, partial(cycle.answer, app))
 
     def is_idle(self) -> bool:
         """Whether no request is being received or answered, as far as can be seen."""
@@ -152,14 +135,6 @@ class ClientProtocol(HttpToolsProtocol):
         self._disarm()
         self._begun = False
         super().on_headers_complete()
-        # Trailers must not add to the fields by which the request was judged (RFC 9110, 6.5.1): they go nowhere.
-        self.headers = []
-        if self.url.endswith(b"?") and not self.scope["query_string"]:
-            context_of(cast("Scope", self.scope)).has_bare_query = True
-        if self.pipeline:
-            self.flow.resume_reading()  # uvicorn reads no more now, and would not notice that the client leaves
-        else:
-            self._running = self.cycle
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -176,8 +151,8 @@ class ClientProtocol(HttpToolsProtocol):
         offer = Offer(self._accept, self.server_state.draining)
         cast("Scope", self.scope)["extensions"] = {EXTENSION: offer}
         self._begin()
-        self.cycle.keep_alive = self.cycle.more_body = False
-        self.cycle.message_event.set()
+        self.cycle.keep_alive = False
+        self.cycle.end_body()
         self._behind = bytearray()
         self._hold(behind)
 
@@ -188,8 +163,7 @@ class ClientProtocol(HttpToolsProtocol):
         behind = cast("bytearray", self._behind)
         behind += data
         if len(behind) > _BEHIND:
-            message = f"More than {_BEHIND} bytes follow the handshake before it is answered."
-            self._refuse(Fault(400, "too_much_behind_handshake", message, kind=_KIND))
+            self._refuse(too_much_behind(_BEHIND))
 
     def _accept(self) -> Stream:
         """The connection as a byte stream; this protocol hears of it again when it is lost."""
@@ -229,8 +203,7 @@ class ClientProtocol(HttpToolsProtocol):
         if not self._begun:  # an answer to nothing could be taken for the answer to the next request
             self.transport.close()
             return
-        message = f"The request's head did not come within {self.header_timeout:g} seconds."
-        self._refuse(Fault(408, "header_timeout", message, kind=_KIND))
+        self._refuse(too_slow(self.header_timeout))
 
     def _refuse(self, fault: Fault) -> None:
         """Answer and close, unless an answer is under way or has to come first."""
@@ -238,11 +211,11 @@ class ClientProtocol(HttpToolsProtocol):
         self._disarm()
         LOGGER.warning("A client was refused: %s", fault.code)
         if not self._may_answer():
-            if isinstance(self._running, Cycle):
+            if self._running is not None:
                 self._running.flush()
             self.transport.close()
             return
-        self.transport.write(_raw(fault))
+        self.transport.write(raw(fault))
         self._linger()
 
     def _linger(self) -> None:
@@ -257,7 +230,7 @@ class ClientProtocol(HttpToolsProtocol):
         self._refused = True
         fault = hop_fault("out_of_descriptors")
         LOGGER.warning("A client was refused: %s", fault.code)
-        self.transport.write(_raw(fault))
+        self.transport.write(raw(fault))
         self.transport.close()
 
     def _may_answer(self) -> bool:
@@ -268,24 +241,5 @@ class ClientProtocol(HttpToolsProtocol):
         is_whole = not cycle.more_body and self._behind is None
         if cycle is not self._running or is_whole or cycle.response_started:
             return False
-        cycle.disconnected = True
-        cycle.message_event.set()
+        cycle.disconnect()
         return True
-
-
-def _kind_of_cycle(scope: "Scope") -> type[Cycle]:
-    if EXTENSION in scope.get("extensions", ()):
-        return OfferCycle
-    return OldCycle if scope["http_version"] == "1.0" else Cycle
-
-
-def _no_http() -> Fault:
-    return Fault(400, "invalid_request", "Invalid HTTP request received.", kind=_KIND)
-
-
-def _raw(fault: Fault) -> bytes:
-    start, body = fault.messages()
-    fields: Any = start["headers"]
-    ids = id_fields(f"req-{secrets.token_hex(6)}")
-    raw: bytes = wire.head(b"HTTP/1.1 %d " % fault.status, (*fields, *ids, (b"connection", b"close"))) + body["body"]
-    return raw

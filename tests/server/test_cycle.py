@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from proxy.server.cycle import Cycle
 from proxy.server.protocol import ClientProtocol
 from tests.support.raw_client import RawClient, request
 from tests.support.serving import serving
@@ -71,9 +72,9 @@ class Recorded(ClientProtocol):
         recorded.append(recorder)
         super().connection_made(recorder)  # type: ignore[arg-type]
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+    def _start(self, cycle: Cycle) -> None:
         cycles.append(weakref.ref(cycle))
-        super()._start_asgi_task(cycle, app)
+        super()._start(cycle)
 
 
 cycles: list[weakref.ref[Any]] = []

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.server import cycle, draining, protocol
-from proxy.server.cycle import Cycle, OfferCycle, OldCycle
+from proxy.server import draining, pipeline, protocol
+from proxy.server.cycle import Cycle
 from proxy.server.uvicorn_internals import ATTRIBUTES, METHODS
 
 
@@ -41,7 +41,7 @@ def names_of_uvicorn() -> frozenset[str]:
     return frozenset(assigned | {name for owner in owners for name in vars(owner) if not name.startswith("__")})
 
 
-@pytest.mark.parametrize("module", [cycle, draining, protocol], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [draining, pipeline, protocol], ids=lambda module: module.__name__)
 def test_each_part_that_is_used_is_listed(module: object) -> None:
     """No module uses, overrides or shadows a name of uvicorn's that is not in the list."""
     tree = ast.parse(Path(inspect.getsourcefile(module) or "").read_text())  # type: ignore[arg-type]
@@ -53,23 +53,11 @@ def test_each_part_that_is_used_is_listed(module: object) -> None:
     assert not unlisted, f"not listed in uvicorn_internals: {unlisted}"
 
 
-@pytest.mark.parametrize("ours", [Cycle, OfferCycle, OldCycle])
-def test_a_cycle_may_change_its_class(ours: type[Cycle]) -> None:
-    """Our cycle takes over an instance of uvicorn's as it is: neither has slots, and ours has no constructor."""
-    assert not any({"__init__", "__new__", "__slots__"} & vars(kind).keys() for kind in ours.__mro__[:-2])
-    made = RequestResponseCycle.__new__(RequestResponseCycle)
-    made.keep_alive = True
-    made.response_complete = made.more_body = False
-    before = dict(vars(made))
-    made.__class__ = ours
-    assert vars(made) == before
-    assert made.keep_alive
-
-
-def test_the_start_of_a_task() -> None:
-    """A request begins in `_start_asgi_task`, which takes the cycle and the application and starts `run_asgi`."""
-    assert list(inspect.signature(HttpToolsProtocol._start_asgi_task).parameters) == ["self", "cycle", "app"]
-    assert "cycle.run_asgi(app)" in inspect.getsource(HttpToolsProtocol._start_asgi_task)
+def test_what_a_lost_connection_reads_of_a_cycle() -> None:
+    """Uvicorn's protocol asks nothing of a cycle but what ours has as well."""
+    read = set(re.findall(r"self\.cycle\.(\w+)", inspect.getsource(HttpToolsProtocol.connection_lost)))
+    assert read == {"response_complete", "disconnected", "message_event"}
+    assert read <= {*vars(Cycle), *re.findall(r"self\.(\w+) = ", inspect.getsource(Cycle.__init__))}
 
 
 def test_the_construction_of_a_protocol() -> None:
