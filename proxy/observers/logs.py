@@ -213,7 +213,7 @@ class LogObserver:
 
 def ended(event: Ending, request_id: str) -> tuple[str, Told]:
     """The line of what is over."""
-    facts = {"request_id": request_id, **facts_of(event)}
+    facts = facts_of(event, request_id)
     return line_of(event, facts), facts
 
 

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from select import PIPE_BUF
 
 from proxy.observers.forms import FORMS
@@ -49,6 +50,37 @@ def test_lines_of_one_moment_are_written_together() -> None:
     asyncio.run(work())
     assert stream.writes == -(-len(stream.getvalue()) // PIPE_BUF)
     assert [json.loads(line)["message"] for line in stream.lines] == [f"line {number}" for number in range(100)]
+
+
+def test_a_line_is_put_into_words_when_it_is_written() -> None:
+    """What happens with every request is described in the batch, with the time at which it happened, in its place."""
+    stream = Stream()
+    handler = LineHandler(stream, FORMS["text"])
+    described: list[int] = []
+
+    def tell(number: int) -> tuple[str, dict[str, object]]:
+        described.append(number)
+        return f"line {number}", {"request_id": f"req-{number}"}
+
+    async def work() -> None:
+        before = time.time()
+        handler.write_later(INFO, tell, 1)
+        handler.write(INFO, "line 2", {})
+        handler.write_later(INFO, tell, 3)
+        assert not described
+        await asyncio.sleep(0.01)
+        after = time.time()
+        handler.write(WARNING, "line 4", {})
+        assert [line.partition("Z ")[2] for line in stream.lines] == [
+            "INFO [req-1] line 1", "INFO line 2", "INFO [req-3] line 3", "WARNING line 4",
+        ]  # fmt: skip
+        assert described == [1, 3]
+        assert Stamp().of(before) <= stream.lines[0].split()[0] < Stamp().of(after)
+        for number in range(1000):
+            handler.write_later(INFO, tell, number)
+        assert len(stream.lines) > 800
+
+    asyncio.run(work())
 
 
 def test_a_warning_does_not_wait() -> None:
