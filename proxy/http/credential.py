@@ -59,9 +59,9 @@ def credential(fields: Iterable[tuple[bytes, bytes]], more: Collection[bytes] = 
     """
     names = _NAMED.union(more) if more else _NAMED
     named = sorted([field for field in fields if field[0] in names and _is_secret(field[1])])
-    if {name for name, _ in named} <= _QUALIFIERS:
+    if _QUALIFIERS.issuperset(dict(named)):
         return None
-    return sha256(b"\0".join([part for field in named for part in field])).hexdigest()
+    return sha256(b"\0".join(map(b"\0".join, named))).hexdigest()
 
 
 def _is_secret(value: bytes) -> bool:

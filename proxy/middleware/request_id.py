@@ -4,15 +4,11 @@ A fault of ours has it as `x-request-id` as well, the field that OpenAI's SDKs s
 upstream's has upstream's.
 """
 
-from typing import Final
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.http.context import Sent, context_of, new_request_id
+from proxy.http.context import context_of, new_request_id
 from proxy.http.faults import id_fields
-from proxy.streams.offer import START
-
-_STARTS: Final = frozenset({"http.response.start", START})
+from proxy.http.passing import passing
 
 
 class RequestIdMiddleware:
@@ -29,12 +25,14 @@ class RequestIdMiddleware:
         request_id = new_request_id()
         context = context_of(scope)
         context.request_id = request_id
-        fields = id_fields(request_id)
+        answer = passing(send)
 
-        def identified(message: Message) -> Sent:
-            if message["type"] in _STARTS and (self.report or context.fault):
-                added = fields if context.fault else fields[:1]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
-            return send(message)
+        def identified(start: Message) -> Message:
+            if not (self.report or context.fault):
+                return start
+            fields = id_fields(request_id)
+            added = fields if context.fault else fields[:1]
+            return {**start, "headers": [*start.get("headers", ()), *added]}
 
-        return await self.app(scope, receive, identified)
+        answer.at_start(identified)
+        return await self.app(scope, receive, answer.send)

@@ -2,10 +2,11 @@
 
 from asyncio import CancelledError
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.http.context import Sent, answer_fault, context_of
+from proxy.http.context import answer_fault, context_of
 from proxy.http.faults import Fault, hop_fault
+from proxy.http.passing import passing
 
 
 class ServerErrorsMiddleware:
@@ -18,17 +19,11 @@ class ServerErrorsMiddleware:
         """Answer a request through the app behind."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        committed = False
-
-        def noticed(message: Message) -> Sent:
-            nonlocal committed
-            committed = True
-            return send(message)
-
+        answer = passing(send)
         try:
-            return await self.app(scope, receive, noticed)
+            return await self.app(scope, receive, answer.send)
         except (Exception, CancelledError) as reason:
-            if not committed:
+            if not answer.has_begun:
                 await answer_fault(_fault(reason, is_sent=context_of(scope).is_forwarded), scope, send)
             raise
 
