@@ -272,8 +272,7 @@ class Report(NamedTuple):
             (b"x-unpinned-repaired", self.repaired),
         )
         for name, counts in counted:
-            value = ", ".join([f"{what}={count}" for what, count in counts.items() if count])
-            if value:
+            if counts and (value := ", ".join([f"{what}={count}" for what, count in counts.items() if count])):
                 fields.append((name, value.encode()))
         if self.left_out:
             told = ", ".join([f"{reason}={count}" for reason, count in self.left_out.items()])

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_BREAKING: Final = b"\r\n\0"
+"""What no field may have (RFC 9110, 5.5)."""
 
 
 class BrokenHeadError(ValueError):
@@ -17,7 +19,7 @@ def head(first_line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A head with its empty line. Raises BrokenHeadError."""
     lines = [first_line, *map(b": ".join, fields), b"\r\n"]
     raw = b"\r\n".join(lines)
-    if not raw.count(b"\n") == raw.count(b"\r") == len(lines) or b"\0" in raw:
+    if len(raw.translate(None, _BREAKING)) != len(raw) - 2 * len(lines):  # beside the ends of its lines it has one
         raise BrokenHeadError
     return raw
 

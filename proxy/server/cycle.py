@@ -19,7 +19,8 @@ from proxy.http.metadata import Metadata
 from proxy.streams.offer import START
 from proxy.streams.sockets import reset
 
-_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_LINES: Final = {status.value: f"HTTP/1.1 {status} {status.phrase}".encode() for status in HTTPStatus}
+"""Status lines by their code."""
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
@@ -191,7 +192,7 @@ class Cycle:
             self._left = metadata.length
             if metadata.length is None:
                 self._begin_without_length(fields)
-        self._head = wire.head(b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")), fields)
+        self._head = wire.head(_LINES.get(status) or b"HTTP/1.1 %d " % status, fields)
         self._end_of_turn = self.loop.call_soon(self.flush)
 
     def _begin_without_length(self, fields: Fields) -> None:
