@@ -87,9 +87,9 @@ SIBLINGS = {
 PURE = ("proxy.responses", "proxy.events", "proxy.http", "proxy.report", "proxy.hints")
 WAITS = frozenset({"proxy.http.context", "proxy.http.receive"})  # of these rooms, the modules that await a client
 PURE_IMPORTS = frozenset({
-    "ast", "bisect", "brotli", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json",
-    "math", "msgspec", "operator", "orjson", "proxy", "re", "starlette", "types", "typing", "urllib", "zlib",
-    "zstandard",
+    "_sha2", "_sha256", "ast", "bisect", "brotli", "collections", "dataclasses", "enum", "functools", "hashlib",
+    "itertools", "json", "math", "msgspec", "operator", "orjson", "proxy", "re", "starlette", "types", "typing",
+    "urllib", "zlib", "zstandard",
 })  # fmt: skip
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 NAMES_THAT_SAY_NOTHING = re.compile(r"utils?|helpers?|base|manager|handler|common|misc")
