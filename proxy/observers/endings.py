@@ -23,15 +23,20 @@ def is_notable(event: Ending) -> bool:
 
 def facts_of(event: Ending, request_id: str) -> dict[str, Any]:
     """How it ended, and what was done to it, by the names that a machine reads."""
-    facts: dict[str, Any] = {"request_id": request_id}
     match event:
         case Answered():
-            facts |= {"method": printable(event.method), "route": event.route, "path": masked(event.path)}
-            facts |= _outcome(event)
+            return {
+                "request_id": request_id,
+                "method": printable(event.method),
+                "route": event.route,
+                "path": masked(event.path),
+                **_outcome(event),
+            }
         case TurnEnded():
-            facts |= {"lane": event.lane, **_outcome(event)}
+            return {"request_id": request_id, "lane": event.lane, **_outcome(event)}
         case SocketClosed():
-            facts |= {
+            return {
+                "request_id": request_id,
                 "path": masked(event.path),
                 "status": 101,
                 "socket": event.kind,
@@ -41,7 +46,6 @@ def facts_of(event: Ending, request_id: str) -> dict[str, Any]:
                 "turns": event.turns,
                 "close_code": event.close_code,
             }
-    return facts
 
 
 def line_of(event: Ending, facts: Mapping[str, Any]) -> str:

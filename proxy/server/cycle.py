@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -41,6 +41,16 @@ _INTERNAL_ERROR: Final[tuple[Message, Message]] = (
 """For an app that raises before it answers."""
 
 
+class Connection(NamedTuple):
+    """What the requests of one connection share."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    loop: asyncio.AbstractEventLoop
+    tasks: set[asyncio.Task[None]]
+    """Those of the server, in which requests are answered."""
+
+
 class Cycle:
     """A request and its answer.
 
@@ -61,12 +71,10 @@ class Cycle:
     _left: int | None = None
     """Bytes that the body has still to have; None where it has no length."""
 
-    def __init__(  # noqa: PLR0913 -- what a connection gives each of its requests
+    def __init__(  # noqa: PLR0913 -- what a head says of the answer, each with a name
         self,
         scope: Scope,
-        transport: asyncio.Transport,
-        flow: FlowControl,
-        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
         on_response: Callable[[], None],
         *,
         default_headers: Fields,
@@ -74,12 +82,12 @@ class Cycle:
         invites: bool,
     ) -> None:
         self.scope = scope
-        self.transport = transport
-        self.flow = flow
-        self.loop = loop
+        self.transport, self.flow, self.loop, self.tasks = connection
         self.on_response = on_response
         self.default_headers = default_headers
         self.keep_alive = keep_alive
+        self.task: asyncio.Task[None]
+        """In which it is answered; one of the server's until that is over."""
         self.message_event = asyncio.Event()
         """Set when there is something to receive."""
         self._invites = invites
@@ -110,6 +118,7 @@ class Cycle:
                 await self._end_early()
         finally:
             self.on_response = _nothing  # it leads back here
+            self.tasks.discard(self.task)  # as its callback it costs two thirds of making it
 
     async def _end_early(self) -> None:
         if self.response_started:

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.http.context import context_of
-from proxy.server.cycle import Cycle, OfferCycle, OldCycle
+from proxy.server.cycle import Connection, Cycle, OfferCycle, OldCycle
 from proxy.streams.offer import EXTENSION
 
 _ARRIVED: Final = 65_536
@@ -31,6 +31,7 @@ class Pipeline(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for requests."""
         super().connection_made(transport)
+        self._connection = Connection(transport, self.flow, self.loop, self.tasks)
         self._queue: deque[Cycle] = deque()
         """Requests that wait for the answers before theirs, the latest first."""
 
@@ -108,9 +109,7 @@ class Pipeline(HttpToolsProtocol):
         scope = cast("Scope", self.scope)
         return _kind_of_cycle(scope)(
             scope,
-            self.transport,
-            self.flow,
-            self.loop,
+            self._connection,
             self.on_response_complete,
             default_headers=self.server_state.default_headers,
             keep_alive=scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
@@ -119,9 +118,8 @@ class Pipeline(HttpToolsProtocol):
 
     def _start(self, cycle: Cycle) -> None:
         self._running = cycle
-        task = self.loop.create_task(cycle.answer(self.app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        cycle.task = self.loop.create_task(cycle.answer(self.app))
+        self.tasks.add(cycle.task)
 
 
 def _kind_of_cycle(scope: Scope) -> type[Cycle]:
