@@ -27,10 +27,10 @@ DELAY: Final = 0.1
 _MOST: Final = 64 * 1024
 """Characters that are written at once in any case."""
 _USUAL: Final = 400
-"""Characters that a line is taken for before it is put into words."""
+"""Characters that a line counts for before it is put into words, beside what it is made of."""
 
 Told = dict[str, Any]
-Event = tuple[float, int, Callable[..., tuple[str, Told]], tuple[Any, ...]]
+Later = tuple[float, int, Callable[..., tuple[str, Told]], tuple[Any, ...]]
 """A line to be: its moment, its level, and what makes its sentence, and what is told with it, of these arguments."""
 
 
@@ -74,7 +74,7 @@ class LineHandler(logging.Handler):
         self._guard = threading.RLock()
         self._form = form
         self._stamp = Stamp()
-        self._waiting: list[str | Event] = []
+        self._waiting: list[str | Later] = []
         self._size = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop that writes what waits."""
@@ -93,14 +93,17 @@ class LineHandler(logging.Handler):
         line = self._line(time.time() if moment is None else moment, level, message, told)
         self._add(level, line, len(line))
 
-    def write_later(self, level: int, tell: Callable[..., tuple[str, Told]], *about: Any) -> None:
-        """Write the line that `tell(*about)` makes, which are values that do not change."""
-        self._add(level, (time.time(), level, tell, about), _USUAL)
+    def write_later(self, level: int, held: int, tell: Callable[..., tuple[str, Told]], *about: Any) -> None:
+        """Write the line that `tell(*about)` makes.
+
+        These values do not change, and hold about `held` characters, which count as waiting.
+        """
+        self._add(level, (time.time(), level, tell, about), _USUAL + held)
 
     def _line(self, moment: float, level: int, message: str, told: Told) -> str:
         return self._form(self._stamp.of(moment), level, message, told)
 
-    def _add(self, level: int, line: str | Event, size: int) -> None:
+    def _add(self, level: int, line: str | Later, size: int) -> None:
         with self._guard:
             self._waiting.append(line)
             self._size += size

@@ -100,7 +100,7 @@ class LogObserver:
 
     def _ended(self, event: Ending, request_id: str) -> None:
         if self._logger.isEnabledFor(logging.INFO) and (self._is_sampled(request_id) or is_notable(event)):
-            self._write_later(ended, event, request_id)
+            self._write_later(len(event.path), ended, event, request_id)
 
     def _warn(self, event: LossyAnswer | StartedFresh | LeftOutByUpstream | BudgetExceeded, told: Told) -> None:
         match event:
@@ -125,11 +125,11 @@ class LogObserver:
             case _:
                 self._logger.log(level, message, extra={"told": told})
 
-    def _write_later(self, tell: Callable[..., tuple[str, Told]], event: Event, request_id: str) -> None:
-        """Write a line at INFO that is put into words when the program's own handler writes it."""
+    def _write_later(self, held: int, tell: Callable[..., tuple[str, Told]], event: Event, request_id: str) -> None:
+        """Write a line at INFO, which the program's own handler puts into words when it writes it."""
         match self._logger.handlers:
             case [LineHandler() as handler]:
-                handler.write_later(logging.INFO, tell, event, request_id)
+                handler.write_later(logging.INFO, held, tell, event, request_id)
             case _:
                 self._write(logging.INFO, *tell(event, request_id))
 
@@ -139,7 +139,7 @@ class LogObserver:
 
     def _read(self, event: Read, request_id: str) -> None:
         if event.found and self._logger.isEnabledFor(logging.INFO) and self._is_sampled(request_id):
-            self._write_later(found, event, request_id)
+            self._write_later(0, found, event, request_id)
         if not self._logger.isEnabledFor(logging.DEBUG):
             return
         told: Told = {"request_id": request_id}

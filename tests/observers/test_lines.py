@@ -64,9 +64,9 @@ def test_a_line_is_put_into_words_when_it_is_written() -> None:
 
     async def work() -> None:
         before = time.time()
-        handler.write_later(INFO, tell, 1)
+        handler.write_later(INFO, 0, tell, 1)
         handler.write(INFO, "line 2", {})
-        handler.write_later(INFO, tell, 3)
+        handler.write_later(INFO, 0, tell, 3)
         assert not described
         await asyncio.sleep(0.01)
         after = time.time()
@@ -77,8 +77,10 @@ def test_a_line_is_put_into_words_when_it_is_written() -> None:
         assert described == [1, 3]
         assert Stamp().of(before) <= stream.lines[0].split()[0] < Stamp().of(after)
         for number in range(1000):
-            handler.write_later(INFO, tell, number)
+            handler.write_later(INFO, 0, tell, number)
         assert len(stream.lines) > 800
+        handler.write_later(INFO, 100_000, tell, 0)
+        assert len(stream.lines) == 1005
 
     asyncio.run(work())
 
