@@ -8,7 +8,7 @@ sender included: 7.0 us of CPU an event, against 8.3 us through the task.
 How: `await x` inside a coroutine means: take the iterator `x.__await__()`, pass on to the event loop what it yields
 (a future to wait for), and send it None when that future is done. The first half can be done by anyone with `next`:
 
-    next(steps) raises StopIteration    the awaitable is complete; there is no rest
+    next(steps) is over                 the awaitable is complete; there is no rest
     next(steps) raises Exception        the rest raises it
     next(steps) yields a future         the rest yields that same future first, then what `steps` yields
 
@@ -22,7 +22,9 @@ suites of the middlewares run through here.
 """
 
 from collections.abc import Awaitable, Generator
-from typing import Any
+from typing import Any, Final
+
+_OVER: Final = object()
 
 
 class Rest(Generator[Any, None, Any]):
@@ -48,11 +50,10 @@ def begin(awaitable: Awaitable[None]) -> Awaitable[None] | None:
     """Run `awaitable` until it waits; the rest of it, or None where it is complete."""
     steps = awaitable.__await__()
     try:
-        return Rest(next(steps), steps)
-    except StopIteration:
-        return None
+        first = next(steps, _OVER)  # a default costs less than StopIteration, which is then not even made
     except Exception as reason:  # noqa: BLE001 - it is raised where the rest is awaited
         return _raise(reason)
+    return None if first is _OVER else Rest(first, steps)
 
 
 async def _raise(reason: Exception) -> None:
