@@ -7,22 +7,16 @@ from proxy.responses.early import EarlyRefusal
 from proxy.responses.exchange import Exchange
 
 
-class FirstEvents:
-    """Answers for one request. Where there is no room to compute the answer, the stream is not held."""
+async def refuses(exchange: Exchange, work: Work, refusal: EarlyRefusal, *, again: bool) -> bool:
+    """Whether an error is the exchange's to judge; one that comes `again` always is, as one in a status is.
 
-    __slots__ = ("_exchange", "_work")
-
-    def __init__(self, exchange: Exchange, work: Work) -> None:
-        self._exchange = exchange
-        self._work = work
-
-    async def refuse(self, refusal: EarlyRefusal, *, again: bool) -> bool:
-        """Whether an error is the exchange's to judge; one that comes `again` always is, as one in a status is."""
-        if not self._exchange.judges(refusal.status):
-            return False
-        if again:
-            return True
-        try:
-            return bool(await self._work.perform(early.recognition(refusal)))
-        except Fault:
-            return False
+    Where there is no room to compute that, the stream is not held.
+    """
+    if not exchange.judges(refusal.status):
+        return False
+    if again:
+        return True
+    try:
+        return bool(await work.perform(early.recognition(refusal)))
+    except Fault:
+        return False

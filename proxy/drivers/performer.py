@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Mapping
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.drivers import loop
+from proxy.drivers import first_events, loop
 from proxy.drivers.attempt import Enough, HeldAnswer, HeldStream, attempt_fields, holding, settled
-from proxy.drivers.first_events import FirstEvents
 from proxy.drivers.interface import Call
 from proxy.drivers.memory import Reservation
 from proxy.drivers.stall import Stall
@@ -38,7 +37,6 @@ class Performer:
         self.count = 0
         self.work = Work(call.options.offload, call.credential, memory)
         self.compute = self.work.perform
-        self.first_events = FirstEvents(exchange, self.work)
         self.committed = False
         self.stall: Stall | None = None
         self.watches = False
@@ -185,7 +183,8 @@ class Performer:
         elif verdict == "commit":
             await self._relay_held(held, held.status)
         else:
-            refuses = await self.first_events.refuse(verdict, again=self.first is not None)
+            again = self.first is not None
+            refuses = await first_events.refuses(self.exchange, self.work, verdict, again=again)
             if self.committed:
                 return  # the time was over meanwhile
             if refuses:
@@ -224,7 +223,7 @@ class Performer:
         self.call.notice(self.exchange.events)
         self.steps.close()
         self.memory.release()
-        del self.exchange, self.steps, self.body, self.plain, self.first, self.held, self.first_events
+        del self.exchange, self.steps, self.body, self.plain, self.first, self.held
         self.call.scope["headers"] = self.sent["headers"] = []
         await self.call.send(self.call.reported(messages[0], report))
         for message in messages[1:]:

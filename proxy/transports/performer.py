@@ -8,9 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from proxy.drivers import loop
+from proxy.drivers import first_events, loop
 from proxy.drivers.attempt import HeldAnswer, HeldStream, attempt_fields, holding
-from proxy.drivers.first_events import FirstEvents
 from proxy.report import LeftOut
 from proxy.responses import early
 from proxy.responses.exchange import Exchange
@@ -117,7 +116,8 @@ class Performer:
             return None, time.monotonic() + early.AFTER_FIRST_EVENT if is_first else until
         if verdict == "commit":
             return held.status, until
-        if not await FirstEvents(self._exchange, self._call.work).refuse(verdict, again=self._first is not None):
+        again = self._first is not None
+        if not await first_events.refuses(self._exchange, self._call.work, verdict, again=again):
             return verdict.status, until
         held.refusal = verdict
         return None, time.monotonic() + early.UNTIL_END
