@@ -77,6 +77,21 @@ class Recorded(ClientProtocol):
         super()._start(cycle)
 
 
+class Timed(Recorded):
+    """A protocol that notes for how long its connection lasted after its last answer."""
+
+    def on_response_complete(self) -> None:
+        """Note the time."""
+        self.answered = self.loop.time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note how much later this is."""
+        idle.append(self.loop.time() - self.answered)
+        super().connection_lost(exc)
+
+
+idle: list[float] = []
 cycles: list[weakref.ref[Any]] = []
 recorded: list[Recorder] = []
 
@@ -201,6 +216,16 @@ def test_pipelined_requests_are_answered_in_order(client: RawClient) -> None:
     paths = [b"/waits", b"/chunks", b"/whole", b"/204", b"/pieces"]
     client.send(b"".join(request(b"GET", path) for path in paths))
     assert [client.answer().body for _ in paths] == [b"ab", b"ab", b"ab", b"", b"ab"]
+
+
+def test_an_idle_connection_is_closed() -> None:
+    """A connection is closed when it has idled for long enough since its last answer, not since an earlier one."""
+    with serving(app, http=Timed, lifespan="off", timeout_keep_alive=1) as port, RawClient(port) as client:
+        for path in (b"/whole", b"/waits"):
+            client.send(request(b"GET", path))
+            assert client.answer().body == b"ab"
+        assert client.rest() == b""
+    assert idle[0] > 0.99
 
 
 def test_a_client_that_leaves_between_head_and_body(port: int) -> None:
