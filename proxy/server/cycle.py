@@ -6,14 +6,14 @@ body are one write; HTTP/1.0 gets answers without chunks; and a request may be a
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from proxy.http import wire
+from proxy.http import eager, wire
 from proxy.http.headers import Fields
 from proxy.http.metadata import Metadata
 from proxy.streams.offer import START
@@ -163,10 +163,21 @@ class Cycle:
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
-    async def send(self, message: Any) -> None:
-        """Send a part of the answer."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a part of the answer: at once, unless the client has to read parts before it."""
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+            return self._send_later(message)
+        try:
+            self._write(message)
+        except Exception as reason:  # noqa: BLE001 -- it is raised where the caller awaits
+            return eager.raising(reason)
+        return eager.DONE
+
+    async def _send_later(self, message: Message) -> None:
+        await self.flow.drain()
+        self._write(message)
+
+    def _write(self, message: Message) -> None:
         if self.disconnected:
             return
         if not self.response_started:
@@ -261,13 +272,10 @@ class OfferCycle(Cycle):
         """Whether this was the last answer: what the client has sent in the other protocol already is discarded."""
         return self.response_complete
 
-    async def send(self, message: Any) -> None:
-        """Send a part of the answer, or the 101 that ends HTTP on this connection."""
+    def _write(self, message: Message) -> None:
+        """Write a part of the answer, or the 101 that ends HTTP on this connection."""
         if message["type"] != START:
-            await super().send(message)
-            return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if not self.disconnected:
+            super()._write(message)
+        elif not self.disconnected:
             self.response_started = True
             self.transport.write(wire.head(b"HTTP/1.1 101 Switching Protocols", message["headers"]))

@@ -48,6 +48,20 @@ def test_what_does_not_wait_is_complete(new_loop: Callable[[], asyncio.AbstractE
 
 
 @on_each_loop
+def test_what_is_done_already(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """What was done when it was called has no rest, and may be awaited by each task that wants to know."""
+
+    async def work() -> None:
+        assert await begun(eager.DONE) is None
+        for _ in range(2):
+            assert await eager.DONE is None  # type: ignore[func-returns-value]
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await eager.raising(RuntimeError("on purpose"))
+
+    run(new_loop, work())
+
+
+@on_each_loop
 @pytest.mark.parametrize("early", [True, False])
 def test_what_waits_is_finished_by_the_task(new_loop: Callable[[], asyncio.AbstractEventLoop], early: bool) -> None:
     """The rest waits for the same future, done before or after it is awaited, and for all that follow."""
