@@ -138,7 +138,9 @@ class IncomingAnswer(Answer):
                 if rest is not None:
                     await rest
             chunk, more = await self.read()
-            await write(chunk, more)
+            writing = write(chunk, more)
+            del chunk  # for a slow client it waits where it is written, and there only
+            await writing
 
     async def close(self) -> None:
         """Release the connection."""

@@ -113,6 +113,35 @@ def test_the_task_waits_for_a_slow_client() -> None:
     _run(test)
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_waits_for_a_slow_client_waits_in_one_place(is_there: bool) -> None:
+    """A chunk that its write has passed on is held no longer here, whether the task or its arrival has written it."""
+    given_up: list[bytes] = []
+
+    class Chunk(bytes):
+        def __del__(self) -> None:
+            given_up.append(bytes(self))
+
+    async def test() -> None:
+        taken = asyncio.Event()
+
+        async def write(chunk: bytes, more: bool) -> None:  # noqa: ARG001 -- the protocol's signature
+            del chunk
+            await taken.wait()
+
+        relayed = _Relayed(write)
+        if not is_there:
+            await relayed.turn()
+        relayed.arrive(Chunk(b"one"))
+        await relayed.turn()
+        assert given_up == [b"one"]
+        taken.set()
+        relayed.end()
+        await relayed.task
+
+    _run(test)
+
+
 def test_a_task_that_is_cancelled_cancels_its_write() -> None:
     """A slow client that disconnects ends the write that began where the chunk arrived."""
 
