@@ -39,7 +39,7 @@ from proxy.upstream.parser import AnswerParser, InvalidAnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUFFER = 16_384  # bytes of one read, at most
+BUFFER = 32_768  # bytes of one read, at most: with it grow both the pieces of a burst and what a stalled client holds
 HIGH_WATER = 8_192  # bytes that wait for the client before upstream is paused
 BLOCKED = "upstream_upload_timeout"
 
