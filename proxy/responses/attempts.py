@@ -66,9 +66,11 @@ class Attempts:
 
         `behind` are the blobs of a compaction whose history stands in `known`: those that cannot be read.
         """
-        plain = self.plain_form(portable=False)
-        names = self._learnt_manner(known)
-        form = self._learnt_form(plain, known, names) if self._scope.has_news else plain
+        plain = form = self.plain_form(portable=False)
+        names: Mapping[str, frozenset[str]] = {}
+        if self._scope.has_news:
+            names = self._learnt_manner(known)
+            form = self._learnt_form(plain, known, names)
         if behind:
             form = replace(form, blobs=form.blobs | behind)
         if AS_IT_CAME in names:
