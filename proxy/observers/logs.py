@@ -243,11 +243,10 @@ class _Once:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether the server says something that was not meant: cuts are made by leaving an answer without its end."""
+    """Whether the server says something that was not meant: a task is cancelled at the end of its time."""
     from asyncio import CancelledError  # noqa: PLC0415 -- an application without a loop writes these lines as well
 
-    cancelled = record.exc_info is not None and record.exc_info[0] is CancelledError
-    return not cancelled and record.msg != "ASGI callable returned without completing response."
+    return record.exc_info is None or record.exc_info[0] is not CancelledError
 
 
 def configure(level: str, form: Literal["auto", "text", "json", "ecs", "otel"], stream: TextIO | None = None) -> None:
