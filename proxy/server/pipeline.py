@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Final, cast
+from typing import Final
 from urllib.parse import unquote
 
 import httptools
@@ -20,6 +20,7 @@ _ARRIVED: Final = 65_536
 class Pipeline(HttpToolsProtocol):
     """One connection whose heads are beyond doubt. A request that precedes the end of an answer waits for it."""
 
+    scope: Scope  # type: ignore[assignment]
     cycle: Cycle  # type: ignore[assignment]
     """That of the last head that was whole."""
     _running: Cycle | None = None
@@ -94,7 +95,7 @@ class Pipeline(HttpToolsProtocol):
 
     def _complete_scope(self) -> None:
         """Add what the request line says to the scope, which has the fields and the connection's facts already."""
-        scope = cast("Scope", self.scope)
+        scope = self.scope
         target = httptools.parse_url(self.url)
         path = target.path.decode("ascii")
         scope["method"] = self.parser.get_method().decode("ascii")
@@ -106,7 +107,7 @@ class Pipeline(HttpToolsProtocol):
             context_of(scope).has_bare_query = True
 
     def _new_cycle(self) -> Cycle:
-        scope = cast("Scope", self.scope)
+        scope = self.scope
         return _kind_of_cycle(scope)(
             scope,
             self._connection,

@@ -20,8 +20,6 @@ from proxy.streams.offer import EXTENSION, Offer
 from proxy.streams.stream import Stream
 
 if TYPE_CHECKING:
-    from starlette.types import Scope
-
     from proxy.server.draining import State
 
 _LINGERING: Final = 3.0
@@ -149,7 +147,7 @@ class ClientProtocol(Pipeline):
     def _offer(self, behind: bytes) -> None:
         """Let the app decide on a WebSocket handshake; llhttp takes it for a request without a body."""
         offer = Offer(self._accept, self.server_state.draining)
-        cast("Scope", self.scope)["extensions"] = {EXTENSION: offer}
+        self.scope["extensions"] = {EXTENSION: offer}
         self._begin()
         self.cycle.keep_alive = False
         self.cycle.end_body()
