@@ -9,11 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import NamedTuple
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-
+from proxy.admin.answers import Answer, Page, Request, Site
 from proxy.admin.hosts import is_own
 from proxy.admin.page import Inspection, pages
 from proxy.observers.gauges import Gauges
@@ -61,42 +57,42 @@ def _is_foreign_script(request: Request, own_name: str) -> bool:
 
     Prometheus asks under any name, a person's browser navigates; only a script's request has another Sec-Fetch-Mode.
     """
-    mode = request.headers.get("sec-fetch-mode", "navigate")
-    return mode != "navigate" and not is_own(request.headers.get("host", ""), own_name)
+    mode = request.field(b"sec-fetch-mode", "navigate")
+    return mode != "navigate" and not is_own(request.field(b"host"), own_name)
 
 
 def admin(
     readiness: Readiness, reading: Callable[[], Awaitable[Reading]], inspection: Inspection | None = None
-) -> Starlette:
+) -> Site:
     """The admin app; `reading` reads the instruments. `/livez` answers while the process does.
 
     `/readyz` turns 503 when the process begins to end, or lacks a store that is required or processes that serve.
     """
     own_name = inspection.listening if inspection is not None else ""
 
-    async def livez(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
+    async def livez(_: Request) -> Answer:
+        return Answer(b"ok\n")
 
-    async def readyz(_: Request) -> Response:
+    async def readyz(_: Request) -> Answer:
         if readiness.draining:
-            return PlainTextResponse("draining\n", 503)
+            return Answer(b"draining\n", 503)
         if readiness.lacks_store:
-            return PlainTextResponse("the store does not work\n", 503)
+            return Answer(b"the store does not work\n", 503)
         if readiness.lacks_workers:
-            return PlainTextResponse("no worker serves\n", 503)
-        return PlainTextResponse("ready\n")
+            return Answer(b"no worker serves\n", 503)
+        return Answer(b"ready\n")
 
-    async def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Answer:
         if _is_foreign_script(request, own_name):
-            return PlainTextResponse("This name is not served to scripts.\n", 421)
+            return Answer(b"This name is not served to scripts.\n", 421)
         exposition = await asyncio.to_thread(import_module, "proxy.observers.prometheus")  # takes long the first time
-        text, media_type = exposition.exposition(*await reading(), request.headers.get("accept", ""))
-        return Response(text, media_type=None, headers={"content-type": media_type})
+        text, media_type = exposition.exposition(*await reading(), request.field(b"accept"))
+        return Answer(text, media_type=media_type)
 
     async def levels() -> Gauges:
         return (await reading()).levels
 
-    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    shown: dict[str, Page] = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
     if inspection is not None:
-        routes += pages(inspection, levels, lambda: readiness.draining)
-    return Starlette(routes=routes)
+        shown |= pages(inspection, levels, lambda: readiness.draining)
+    return Site(shown)

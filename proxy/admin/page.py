@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from proxy import report as explanations
+from proxy.admin.answers import Answer, Page, Request
 from proxy.admin.hosts import is_own
 from proxy.hints import BOUND, Hint
 from proxy.observers.gauges import Gauges
@@ -42,33 +40,36 @@ class Inspection:
     """The name under which the admin listener is reached, where it has one."""
 
 
-def pages(inspection: Inspection, levels: Callable[[], Awaitable[Gauges]], draining: Callable[[], bool]) -> list[Route]:
+def pages(
+    inspection: Inspection, levels: Callable[[], Awaitable[Gauges]], draining: Callable[[], bool]
+) -> dict[str, Page]:
     """The page at `/`, and its data."""
     html = _html()
+    body = html.encode()
     policy = {**_SAFE, "content-security-policy": _policy(html)}
 
-    async def page(request: Request) -> Response:
-        return _refused(request, inspection) or Response(html, media_type="text/html", headers=policy)
+    async def page(request: Request) -> Answer:
+        return _refused(request, inspection) or Answer(body, media_type="text/html; charset=utf-8", fields=policy)
 
-    async def data(request: Request) -> Response:
+    async def data(request: Request) -> Answer:
         refused = _refused(request, inspection)
         if refused:
             return refused
         told = {**(await levels())._asdict(), "draining": draining(), "facts": inspection.facts}
         tag = _tag(inspection.recent, told)
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers={**_SAFE, "etag": tag})
+        if request.field(b"if-none-match") == tag:
+            return Answer(status=304, fields={**_SAFE, "etag": tag})
         text = orjson.dumps({**told, **inspection.recent.told()})
-        return Response(text, media_type="application/json", headers={**_SAFE, "etag": tag})
+        return Answer(text, media_type="application/json", fields={**_SAFE, "etag": tag})
 
-    return [Route("/", page), Route("/exchanges.json", data)]
+    return {"/": page, "/exchanges.json": data}
 
 
-def _refused(request: Request, inspection: Inspection) -> Response | None:
-    if is_own(request.headers.get("host", ""), inspection.listening):
+def _refused(request: Request, inspection: Inspection) -> Answer | None:
+    if is_own(request.field(b"host"), inspection.listening):
         return None
-    message = "This page is for this machine: open it by its address, or as localhost.\n"
-    return PlainTextResponse(message, 421, headers=_SAFE)
+    message = b"This page is for this machine: open it by its address, or as localhost.\n"
+    return Answer(message, 421, fields=_SAFE)
 
 
 def _tag(recent: Recent, told: Mapping[str, Any]) -> str:

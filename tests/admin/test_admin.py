@@ -153,6 +153,12 @@ def test_it_only_reads(process: Process, path: bytes) -> None:
         assert get(process, path, method).status == 405
 
 
+@pytest.mark.parametrize(("path", "status"), [(b"/livez/?of=this", 200), (b"/metrics/more", 404), (b"//", 404)])
+def test_paths(process: Process, path: bytes, status: int) -> None:
+    """A query and a slash at the end change nothing about a path; what is not there is not found."""
+    assert get(process, path).status == status
+
+
 def test_metrics_while_draining(process: Process, upstream: ScriptedUpstream) -> None:
     """The last streams of a process can be watched to their end."""
     gate = Gate()
