@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from proxy import __version__
 from proxy.build import build
 from proxy.commands.arguments import Parser
+from proxy.server.uvicorn_package import without_command_line
 from proxy.settings import SettingsError, address, load, read, wants_color, warnings
 from proxy.settings.sources import CONFIG, flag_of
 from proxy.settings.table import GONE, TABLE
@@ -177,6 +178,7 @@ def _add_completion(parser: Parser) -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
+    without_command_line()
     if chosen.worker is not None:
         from proxy.commands.serve import work  # noqa: PLC0415 -- `--help` and bad settings need not wait for it
 
