@@ -213,7 +213,7 @@ def client(settings: Settings) -> Client:
     upstream = base_url(settings.upstream)
     deadlines = Deadlines(settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout)
     limits = Limits(settings.max_connections, settings.keepalive_expiry)
-    tls = client_context(settings.ca_file)
+    tls = None if settings.ca_file is None else client_context(settings.ca_file)
     return Http1Client(upstream, deadlines, limits, tls=tls, proxy=settings.upstream_proxy)
 
 
