@@ -13,12 +13,10 @@ from starlette.types import ASGIApp
 from proxy import __version__
 from proxy.admin import Instruments
 from proxy.drivers.asgi import PortableMiddleware
-from proxy.drivers.conversation_call import Options as ConversationOptions
 from proxy.drivers.memory import MemoryBudget
 from proxy.events import Observer, Observers
 from proxy.http.base_url import base_url
 from proxy.middleware.access import AccessMiddleware
-from proxy.middleware.conversations import ConversationsMiddleware
 from proxy.middleware.limit import LimitMiddleware
 from proxy.middleware.recording import RecordingMiddleware
 from proxy.middleware.request_id import RequestIdMiddleware
@@ -31,8 +29,6 @@ from proxy.responses.policy import Policy, Profile, profile_of
 from proxy.responses.recovery.pattern import compile_all
 from proxy.server.inspection import inspection
 from proxy.settings import Settings, SettingsError, Telemetry, tracing
-from proxy.store.conversation_service import ConversationService
-from proxy.store.factory import MissingExtraError, envelope, opened
 from proxy.store.interface import Engine, Options, Store
 from proxy.store.service import StoreService, Terms
 from proxy.store.trial import Trial
@@ -122,6 +118,10 @@ def assemble(settings: Settings, observer: Observer, store: Store | None = None)
 
 def _conversations(app: ASGIApp, portable: PortableMiddleware, service: StoreService, settings: Settings) -> ASGIApp:
     """An app with the conversations of a store before it; what has its history goes on from `portable`."""
+    from proxy.drivers.conversation_call import Options as ConversationOptions  # noqa: PLC0415 -- few have a store
+    from proxy.middleware.conversations import ConversationsMiddleware  # noqa: PLC0415 -- as above
+    from proxy.store.conversation_service import ConversationService  # noqa: PLC0415
+
     resolved = portable
     if settings.mode == "recover":  # no upstream knows what these requests refer to, so that there is nothing to try
         resolved = portable.with_policy(replace(portable.policy, mode="auto"))
@@ -245,6 +245,8 @@ def open_store(settings: Settings) -> Engine | None:
 
 
 def _engine(settings: Settings) -> Engine:
+    from proxy.store.factory import MissingExtraError, envelope, opened  # noqa: PLC0415 -- few have a store
+
     try:
         sealed = envelope(settings.store_key.keys, reads_plain=settings.store_key.reads_plain)
         options = Options(settings.store_ttl, settings.store_max_conversation, settings.store_capacity, sealed)
