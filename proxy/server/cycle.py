@@ -164,14 +164,17 @@ class Cycle:
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Send a part of the answer: at once, unless the client has to read parts before it."""
+        """Send a part of the answer: at once, unless the client has to read parts before it; then wait until it has.
+
+        What waits is what was written: the next part is not even read from upstream meanwhile.
+        """
         if self.flow.write_paused and not self.disconnected:
-            return self._send_later(message)
+            return self._send_later(message)  # behind another answer
         try:
             self._write(message)
         except Exception as reason:  # noqa: BLE001 -- it is raised where the caller awaits
             return eager.raising(reason)
-        return eager.DONE
+        return self.flow.drain() if self.flow.write_paused and not self.response_complete else eager.DONE
 
     async def _send_later(self, message: Message) -> None:
         await self.flow.drain()

@@ -26,8 +26,8 @@ _LINGERING: Final = 3.0
 """Seconds for which input after the last answer is discarded: a reset could overtake the answer."""
 _AHEAD: Final = 16
 """Requests that may wait behind the one that is answered: a segment could hold thousands, each made an object."""
-_WAITING: Final = 16_384
-"""Bytes of an answer that may wait for a client that reads slowly, before upstream is read more slowly."""
+_WAITING: Final = 1
+"""Bytes of an answer that wait for a client that reads slowly, from which on no more is read from upstream."""
 _BEHIND: Final = 65_536
 """Bytes that may follow a handshake before it is answered."""
 
