@@ -30,14 +30,14 @@ from typing import Any, Final, cast
 _OVER: Final = object()
 
 
-class _Done(tuple[()]):
+class _Done(Awaitable[None]):
     """An awaitable that waits for nothing."""
 
-    __slots__ = ()
-    __await__ = tuple.__iter__
+    def __await__(self) -> Generator[Any, None, None]:
+        return cast("Generator[Any, None, None]", iter(()))
 
 
-DONE: Final = cast("Awaitable[None]", _Done())
+DONE: Final = _Done()
 """What is done already; it may be awaited any number of times."""
 
 
