@@ -17,6 +17,7 @@ SIZES: Final = tuple(2048 * 8**step for step in range(6))
 STREAMS: Final = (1, 10, 100, 1000, 5000)
 _TURN: Final = 6800  # bytes, as in W2
 _EVENTS_A_SECOND: Final = 2000  # of all streams together
+_EVENTS: Final = 12  # of each stream, at least: what its beginning and its end cost is shared by them
 
 
 def measured(bench: Bench, proxies: list[Proxy], *, quick: bool) -> dict[str, Curves]:
@@ -44,8 +45,9 @@ def _point(
 
 
 def body(size: int) -> bytes:
-    """A conversation of that size, in turns of the size they have in W2."""
-    return work.conversation(size, max(2, size // _TURN))
+    """A conversation of at most that size, in turns of the size they have in W2."""
+    text = size * 14 // 15  # the rest is names and brackets
+    return work.conversation(text, max(2, text // _TURN))
 
 
 def _at_size(bench: Bench, size: int, running: Running) -> dict[str, tuple[float, float]]:
@@ -57,7 +59,7 @@ def _at_size(bench: Bench, size: int, running: Running) -> dict[str, tuple[float
 def _at_streams(bench: Bench, count: int, running: Running) -> dict[str, tuple[float, float]]:
     gap = max(1, count * 1000 // _EVENTS_A_SECOND)
     ramp = count / 1000
-    task = work.streamed(int((ramp + 5) * 1000 / gap), gap, count)
+    task = work.streamed(max(_EVENTS, int((ramp + 5) * 1000 / gap)), gap, count)
     values = open_streams(bench, running, task)
     points = {"memory": (float(count), values["growth"])}
     return points | ({"event": (float(count), values["event"])} if "event" in values else {})
