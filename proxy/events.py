@@ -169,9 +169,8 @@ class TurnEnded(NamedTuple):
     """The id that upstream gave the WebSocket; known only where the live page shows it."""
 
 
-Event = (
-    Read
-    | Removed
+Seldom = (
+    Removed
     | Refused
     | Recovered
     | Unrecovered
@@ -181,10 +180,9 @@ Event = (
     | BudgetExceeded
     | StoreFailed
     | UpstreamFailed
-    | Answered
-    | SocketClosed
-    | TurnEnded
 )
+"""What an ordinary request has none of."""
+Event = Read | Seldom | Answered | SocketClosed | TurnEnded
 
 
 class Observer(Protocol):

@@ -22,6 +22,7 @@ from proxy.events import (
     Recovered,
     Refused,
     Removed,
+    Seldom,
     SocketClosed,
     StartedFresh,
     StoreFailed,
@@ -37,19 +38,6 @@ from proxy.report import LEFT_OUT
 
 LOGGER: Final = logging.getLogger("unpinned")
 _HASHES: Final = 1 << 32
-Seldom = (
-    Removed
-    | Refused
-    | Recovered
-    | Unrecovered
-    | LossyAnswer
-    | StartedFresh
-    | LeftOutByUpstream
-    | BudgetExceeded
-    | StoreFailed
-    | UpstreamFailed
-)
-"""Events that an ordinary request has none of, at the level `info`."""
 _REFERENCES: Final = frozenset({"item", "response"})
 """Refusals of what a store could know."""
 
